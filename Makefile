@@ -1,0 +1,41 @@
+# make .venv   a virtual environment with metarl and its development tools
+# make demo    train a small meta-policy, evaluate it on new tasks, film it
+# make test    the tests; make test-all includes the slow ones
+# make lint    formatting, lint and types
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint format benchmark clean
+
+.venv: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "metarl needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch .venv
+
+demo: .venv
+	$(BIN)/metarl demo
+
+test: .venv
+	$(BIN)/pytest -m 'not slow'
+
+test-all: .venv
+	$(BIN)/pytest
+
+lint: .venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: .venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: .venv
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/update.py
+
+clean:
+	rm -rf .venv runs

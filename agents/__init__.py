@@ -1,0 +1,1 @@
+"""Actors: networks that act, judge and compare."""

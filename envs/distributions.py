@@ -1,0 +1,148 @@
+"""Where a task's parameters come from.
+
+A distribution names its columns, draws rows for them, and says which values belong to it. Each may
+declare a second range, `extrapolate`, outside the first: tasks that are never trained on and are
+meant to be unlike the training tasks (faster, heavier, further away).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "test", "extrapolate"]
+SPLITS: tuple[str, ...] = get_args(Split)
+Array = NDArray[np.float64]
+
+
+class Distribution(ABC):
+    """Draws one or more named task parameters."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The parameters this distribution draws, in column order."""
+
+    @property
+    @abstractmethod
+    def extrapolates(self) -> bool:
+        """Whether there is a range outside the training range to draw from."""
+
+    @abstractmethod
+    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
+        """Draw `count` rows, [count, len(names)], from the training range or from outside it."""
+
+    @abstractmethod
+    def contains(self, values: Array) -> NDArray[np.bool_]:
+        """Whether each row of `values`, [count, len(names)], lies in either range."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The ranges in words, for messages and tables."""
+
+
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """A number drawn uniformly from [low, high], or log-uniformly."""
+
+    name: str
+    low: float
+    high: float
+    unit: str = ""
+    extrapolate: tuple[float, float] | None = None
+    log: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def extrapolates(self) -> bool:
+        return self.extrapolate is not None
+
+    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
+        low, high = self.extrapolate if outside and self.extrapolate else (self.low, self.high)
+        if self.log:
+            return np.exp(generator.uniform(np.log(low), np.log(high), (count, 1)))
+        return generator.uniform(low, high, (count, 1))
+
+    def contains(self, values: Array) -> NDArray[np.bool_]:
+        value = values[:, 0]
+        inside = (self.low <= value) & (value <= self.high)
+        if self.extrapolate:
+            inside |= (self.extrapolate[0] <= value) & (value <= self.extrapolate[1])
+        return inside
+
+    def describe(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        text = f"{self.name} in {self.low:g} to {self.high:g}{unit}"
+        if self.extrapolate:
+            text += f" (extrapolate: {self.extrapolate[0]:g} to {self.extrapolate[1]:g})"
+        return text
+
+
+@dataclass(frozen=True)
+class Choice(Distribution):
+    """One of a few values, each as likely as the others."""
+
+    name: str
+    values: tuple[float, ...]
+    extrapolate: tuple[float, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def extrapolates(self) -> bool:
+        return bool(self.extrapolate)
+
+    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
+        return generator.choice(self.extrapolate if outside else self.values, (count, 1))
+
+    def contains(self, values: Array) -> NDArray[np.bool_]:
+        return np.isin(values[:, 0], self.values + self.extrapolate)
+
+    def describe(self) -> str:
+        text = f"{self.name} one of {', '.join(f'{v:g}' for v in self.values)}"
+        if self.extrapolate:
+            text += f" (extrapolate: {', '.join(f'{v:g}' for v in self.extrapolate)})"
+        return text
+
+
+@dataclass(frozen=True)
+class Disc(Distribution):
+    """A point (x, y) [m] drawn uniformly from a disc around the origin."""
+
+    radius: float
+    extrapolate: tuple[float, float] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("x", "y")
+
+    @property
+    def extrapolates(self) -> bool:
+        return self.extrapolate is not None
+
+    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
+        low, high = self.extrapolate if outside and self.extrapolate else (0.0, self.radius)
+        radius = np.sqrt(generator.uniform(low**2, high**2, count))
+        angle = generator.uniform(0.0, 2.0 * np.pi, count)
+        return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+    def contains(self, values: Array) -> NDArray[np.bool_]:
+        # a point drawn on the rim may lie a rounding error outside it
+        distance = np.linalg.norm(values, axis=1) * (1.0 - 1e-12)
+        inside = distance <= self.radius
+        if self.extrapolate:
+            inside |= (self.extrapolate[0] <= distance) & (distance <= self.extrapolate[1])
+        return inside
+
+    def describe(self) -> str:
+        text = f"x, y within {self.radius:g} m of the origin"
+        if self.extrapolate:
+            text += f" (extrapolate: {self.extrapolate[0]:g} to {self.extrapolate[1]:g} m)"
+        return text

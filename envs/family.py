@@ -1,0 +1,155 @@
+"""`TaskFamily`: a robot, a goal, what varies in the body, and how long an episode is."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from envs.distributions import SPLITS, Distribution, Split
+from envs.dynamics import Dynamics
+from envs.goals import Goal
+from envs.robot import Robot, load_model
+from envs.tasks import Tasks
+
+
+@dataclass(frozen=True)
+class TaskFamily:
+    """A family of tasks that share a robot and differ in goal or body."""
+
+    name: str
+    robot: Robot
+    goal: Goal
+    source: str
+    """Where the definition comes from."""
+    dynamics: tuple[Dynamics, ...] = ()
+    horizon: int = 100
+    """Control steps in an episode, unless it terminates before."""
+    action_scale: float = 0.3
+    """The part of the control range that an action of 1 asks for. Policies begin with unit standard
+    deviation, so this decides how widely a new policy explores."""
+    control_cost: float = 0.0
+    """The reward loses this times the sum of squared controls."""
+    survive_bonus: float = 0.0
+    """The reward gains this in every step that ends upright."""
+    preset: str = "default"
+    """The published variant that the numbers follow."""
+
+    def __post_init__(self) -> None:
+        if self.horizon < 1:
+            raise ValueError(f"horizon must be at least 1 step, got {self.horizon}")
+        if self.action_scale <= 0:
+            raise ValueError(f"action_scale must be positive, got {self.action_scale}")
+        if self.goal.axes > len(self.robot.tracks):
+            raise ValueError(
+                f"the goal '{self.goal.name}' needs {self.goal.axes} position axes, "
+                f"but {self.robot.name} tracks {', '.join(self.robot.tracks)} only"
+            )
+        names = self.parameters
+        if len(set(names)) != len(names):
+            raise ValueError(f"task parameters must have different names, got {', '.join(names)}")
+
+    @property
+    def distributions(self) -> tuple[Distribution, ...]:
+        """The distributions of the goal's parameters, then of the body's."""
+        bodies = (d for dynamics in self.dynamics for d in dynamics.distributions)
+        return (*self.goal.distributions, *bodies)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the task parameters."""
+        return tuple(name for d in self.distributions for name in d.names)
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The robot's compiled model, shared: copy it before writing to it."""
+        return load_model(self.robot.mjcf)
+
+    @property
+    def dt(self) -> float:
+        """Length of a control step [s]."""
+        return self.model.opt.timestep * self.robot.frame_skip
+
+    @property
+    def action_size(self) -> int:
+        """How many actuators the robot has."""
+        return self.model.nu
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers the robot observes."""
+        data = mujoco.MjData(self.model)
+        fields = {name: np.asarray(getattr(data, name))[None] for name in self.robot.fields}
+        return self.robot.observe(fields).shape[1]
+
+    def sample_tasks(self, count: int, *, seed: int, split: Split = "train") -> Tasks:
+        """Draw tasks; the same seed and split give the same tasks everywhere.
+
+        Args:
+            count: how many tasks.
+            seed: a non-negative number.
+            split: `train`; `test`, from the same distribution but other draws; or `extrapolate`,
+                from outside the training range.
+
+        Raises:
+            ValueError: for an unknown split, or one that the family does not have.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        if count < 1:
+            raise ValueError(f"at least one task is needed, got {count}")
+        outside = split == "extrapolate"
+        if outside and not any(d.extrapolates for d in self.distributions):
+            raise ValueError(f"{self.name} declares no range outside its training range")
+        generator = np.random.default_rng([SPLITS.index(split), seed])
+        columns = [
+            d.sample(generator, count, outside and d.extrapolates) for d in self.distributions
+        ]
+        values = np.concatenate(columns, axis=1) if columns else np.zeros((count, 0))
+        return Tasks(self.parameters, values)
+
+    def task(self, task: "Tasks | Mapping[str, float]") -> Tasks:
+        """Return `task` as a checked table.
+
+        Raises:
+            ValueError: when parameters are missing, unknown, or outside the declared range.
+        """
+        tasks = task if isinstance(task, Tasks) else Tasks.from_dicts([task])
+        if set(tasks.names) != set(self.parameters):
+            raise ValueError(
+                f"{self.name} has the task parameters {', '.join(self.parameters) or '(none)'}; "
+                f"got {', '.join(tasks.names) or '(none)'}"
+            )
+        for distribution in self.distributions:
+            columns = np.stack([tasks[name] for name in distribution.names], axis=1)
+            outside = np.flatnonzero(~distribution.contains(columns))
+            if len(outside):
+                given = ", ".join(
+                    f"{name} {tasks[name][outside[0]]:g}" for name in distribution.names
+                )
+                raise ValueError(f"{given} is outside the range: {distribution.describe()}")
+        order = [tasks.names.index(name) for name in self.parameters]
+        return Tasks(self.parameters, tasks.values[:, order])
+
+    def replace(self, **changes: Any) -> "TaskFamily":  # noqa: ANN401
+        """Return the family with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the family as plain data, for tables and JSON."""
+        return {
+            "name": self.name,
+            "preset": self.preset,
+            "robot": self.robot.name,
+            "goal": self.goal.name,
+            "varies": [d.describe() for d in self.distributions],
+            "parameters": list(self.parameters),
+            "horizon": self.horizon,
+            "dt": self.dt,
+            "action_scale": self.action_scale,
+            "observation_size": self.observation_size,
+            "action_size": self.action_size,
+            "source": self.source,
+        }

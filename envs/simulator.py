@@ -1,0 +1,184 @@
+"""Many simulations of one family's robot, each with its own task, on native threads.
+
+    simulator = Simulator(family, 800)
+    simulator.set_tasks(tasks.repeat(20))
+    observation = simulator.reset(generators)
+    observation, reward, terminated = simulator.step(action)
+
+Built on `mujoco.batch`, which nothing else here knows. Its results do not depend on the number of
+threads or simulations. What it asks for: derived fields lag one physics step behind the state, as
+they do after `mj_step`; a field that a call does not compute holds another simulation's values; and
+a simulation that fails keeps its old state while the others go on.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from mujoco import mjtWarning
+from mujoco.batch import Batch, SimulationError
+from numpy.typing import ArrayLike, NDArray
+
+from envs.family import TaskFamily
+from envs.goals import Step
+from envs.robot import Array, quiet
+from envs.tasks import Tasks
+
+# warnings after which MuJoCo has put a state back to the model's defaults
+_BLOWN_UP = [
+    mjtWarning.mjWARN_BADQPOS.value,
+    mjtWarning.mjWARN_BADQVEL.value,
+    mjtWarning.mjWARN_BADQACC.value,
+]
+
+
+class Result(NamedTuple):
+    """What a step returned; every array has a leading simulation axis."""
+
+    observation: Array
+    """[sim, observation]; of a simulation that was not stepped, as before."""
+    reward: Array
+    """[sim]; 0 for a simulation that was not stepped."""
+    terminated: NDArray[np.bool_]
+    """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
+
+
+class Simulator:
+    """A batch of simulations with live state arrays."""
+
+    def __init__(self, family: TaskFamily, count: int, *, threads: int = 0) -> None:
+        """Make `count` simulations, at rest, with no tasks yet.
+
+        Args:
+            family: the robot and what is asked of it.
+            count: how many simulations.
+            threads: native threads; 0 for one a core.
+        """
+        if count < 1:
+            raise ValueError(f"at least one simulation is needed, got {count}")
+        self.family = family
+        self.count = count
+        self._batch = Batch(family.model, count, threads)
+        self._robot = family.robot
+        self._fields = {name: self._batch.bind(name) for name in self._robot.fields}
+        self._tasks: dict[str, Array] | None = None
+        control_range = family.model.actuator_ctrlrange
+        self._control_middle = control_range.mean(axis=1)
+        self._control_half = (control_range[:, 1] - control_range[:, 0]) / 2.0
+
+    @property
+    def fields(self) -> dict[str, Array]:
+        """The MjData fields that the robot reads, [sim, ...] each, live."""
+        return self._fields
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Give each simulation its task; takes effect at the next reset.
+
+        Args:
+            tasks: one row a simulation.
+
+        Raises:
+            ValueError: for another number of rows, or a task outside the family's range.
+            RuntimeError: when a body parameter did not arrive in the model.
+        """
+        if len(tasks) != self.count:
+            raise ValueError(f"{self.count} simulations need as many tasks, got {len(tasks)}")
+        tasks = self.family.task(tasks)
+        self._tasks = {name: tasks[name] for name in tasks.names}
+        written = {}
+        for dynamics in self.family.dynamics:
+            for name, values in dynamics.write(self.family.model, self._tasks).items():
+                self._batch.expand(name)[:] = values
+                written[name] = values
+        if written:
+            self._batch.set_const()
+        for name, values in written.items():
+            if not np.array_equal(self._batch.expand(name), values):
+                raise RuntimeError(f"{name} was changed by the simulator after it was set")
+
+    def reset(self, generators: Iterable[np.random.Generator]) -> Array:
+        """Start every simulation from a state drawn with its own generator.
+
+        Args:
+            generators: one a simulation, in order.
+
+        Returns:
+            The observations, [sim, observation].
+        """
+        starts = [self._robot.start(self.family.model, generator) for generator in generators]
+        return self.set_state(np.stack([s[0] for s in starts]), np.stack([s[1] for s in starts]))
+
+    def set_state(self, qpos: ArrayLike, qvel: ArrayLike) -> Array:
+        """Put every simulation into a state and return the observations, [sim, observation].
+
+        Args:
+            qpos: generalised positions, [sim, nq].
+            qvel: generalised velocities, [sim, nv].
+        """
+        self._batch.reset(stage=0)  # also clears time, controls and the solver's warm start
+        state = self._batch.bind("qpos"), self._batch.bind("qvel")
+        for array, values, name in zip(state, (qpos, qvel), ("qpos", "qvel"), strict=True):
+            if np.shape(values) != array.shape:
+                raise ValueError(
+                    f"{name} must be {list(array.shape)}, got {list(np.shape(values))}"
+                )
+            array[:] = values
+        self._batch.forward()
+        self._batch.warning[:] = 0
+        return self._robot.observe(self._fields)
+
+    def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
+        """Advance by one control step.
+
+        Args:
+            action: [sim, action], in the family's scale; what exceeds the control range is cut off.
+            active: the simulations to step, [sim]; None for all. The others cost nothing.
+
+        Raises:
+            ValueError: for another shape, or an action that is not a finite number.
+        """
+        if self._tasks is None:
+            raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
+        control = self._control(action, active)
+        before = self._robot.position(self._fields).copy()
+        self._robot.drive(self._fields, control)
+        failed = self._advance(active)
+        step = Step(before, self._robot.position(self._fields), self.family.dt)
+
+        healthy = self._robot.healthy(self._fields) & ~failed
+        reward = self.family.goal.reward(step, self._tasks)
+        if self.family.control_cost:
+            reward = reward - self.family.control_cost * np.square(control).sum(axis=1)
+        if self.family.survive_bonus:
+            reward = reward + self.family.survive_bonus * healthy
+        terminated = ~healthy | self.family.goal.reached(step, self._tasks)
+        if active is not None:
+            reward = np.where(active, reward, 0.0)
+            terminated &= active
+        return Result(self._robot.observe(self._fields), reward, terminated)
+
+    def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
+        expected = (self.count, self.family.action_size)
+        if np.shape(action) != expected:
+            raise ValueError(f"action must be {list(expected)}, got {list(np.shape(action))}")
+        if not np.isfinite(action).all():
+            bad = ~np.isfinite(action).all(axis=1)
+            if active is None or (bad & active).any():
+                raise ValueError(
+                    f"action of simulation {int(np.flatnonzero(bad)[0])} is not finite: "
+                    f"{action[np.flatnonzero(bad)[0]]}"
+                )
+        normalised = np.clip(self.family.action_scale * np.float64(action), -1.0, 1.0)
+        return self._control_middle + self._control_half * normalised
+
+    def _advance(self, active: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Step the physics; return which simulations failed, [sim]."""
+        failed = np.zeros(self.count, dtype=bool)
+        with quiet():
+            try:
+                self._batch.step(active, nstep=self._robot.frame_skip)
+            except SimulationError as error:
+                failed[error.ids] = True
+        if self._batch.warning.any():
+            failed |= (self._batch.warning[:, _BLOWN_UP, 1] > 0).any(axis=1)
+        return failed

@@ -1,0 +1,113 @@
+"""`Tasks`: a table with a row for each task and a named column for each parameter."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """A frozen table of tasks.
+
+    `tasks[3]` is one task as a dict, `tasks[2:5]` and `tasks[[0, 4]]` are tables, and
+    `tasks["velocity"]` is a column, [task].
+    """
+
+    names: tuple[str, ...]
+    """The parameters, in column order."""
+    values: NDArray[np.float64]
+    """[task, parameter], read-only."""
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != len(self.names):
+            raise ValueError(
+                f"tasks with parameters {', '.join(self.names)} need values of shape "
+                f"[task, {len(self.names)}], got {list(values.shape)}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError("task parameters must be finite numbers")
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+
+    @classmethod
+    def from_dicts(cls, rows: Sequence[Mapping[str, float]]) -> "Tasks":
+        """Build a table from one mapping a task.
+
+        Raises:
+            ValueError: when there are no rows or they name different parameters.
+        """
+        if not rows:
+            raise ValueError("at least one task is needed")
+        names = tuple(rows[0])
+        for row in rows:
+            if set(row) != set(names):
+                raise ValueError(
+                    f"every task must have the same parameters: {sorted(names)} and {sorted(row)}"
+                )
+        return cls(names, np.array([[float(row[name]) for name in names] for row in rows]))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Tasks":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: when the text is not a JSON list of objects with numbers.
+        """
+        rows = json.loads(text)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("tasks must be a JSON list of objects, such as [{'velocity': 1.2}]")
+        return cls.from_dicts(rows)
+
+    def to_json(self) -> str:
+        """Return the table as a JSON list with an object for each task."""
+        return json.dumps(list(self))
+
+    def repeat(self, times: int) -> "Tasks":
+        """Return the table with every row `times` times in a row, [task * times]."""
+        return Tasks(self.names, np.repeat(self.values, times, axis=0))
+
+    def label(self, index: int) -> str:
+        """Return one task in words, such as `velocity 1.20`."""
+        return ", ".join(f"{name} {value:.2f}" for name, value in self[index].items())
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return (self[index] for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, key: int) -> dict[str, float]: ...
+    @overload
+    def __getitem__(self, key: str) -> NDArray[np.float64]: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | NDArray) -> "Tasks": ...
+    def __getitem__(
+        self, key: int | str | slice | Sequence[int] | NDArray
+    ) -> "dict[str, float] | NDArray[np.float64] | Tasks":
+        if isinstance(key, str):
+            if key not in self.names:
+                raise KeyError(f"no parameter {key!r}; there are {', '.join(self.names)}")
+            return self.values[:, self.names.index(key)]
+        if isinstance(key, int | np.integer):
+            return dict(zip(self.names, self.values[key].tolist(), strict=True))
+        return Tasks(self.names, self.values[key])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tasks):
+            return NotImplemented
+        return self.names == other.names and np.array_equal(self.values, other.values)
+
+    def __str__(self) -> str:
+        width = max(10, *(len(name) for name in self.names)) if self.names else 10
+        header = " task" + "".join(f"  {name:>{width}}" for name in self.names)
+        rows = (
+            f"{index:5d}" + "".join(f"  {value:{width}.4f}" for value in row)
+            for index, row in enumerate(self.values)
+        )
+        return "\n".join([header, *rows])

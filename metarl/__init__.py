@@ -1,0 +1,1 @@
+"""Robots that learn new skills in a handful of tries."""

@@ -1,0 +1,158 @@
+"""The batched simulator against Gymnasium's own environments and against itself."""
+
+import gymnasium
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.utils.seeding import np_random
+
+import envs
+from envs import Simulator, TaskFamily, Tasks
+
+
+def generators(count: int, seed: int = 0) -> list[np.random.Generator]:
+    return [np.random.default_rng([seed, index]) for index in range(count)]
+
+
+def run(family: TaskFamily, count: int, threads: int, steps: int = 40) -> list[np.ndarray]:
+    """Observations, rewards and terminations of the first four of `count` simulations."""
+    simulator = Simulator(family, count, threads=threads)
+    simulator.set_tasks(family.sample_tasks(64, seed=1)[np.arange(count)])
+    trace: list[np.ndarray] = [simulator.reset(generators(count))[:4]]
+    noise = [np.random.default_rng([9, index]) for index in range(count)]
+    for _ in range(steps):
+        action = np.stack([g.standard_normal(family.action_size) for g in noise])
+        trace += [array[:4].copy() for array in simulator.step(action)]
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("name", "gymnasium_id", "steps"),
+    [("HalfCheetahDir", "HalfCheetah-v5", 300), ("AntDir", "Ant-v5", 300)],
+)
+def test_reproduces_gymnasium_bit_for_bit(name: str, gymnasium_id: str, steps: int):
+    """State, observation, forward reward and termination, from the same states and actions."""
+    family = envs.make(name, action_scale=1.0)
+    theirs = gymnasium.make(gymnasium_id).unwrapped
+    rng = np.random.default_rng(0)
+    for seed in (1, 2):
+        theirs.reset(seed=seed)
+        ours = Simulator(family, 3)
+        ours.set_tasks(Tasks(("direction",), np.ones((3, 1))))
+        start = theirs.data.qpos.copy(), theirs.data.qvel.copy()  # type: ignore[attr-defined]
+        observation = ours.set_state(*(np.tile(part, (3, 1)) for part in start))
+        size = observation.shape[1]
+        for _ in range(steps):
+            action = rng.uniform(-1.0, 1.0, family.action_size)
+            expected, _, fallen, _, info = theirs.step(action)
+            observation, reward, terminated = ours.step(np.tile(action, (3, 1)))
+            assert (ours.fields["qpos"] == theirs.data.qpos).all()  # type: ignore[attr-defined]
+            assert (ours.fields["qvel"] == theirs.data.qvel).all()  # type: ignore[attr-defined]
+            assert (observation == expected[:size]).all()
+            assert (terminated == fallen).all()
+            forward = reward + family.control_cost * np.square(action).sum()
+            forward -= family.survive_bonus * ~terminated
+            np.testing.assert_allclose(forward, info["reward_forward"], rtol=0, atol=1e-14)
+            if fallen:
+                break
+
+
+def test_start_states_follow_gymnasium():
+    family = envs.make("AntDir")
+    theirs = gymnasium.make("Ant-v5", include_cfrc_ext_in_observation=False).unwrapped
+    expected, _ = theirs.reset(seed=11)
+    simulator = Simulator(family, 1)
+    observation = simulator.reset([np_random(11)[0]])
+    assert (observation[0] == expected).all()
+
+
+@pytest.mark.parametrize("name", envs.families())
+def test_threads_and_batch_size_change_no_bit(name: str):
+    family = envs.make(name)
+    alone, wide, threaded = run(family, 4, 1), run(family, 37, 1), run(family, 37, 3)
+    for a, b, c in zip(alone, wide, threaded, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(b, c)
+
+
+def test_body_parameters_reach_the_physics_and_stay_absolute():
+    """A batch of different masses equals one simulation of each edited model."""
+    family = envs.make("HalfCheetahMass")
+    scales = np.array([0.5, 1.0, 2.0])
+    tasks = Tasks(("mass_scale",), scales[:, None])
+    simulator = Simulator(family, 3)
+    simulator.set_tasks(Tasks(("mass_scale",), scales[::-1, None]))
+    simulator.set_tasks(tasks)  # twice: scales must not multiply
+    simulator.reset(generators(3))
+    start = simulator.fields["qpos"].copy(), simulator.fields["qvel"].copy()
+    actions = np.random.default_rng(0).uniform(-1, 1, (50, 3, 6))
+    for action in actions:
+        simulator.step(action)
+
+    for index, scale in enumerate(scales):
+        model = mujoco.MjModel.from_xml_path(str(family.robot.mjcf))
+        model.body_mass[:] *= scale
+        model.body_inertia[:] *= scale
+        data = mujoco.MjData(model)
+        mujoco.mj_setConst(model, data)
+        mujoco.mj_resetData(model, data)
+        data.qpos[:], data.qvel[:] = start[0][index], start[1][index]
+        mujoco.mj_forward(model, data)
+        for action in actions[:, index]:
+            data.ctrl[:] = np.clip(family.action_scale * action, -1, 1)
+            mujoco.mj_step(model, data, nstep=5)
+        np.testing.assert_array_equal(simulator.fields["qpos"][index], data.qpos)
+
+
+def test_inactive_simulations_keep_still_and_earn_nothing():
+    family = envs.make("HalfCheetahVel")
+    simulator = Simulator(family, 3)
+    simulator.set_tasks(family.sample_tasks(3, seed=0))
+    simulator.reset(generators(3))
+    before = simulator.fields["qpos"].copy()
+    result = simulator.step(np.ones((3, 6)), np.array([True, False, True]))
+    moved = (simulator.fields["qpos"] != before).any(axis=1)
+    assert moved.tolist() == [True, False, True]
+    assert result.reward[1] == 0.0
+    assert not result.terminated[1]
+
+
+def test_physics_that_blows_up_ends_that_simulation_only(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    family = envs.make("HalfCheetahDir")
+    simulator = Simulator(family, 3)
+    simulator.set_tasks(Tasks(("direction",), np.ones((3, 1))))
+    simulator.reset(generators(3))
+    simulator.fields["qvel"][1] = 1e12
+    result = simulator.step(np.zeros((3, 6)))
+    assert result.terminated.tolist() == [False, True, False]
+    assert np.isfinite(result.reward[[0, 2]]).all()
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_point_moves_by_a_tenth_of_its_action_and_ends_at_the_goal():
+    family = envs.make("Point2D")
+    simulator = Simulator(family, 2)
+    simulator.set_tasks(Tasks(("x", "y"), np.array([[0.1, 0.0], [0.3, -0.4]])))
+    simulator.reset(generators(2))
+    observation, reward, terminated = simulator.step(np.array([[1.0, 0.0], [2.0, -0.5]]))
+    np.testing.assert_allclose(observation, [[0.1, 0.0], [0.1, -0.05]], atol=1e-12)
+    np.testing.assert_allclose(reward, [0.0, -np.hypot(0.2, 0.35)], atol=1e-12)
+    assert terminated.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (np.zeros((2, 6)), r"action must be \[3, 6\], got \[2, 6\]"),
+        (np.full((3, 6), np.nan), "action of simulation 0 is not finite"),
+    ],
+)
+def test_bad_actions_are_refused(action: np.ndarray, message: str):
+    family = envs.make("HalfCheetahDir")
+    simulator = Simulator(family, 3)
+    simulator.set_tasks(Tasks(("direction",), np.ones((3, 1))))
+    simulator.reset(generators(3))
+    with pytest.raises(ValueError, match=message):
+        simulator.step(action)
