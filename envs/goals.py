@@ -101,28 +101,27 @@ def position_in_disc(radius: float, extrapolate: tuple[float, float] | None = No
 def position_in_square(
     half_width: float,
     extrapolate: tuple[float, float] | None = None,
-    done_within: float | None = None,
+    done_within: float = 0.0,
 ) -> Goal:
     """Reach a point: reward minus the Euclidean distance, goal uniform in a square.
 
     Args:
         half_width: the goal's largest |x| and |y| [m].
         extrapolate: the range of x and of y for tasks outside the training range [m].
-        done_within: the episode ends when |dx| and |dy| are both below this [m]; None: never.
+        done_within: the episode ends when |dx| and |dy| are both below this [m]; 0: never.
     """
 
     def reward(step: Step, task: Parameters) -> Array:
         return -np.linalg.norm(step.after[:, :2] - _target(task), axis=1)
 
     def reached(step: Step, task: Parameters) -> NDArray[np.bool_]:
-        return np.less(np.abs(step.after[:, :2] - _target(task)), done_within).all(axis=1)
+        close = np.abs(step.after[:, :2] - _target(task)) < done_within
+        return np.asarray(close.all(axis=1))
 
     coordinates = tuple(
         Uniform(name, -half_width, half_width, "m", extrapolate) for name in ("x", "y")
     )
-    return Goal(
-        "reach a point", coordinates, reward, never if done_within is None else reached, axes=2
-    )
+    return Goal("reach a point", coordinates, reward, reached, axes=2)
 
 
 def _target(task: Parameters) -> Array:
