@@ -1,1 +1,6 @@
-"""Actors: networks that act, judge and compare."""
+"""Actors: networks that act and judge, as functions of parameters that the caller owns."""
+
+from agents.gaussian import Gaussian
+from agents.policy import GaussianPolicy
+
+__all__ = ["Gaussian", "GaussianPolicy"]

@@ -84,12 +84,14 @@ class TaskFamily:
         fields = {name: np.asarray(getattr(data, name))[None] for name in self.robot.fields}
         return self.robot.observe(fields).shape[1]
 
-    def sample_tasks(self, count: int, *, seed: int, split: Split = "train") -> Tasks:
+    def sample_tasks(
+        self, count: int, *, seed: int | tuple[int, ...], split: Split = "train"
+    ) -> Tasks:
         """Draw tasks; the same seed and split give the same tasks everywhere.
 
         Args:
             count: how many tasks.
-            seed: a non-negative number.
+            seed: a non-negative number, or several, such as (seed, iteration).
             split: `train`; `test`, from the same distribution but other draws; or `extrapolate`,
                 from outside the training range.
 
@@ -103,7 +105,7 @@ class TaskFamily:
         outside = split == "extrapolate"
         if outside and not any(d.extrapolates for d in self.distributions):
             raise ValueError(f"{self.name} declares no range outside its training range")
-        generator = np.random.default_rng([SPLITS.index(split), seed])
+        generator = np.random.default_rng([SPLITS.index(split), *np.atleast_1d(seed)])
         columns = [
             d.sample(generator, count, outside and d.extrapolates) for d in self.distributions
         ]

@@ -1,0 +1,86 @@
+"""`GaussianPolicy`: observation -> distribution of actions, as a function of its parameters.
+
+The policy object holds sizes only. Its parameters are a mapping name -> tensor that the caller
+owns, differentiates and adapts; adapted parameters carry a leading task axis, and the same function
+then evaluates every task's own network at once.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.gaussian import Gaussian
+
+Parameters = Mapping[str, Tensor]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+
+
+@dataclass(frozen=True)
+class GaussianPolicy:
+    """A multilayer perceptron for the mean, and a log-std for each action that is not a function
+    of the observation.
+    """
+
+    observation_size: int
+    action_size: int
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    initial_std: float = 1.0
+    min_std: float = 0.05
+    """The std never falls below this, however it is adapted."""
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation must be one of {known}, got {self.activation!r}")
+        if not 0.0 < self.min_std <= self.initial_std:
+            raise ValueError(
+                f"stds must satisfy 0 < min_std <= initial_std, got {self.min_std} "
+                f"and {self.initial_std}"
+            )
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter, in order."""
+        sizes = (self.observation_size, *self.hidden, self.action_size)
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            shapes[f"weight{layer}"] = (fan_in, fan_out)
+            shapes[f"bias{layer}"] = (fan_out,)
+        shapes["log_std"] = (self.action_size,)
+        return shapes
+
+    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw parameters: weights by Glorot and Bengio (2010), biases zero, one std for all."""
+        parameters = {}
+        for name, shape in self.shapes.items():
+            if name.startswith("weight"):
+                bound = math.sqrt(6.0 / sum(shape))
+                uniform = torch.rand(shape, generator=generator)
+                parameters[name] = bound * (2.0 * uniform - 1.0)
+            elif name.startswith("bias"):
+                parameters[name] = torch.zeros(shape)
+            else:
+                parameters[name] = torch.full(shape, math.log(self.initial_std))
+        return parameters
+
+    def __call__(self, parameters: Parameters, observation: Tensor) -> Gaussian:
+        """Return the distribution of actions.
+
+        Args:
+            parameters: as in `shapes`, or each with a leading task axis.
+            observation: [..., observation], or [task, n, observation] with a task axis.
+        """
+        activate = ACTIVATIONS[self.activation]
+        features = observation
+        for layer in range(len(self.hidden) + 1):
+            if layer:
+                features = activate(features)
+            features = features @ parameters[f"weight{layer}"]
+            features = features + parameters[f"bias{layer}"].unsqueeze(-2)
+        log_std = parameters["log_std"].clamp_min(math.log(self.min_std)).unsqueeze(-2)
+        return Gaussian(features, log_std)

@@ -1,0 +1,93 @@
+"""Rollouts of many tasks at once, in this process.
+
+All tasks and rollouts advance together: one policy evaluation and one simulator call a time step.
+What is sampled depends on the key and the parameters alone, not on threads or on who asks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.gaussian import noise_log_prob
+from agents.policy import Parameters
+from envs.simulator import Simulator
+from metarl.losses import Policy
+from metarl.rollouts import Rollouts
+from metarl.streams import Key, Purpose, stream
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads for a while; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def collect(
+    simulator: Simulator, policy: Policy, parameters: Parameters, rollouts: int, key: Key
+) -> Rollouts:
+    """Run every simulation for one episode.
+
+    Args:
+        simulator: its simulations are `rollouts` of each task, task by task, with tasks set.
+        policy: gives actions [task, rollout, action] for observations [task, rollout, observation].
+        parameters: common to all tasks, or each with a leading task axis; on the CPU.
+        rollouts: how many of each task.
+        key: decides start states and action noise.
+
+    Returns:
+        The rollouts, on the CPU, in float32.
+    """
+    if simulator.count % rollouts:
+        raise ValueError(f"{simulator.count} simulations are not {rollouts} rollouts of each task")
+    family = simulator.family
+    shape = (simulator.count // rollouts, rollouts, family.horizon)
+    ids = [(task, rollout) for task in range(shape[0]) for rollout in range(rollouts)]
+    noise = torch.empty(*shape, family.action_size)
+    draws = noise.view(-1, *noise.shape[2:]).numpy()
+    for index, (task, rollout) in enumerate(ids):
+        generator = stream(key, Purpose.NOISE, task, rollout)
+        generator.standard_normal(out=draws[index], dtype=np.float32)
+    # one thread: the network is small, and torch's idle threads would spin beside the simulator's
+    with torch.no_grad(), torch_threads(1):
+        start = simulator.reset(stream(key, Purpose.START, *pair) for pair in ids)
+        return _episodes(simulator, policy, parameters, start, noise)
+
+
+def _episodes(
+    simulator: Simulator, policy: Policy, parameters: Parameters, start: np.ndarray, noise: Tensor
+) -> Rollouts:
+    tasks, rollouts, horizon, _ = noise.shape
+    observation = torch.from_numpy(start).float().view(tasks, rollouts, -1)
+    observations = torch.zeros(tasks, rollouts, horizon, observation.shape[-1])
+    actions = torch.zeros_like(noise)
+    rewards = torch.zeros(tasks, rollouts, horizon)
+    valid = torch.zeros(tasks, rollouts, horizon, dtype=torch.bool)
+    active = np.ones(simulator.count, dtype=bool)
+    log_std = torch.empty(0)
+
+    for t in range(horizon):
+        gaussian = policy(parameters, observation)
+        action = gaussian.sample(noise[:, :, t])
+        observations[:, :, t] = observation
+        actions[:, :, t] = action
+        valid[:, :, t] = torch.from_numpy(active).view(tasks, rollouts)
+        result = simulator.step(action.view(simulator.count, -1).numpy(), active)
+        rewards[:, :, t] = torch.from_numpy(result.reward).view(tasks, rollouts)
+        observation = torch.from_numpy(result.observation).float().view(tasks, rollouts, -1)
+        log_std = gaussian.log_std
+        active = active & ~result.terminated
+        if not active.any():
+            break
+
+    log_probs = noise_log_prob(noise, log_std.unsqueeze(-2))
+    terminated = torch.from_numpy(~active).view(tasks, rollouts)
+    return Rollouts(observations, actions, rewards, log_probs, valid, terminated, observation)

@@ -1,0 +1,74 @@
+"""`Rollouts`, what happened, and `Batch`, what a learner needs of it.
+
+Every tensor has the leading axes [task, rollout, time]. Episodes that end early are padded; `valid`
+says which steps took place.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Rollouts(NamedTuple):
+    """Experience of several rollouts of each of several tasks."""
+
+    observations: Tensor
+    """[task, rollout, time, observation], before each step."""
+    actions: Tensor
+    """[task, rollout, time, action], as the policy gave them."""
+    rewards: Tensor
+    """[task, rollout, time]; 0 where not valid."""
+    log_probs: Tensor
+    """[task, rollout, time]: log-density of each action under the policy that took it."""
+    valid: Tensor
+    """[task, rollout, time], bool: whether the step took place."""
+    terminated: Tensor
+    """[task, rollout], bool: whether the episode ended before its time limit."""
+    final_observations: Tensor
+    """[task, rollout, observation], after the last step that took place."""
+
+    @property
+    def returns(self) -> Tensor:
+        """Undiscounted return of each rollout, [task, rollout]."""
+        return self.rewards.sum(-1)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Steps that took place in each rollout, [task, rollout]."""
+        return self.valid.sum(-1)
+
+    @property
+    def steps(self) -> int:
+        """Steps that took place in all."""
+        return int(self.valid.sum())
+
+    def to(self, device: torch.device) -> "Rollouts":
+        """Return the rollouts on another device."""
+        return Rollouts(*(field.to(device) for field in self))
+
+
+class Batch(NamedTuple):
+    """What a loss needs: the same axes, with advantages in place of rewards."""
+
+    observations: Tensor
+    """[task, rollout, time, observation]."""
+    actions: Tensor
+    """[task, rollout, time, action]."""
+    log_probs: Tensor
+    """[task, rollout, time], of the policy that sampled."""
+    advantages: Tensor
+    """[task, rollout, time], normalised within each task."""
+    weights: Tensor
+    """[task, rollout, time]: 1 / (valid steps of the task) where valid, else 0, so that a weighted
+    sum is the task's mean."""
+
+    def subset(self, fraction: float) -> "Batch":
+        """Return evenly spaced rollouts, `fraction` of those of each task, reweighted to a mean."""
+        rollouts = self.weights.shape[1]
+        count = max(1, round(fraction * rollouts))
+        if count == rollouts:
+            return self
+        chosen = torch.arange(count, device=self.weights.device) * rollouts // count
+        part = Batch(*(field[:, chosen] for field in self))
+        return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
