@@ -1,8 +1,8 @@
 """A value estimate for each task, linear in simple features and fitted in closed form.
 
 The features of Duan et al. (2016), "Benchmarking Deep Reinforcement Learning": the observation, its
-square, three powers of time and a constant. The fit is exact and cheap, so it is made anew for every
-task and every set of rollouts; nothing is carried over that could be stale.
+square, three powers of time and a constant. The fit is exact and cheap, so it is made anew for
+every task and every set of rollouts; nothing is carried over that could be stale.
 """
 
 import torch

@@ -8,6 +8,7 @@ then evaluates every task's own network at once.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,9 +22,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu"
 
 @dataclass(frozen=True)
 class GaussianPolicy:
-    """A multilayer perceptron for the mean, and a log-std for each action that is not a function
-    of the observation.
-    """
+    """A multilayer perceptron for the mean, and a log-std for each action, whatever is observed."""
 
     observation_size: int
     action_size: int
@@ -48,7 +47,7 @@ class GaussianPolicy:
         """The shape of every parameter, in order."""
         sizes = (self.observation_size, *self.hidden, self.action_size)
         shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             shapes[f"weight{layer}"] = (fan_in, fan_out)
             shapes[f"bias{layer}"] = (fan_out,)
         shapes["log_std"] = (self.action_size,)

@@ -21,10 +21,10 @@ class Policy(Protocol):
 def likelihood_ratio(policy: Policy, parameters: Parameters, batch: Batch) -> Tensor:
     """Return minus the surrogate return, -E[ratio * A], of one task.
 
-    The ratio is pi(a|s) / pi_old(a|s), pi_old being the policy that sampled. Where the two agree its
-    gradient is the policy gradient, and its Hessian contains the terms grad log pi grad log pi' that
-    the plain score-function loss -E[log pi * A] lacks when it is differentiated twice (Rothfuss et
-    al. 2018, section 5; Foerster et al. 2018).
+    The ratio is pi(a|s) / pi_old(a|s), pi_old being the policy that sampled. Where the two agree
+    its gradient is the policy gradient, and its Hessian contains the terms grad log pi grad log pi'
+    that the plain score-function loss -E[log pi * A] lacks when it is differentiated twice
+    (Rothfuss et al. 2018, section 5; Foerster et al. 2018).
 
     Args:
         policy: the policy.
