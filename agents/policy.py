@@ -81,5 +81,11 @@ class GaussianPolicy:
                 features = activate(features)
             features = features @ parameters[f"weight{layer}"]
             features = features + parameters[f"bias{layer}"].unsqueeze(-2)
-        log_std = parameters["log_std"].clamp_min(math.log(self.min_std)).unsqueeze(-2)
-        return Gaussian(features, log_std)
+        return Gaussian(features, self._log_std(parameters).unsqueeze(-2))
+
+    def std(self, parameters: Parameters) -> Tensor:
+        """Return the actions' standard deviations, [action] or [task, action]."""
+        return self._log_std(parameters).exp()
+
+    def _log_std(self, parameters: Parameters) -> Tensor:
+        return parameters["log_std"].clamp_min(math.log(self.min_std))

@@ -1,9 +1,9 @@
 """Worlds: robots, what is asked of them, what varies in their bodies, and many of them at once."""
 
-from envs.catalogue import families, make
+from envs.catalogue import families, make, presets
 from envs.family import TaskFamily
 from envs.robot import Robot
 from envs.simulator import Simulator
 from envs.tasks import Tasks
 
-__all__ = ["Robot", "Simulator", "TaskFamily", "Tasks", "families", "make"]
+__all__ = ["Robot", "Simulator", "TaskFamily", "Tasks", "families", "make", "presets"]

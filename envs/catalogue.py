@@ -109,6 +109,11 @@ def families() -> tuple[str, ...]:
     return tuple(CATALOGUE)
 
 
+def presets(name: str) -> tuple[str, ...]:
+    """Return the published variants of a family that `make` knows."""
+    return tuple(PRESETS.get(name, {}))
+
+
 def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:  # noqa: ANN401
     """Return a family by name.
 

@@ -151,6 +151,8 @@ class TaskFamily:
             "horizon": self.horizon,
             "dt": self.dt,
             "action_scale": self.action_scale,
+            "control_cost": self.control_cost,
+            "survive_bonus": self.survive_bonus,
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "source": self.source,

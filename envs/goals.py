@@ -7,7 +7,7 @@ family, not to the goal.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,17 @@ class Step(NamedTuple):
         return (self.after - self.before) / self.duration
 
 
+class Marker(NamedTuple):
+    """How a goal is drawn in a film."""
+
+    kind: Literal["point", "arrow", "line"]
+    """A point to reach; an arrow above the robot; a line across x that the robot should be at."""
+    x: float = 0.0
+    """Where [m]; of an arrow, the x component of its direction."""
+    y: float = 0.0
+    """Where [m]; of an arrow, the y component of its direction."""
+
+
 def never(step: Step, parameters: Parameters) -> NDArray[np.bool_]:
     """Return that no goal ends its episode, [sim]."""
     return np.zeros(len(step.after), dtype=bool)
@@ -51,11 +62,18 @@ class Goal:
     """Whether the task is done and the episode ends, [sim]."""
     axes: int = 1
     """How many position axes the goal needs the robot to have."""
+    marker: Callable[[Mapping[str, float], float], Marker] | None = None
+    """How one task's goal is drawn, so many seconds into the episode."""
 
 
 def forward() -> Goal:
     """Run along +x: reward v_x. No parameters; for families whose bodies vary."""
-    return Goal("run forward", (), lambda step, _: step.velocity[:, 0])
+    return Goal(
+        "run forward",
+        (),
+        lambda step, _: step.velocity[:, 0],
+        marker=lambda task, time: Marker("arrow", 1.0),
+    )
 
 
 def direction() -> Goal:
@@ -64,6 +82,7 @@ def direction() -> Goal:
         "run forward or back",
         (Choice("direction", (-1.0, 1.0)),),
         lambda step, task: task["direction"] * step.velocity[:, 0],
+        marker=lambda task, time: Marker("arrow", task["direction"]),
     )
 
 
@@ -73,6 +92,7 @@ def velocity(low: float, high: float, extrapolate: tuple[float, float] | None = 
         "run at a speed",
         (Uniform("velocity", low, high, "m/s", extrapolate),),
         lambda step, task: -np.abs(step.velocity[:, 0] - task["velocity"]),
+        marker=lambda task, time: Marker("line", task["velocity"] * time),
     )
 
 
@@ -84,7 +104,13 @@ def heading() -> Goal:
         return velocity[:, 0] * np.cos(task["heading"]) + velocity[:, 1] * np.sin(task["heading"])
 
     return Goal(
-        "run in a direction", (Uniform("heading", 0.0, 2.0 * np.pi, "rad"),), reward, axes=2
+        "run in a direction",
+        (Uniform("heading", 0.0, 2.0 * np.pi, "rad"),),
+        reward,
+        axes=2,
+        marker=lambda task, time: Marker(
+            "arrow", float(np.cos(task["heading"])), float(np.sin(task["heading"]))
+        ),
     )
 
 
@@ -95,7 +121,7 @@ def position_in_disc(radius: float, extrapolate: tuple[float, float] | None = No
         offset = step.after[:, :2] - _target(task)
         return -np.abs(offset).sum(axis=1)
 
-    return Goal("reach a point", (Disc(radius, extrapolate),), reward, axes=2)
+    return Goal("reach a point", (Disc(radius, extrapolate),), reward, axes=2, marker=_point)
 
 
 def position_in_square(
@@ -121,8 +147,12 @@ def position_in_square(
     coordinates = tuple(
         Uniform(name, -half_width, half_width, "m", extrapolate) for name in ("x", "y")
     )
-    return Goal("reach a point", coordinates, reward, reached, axes=2)
+    return Goal("reach a point", coordinates, reward, reached, axes=2, marker=_point)
 
 
 def _target(task: Parameters) -> Array:
     return np.stack([task["x"], task["y"]], axis=1)
+
+
+def _point(task: Mapping[str, float], time: float) -> Marker:
+    return Marker("point", task["x"], task["y"])

@@ -1,1 +1,58 @@
-"""Robots that learn new skills in a handful of tries."""
+"""Robots that learn new skills in a handful of tries.
+
+learner = metarl.MAML("HalfCheetahVel", seed=0).learn(10_000_000, progress_bar=True)
+adapted = learner.adapt({"velocity": 1.2}, rollouts=20, steps=1)
+report = metarl.evaluate(learner, tasks=40)
+metarl.render(learner, {"velocity": 1.2}, "videos/velocity.mp4")
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import agents
+    import envs
+    from metarl.config import Config
+    from metarl.evaluate import evaluate
+    from metarl.maml import MAML
+    from metarl.train import load, resume, train
+    from metarl.video import render
+
+__all__ = ["MAML", "Config", "agents", "envs", "evaluate", "load", "render", "resume", "train"]
+__version__ = version("metarl")
+
+_HOMES = {
+    "Config": "metarl.config",
+    "MAML": "metarl.maml",
+    "evaluate": "metarl.evaluate",
+    "load": "metarl.train",
+    "render": "metarl.video",
+    "resume": "metarl.train",
+    "train": "metarl.train",
+}
+
+
+def _check_not_shadowed() -> None:
+    """Refuse to start when another `envs` or `agents` package comes first on the path."""
+    for name in ("envs", "agents"):
+        found = Path(import_module(name).__file__ or "").parent
+        ours = Path(__file__).parent.parent / name
+        if found != ours:
+            raise ImportError(
+                f"metarl needs its own package '{name}' ({ours}), but Python finds {found} first; "
+                f"rename that one, or start from another folder"
+            )
+
+
+_check_not_shadowed()
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # loaded on first use: `import metarl` stays fast, and `metarl families` needs no torch
+    if name in ("agents", "envs"):
+        return import_module(name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'metarl' has no attribute {name!r}")

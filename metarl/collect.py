@@ -32,7 +32,13 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def collect(
-    simulator: Simulator, policy: Policy, parameters: Parameters, rollouts: int, key: Key
+    simulator: Simulator,
+    policy: Policy,
+    parameters: Parameters,
+    rollouts: int,
+    key: Key,
+    *,
+    deterministic: bool = False,
 ) -> Rollouts:
     """Run every simulation for one episode.
 
@@ -42,6 +48,7 @@ def collect(
         parameters: common to all tasks, or each with a leading task axis; on the CPU.
         rollouts: how many of each task.
         key: decides start states and action noise.
+        deterministic: take the most likely action at every step.
 
     Returns:
         The rollouts, on the CPU, in float32.
@@ -51,11 +58,12 @@ def collect(
     family = simulator.family
     shape = (simulator.count // rollouts, rollouts, family.horizon)
     ids = [(task, rollout) for task in range(shape[0]) for rollout in range(rollouts)]
-    noise = torch.empty(*shape, family.action_size)
-    draws = noise.view(-1, *noise.shape[2:]).numpy()
-    for index, (task, rollout) in enumerate(ids):
-        generator = stream(key, Purpose.NOISE, task, rollout)
-        generator.standard_normal(out=draws[index], dtype=np.float32)
+    noise = torch.zeros(*shape, family.action_size)
+    if not deterministic:
+        draws = noise.view(-1, *noise.shape[2:]).numpy()
+        for index, (task, rollout) in enumerate(ids):
+            generator = stream(key, Purpose.NOISE, task, rollout)
+            generator.standard_normal(out=draws[index], dtype=np.float32)
     # one thread: the network is small, and torch's idle threads would spin beside the simulator's
     with torch.no_grad(), torch_threads(1):
         start = simulator.reset(stream(key, Purpose.START, *pair) for pair in ids)

@@ -25,15 +25,17 @@ Product = Callable[[Tensor], Tensor]
 class TrustRegion:
     """The settings of a step."""
 
-    max_kl: float = 0.01
+    max_kl: float
     """Bound on the mean KL divergence between old and new adapted policies [nat]."""
-    cg_iterations: int = 10
-    damping: float = 1e-5
+    cg_iterations: int
+    damping: float
     """Added to the Fisher matrix's diagonal."""
-    fisher_fraction: float = 0.2
+    fisher_fraction: float
     """The part of the rollouts that Fisher products are computed from."""
-    backtrack_ratio: float = 0.8
-    max_backtracks: int = 15
+    backtrack_ratio: float
+    """What each refused step is shortened by."""
+    max_backtracks: int
+    """How many lengths the line search tries."""
 
 
 class Evaluation(NamedTuple):

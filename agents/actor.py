@@ -1,0 +1,58 @@
+"""`Actor`: a policy with its parameters, which is what a robot runs."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.policy import GaussianPolicy, Parameters
+
+
+class Actor:
+    """Chooses actions as a Stable-Baselines3 model does."""
+
+    def __init__(self, policy: GaussianPolicy, parameters: Parameters, seed: int = 0) -> None:
+        """Take one network's parameters.
+
+        Args:
+            policy: the network.
+            parameters: as in `policy.shapes`.
+            seed: of the generator that sampled actions come from.
+        """
+        self.policy = policy
+        self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}
+        self._generator = np.random.default_rng(seed)
+
+    def predict(
+        self,
+        observation: NDArray[np.floating],
+        state: tuple[NDArray, ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
+        """Return actions, in the scale of the family, and the unchanged `state`.
+
+        Args:
+            observation: [observation] or [n, observation].
+            state: returned as it is; the policy has no memory.
+            episode_start: not looked at, for the same reason.
+            deterministic: return the most likely action instead of a sampled one.
+
+        Raises:
+            ValueError: for another observation size.
+        """
+        size = self.policy.observation_size
+        observation = np.asarray(observation, dtype=np.float32)
+        if observation.ndim not in (1, 2) or observation.shape[-1] != size:
+            raise ValueError(
+                f"an observation must be [{size}] or [n, {size}], got {list(observation.shape)}"
+            )
+        with torch.no_grad():
+            flat = torch.from_numpy(np.atleast_2d(observation))
+            gaussian = self.policy(self.parameters, flat)
+            action = gaussian.mean
+            if not deterministic:
+                noise = self._generator.standard_normal(action.shape, dtype=np.float32)
+                action = gaussian.sample(torch.from_numpy(noise))
+        return action.numpy().reshape(*observation.shape[:-1], -1), state

@@ -1,0 +1,213 @@
+"""The command line: each command parses its arguments and calls the package."""
+
+import json as json_format
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+import envs
+from envs.distributions import Split
+from metarl.config import Config
+
+if TYPE_CHECKING:
+    from metarl.maml import MAML
+
+Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
+
+
+def families(family: Positional[str | None] = None, json: bool = False) -> None:
+    """List the task families, or describe one.
+
+    Args:
+        family: A family; all when left out.
+        json: Print JSON.
+    """
+    names = envs.families() if family is None else (family,)
+    rows = [{**envs.make(name).describe(), "presets": envs.presets(name)} for name in names]
+    if json:
+        print(json_format.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(f"{row['name']:<16} {row['robot']}: {row['goal']}, {row['horizon']} steps")
+        print(f"{'':<16} {'; '.join(row['varies'])}")
+        if row["presets"]:
+            print(f"{'':<16} presets: {', '.join(row['presets'])}")
+
+
+def train(
+    family: Positional[str],
+    out: Path,
+    config: OmitArgPrefixes[Config] = Config(),  # noqa: B008, frozen
+    total_timesteps: int = 10_000_000,
+    preset: str = "default",
+    horizon: int | None = None,
+    verbose: bool = False,
+) -> None:
+    """Train a meta-policy into a new run folder.
+
+    Args:
+        family: The task family; see `metarl families`.
+        out: The run folder to make.
+        config: Settings of the meta-learner.
+        total_timesteps: Environment steps, of rollouts before and after adaptation together.
+        preset: A published variant of the family; see `metarl families FAMILY`.
+        horizon: Control steps in an episode; the family's own when left out.
+        verbose: Print a table every iteration.
+    """
+    from metarl.maml import MAML
+    from metarl.train import train
+
+    changes = {} if horizon is None else {"horizon": horizon}
+    made = envs.make(family, preset=preset, **changes)
+    learner = MAML(made, verbose=int(verbose), **asdict(config))
+    _finish(lambda: train(learner, out, total_timesteps, progress_bar=True), out)
+
+
+def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> None:
+    """Go on with a stopped run, to the numbers of one that was never stopped.
+
+    Args:
+        run_folder: What `train` made.
+        total_timesteps: Environment steps in all; what the run was started with when left out.
+    """
+    from metarl.train import resume
+
+    _finish(
+        lambda: resume(run_folder, total_timesteps=total_timesteps, progress_bar=True), run_folder
+    )
+
+
+def evaluate(
+    run_folder: Positional[Path],
+    tasks: int = 40,
+    rollouts: int = 20,
+    steps: int = 3,
+    seed: int = 0,
+    split: Split = "test",
+    halve: bool = False,
+    device: str = "auto",
+) -> None:
+    """Measure the return before and after adaptation, on tasks never trained on.
+
+    Args:
+        run_folder: A run folder or a checkpoint.
+        tasks: Held-out tasks.
+        rollouts: Rollouts of each task at each step.
+        steps: Inner steps.
+        seed: Decides tasks, start states and exploration.
+        split: Tasks like those trained on (test), or outside their range (extrapolate).
+        halve: Halve the inner step size after the first step.
+        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
+    """
+    from metarl.evaluate import evaluate
+    from metarl.train import load
+
+    learner = load(run_folder, device=device)
+    evaluation = evaluate(
+        learner, tasks=tasks, rollouts=rollouts, steps=steps, seed=seed, split=split, halve=halve
+    )
+    numbers, figure = evaluation.save(_folder(run_folder))
+    print(f"{evaluation}\nnumbers: {numbers}\nfigure: {figure}")
+
+
+def render(
+    run_folder: Positional[Path],
+    task: Task = (),
+    out: Path | None = None,
+    rollouts: int = 20,
+    steps: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Film a policy before and after adaptation, side by side.
+
+    Args:
+        run_folder: A run folder or a checkpoint.
+        task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; a held-out one when left out.
+        out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
+        rollouts: Rollouts that each inner step learns from.
+        steps: Inner steps.
+        seed: Decides the start state and exploration.
+        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
+    """
+    from metarl.train import load
+    from metarl.video import render
+
+    learner = load(run_folder, device=device)
+    path = render(
+        learner,
+        parse_task(task) or learner.family.sample_tasks(1, seed=seed, split="test"),
+        out or _folder(run_folder) / "adaptation.mp4",
+        rollouts=rollouts,
+        steps=steps,
+        seed=seed,
+    )
+    print(f"video: {path}")
+
+
+def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_400_000, seed: int = 0) -> None:
+    """Train a small meta-policy on HalfCheetah, evaluate it on new tasks and film it.
+
+    Args:
+        out: The run folder; an earlier demo in it is replaced.
+        total_timesteps: Environment steps.
+        seed: Decides everything random.
+    """
+    from metarl.demo import demo
+
+    print("HalfCheetah learns to run forward or back, whichever a new task asks for.")
+    evaluation, files = demo(out, total_timesteps, seed)
+    print(evaluation)
+    for kind, path in files.items():
+        print(f"{kind}: {path}")
+
+
+def parse_task(words: tuple[str, ...]) -> dict[str, float]:
+    """Return `("x=1", "y=-0.5")` as `{"x": 1.0, "y": -0.5}`.
+
+    Raises:
+        ValueError: for a word that is not NAME=NUMBER.
+    """
+    task = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            task[name] = float(value)
+        except ValueError:
+            raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
+    return task
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _finish(training: "Callable[[], MAML]", folder: Path) -> None:
+    try:
+        learner = training()
+    except KeyboardInterrupt:
+        print(f"\nstopped; go on with: metarl resume {folder}", file=sys.stderr)
+        sys.exit(130)
+    print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
+    print(f"run: {folder}\nnext: metarl evaluate {folder}")
+
+
+COMMANDS = {
+    command.__name__: command for command in (families, train, resume, evaluate, render, demo)
+}
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line and exit code 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="metarl", description="Robots that learn new skills in a few tries."
+        )
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"metarl: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,30 @@
+"""The demo: everything once, in about a minute and a half on two cores."""
+
+import shutil
+from pathlib import Path
+
+from metarl.evaluate import Evaluation, evaluate
+from metarl.maml import MAML
+from metarl.train import CONFIG, train
+from metarl.video import render
+
+
+def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[str, Path]]:
+    """Train on HalfCheetahDir, evaluate on held-out tasks and film one.
+
+    Args:
+        out: the run folder; an earlier run in it is replaced.
+        total_timesteps: environment steps.
+        seed: decides everything random.
+
+    Returns:
+        The evaluation, and the files by what they are.
+    """
+    if (out / CONFIG).exists():
+        shutil.rmtree(out)
+    learner = MAML("HalfCheetahDir", seed=seed)
+    train(learner, out, total_timesteps, progress_bar=True)
+    evaluation = evaluate(learner, tasks=40, rollouts=20, steps=1, seed=seed)
+    numbers, figure = evaluation.save(out)
+    video = render(learner, {"direction": -1.0}, out / "adaptation.mp4", seed=seed)
+    return evaluation, {"run": out, "numbers": numbers, "figure": figure, "video": video}

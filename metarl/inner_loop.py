@@ -1,0 +1,65 @@
+"""The inner loop: roll out, take a gradient step, roll out again, for all tasks at once."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from agents.policy import Parameters
+from envs.simulator import Simulator
+from metarl.adapt import adapt_further
+from metarl.advantages import prepare
+from metarl.collect import collect
+from metarl.losses import Policy
+from metarl.rollouts import Batch, Rollouts
+from metarl.streams import Key
+
+
+class Stage(NamedTuple):
+    """Where the tasks are after some inner steps."""
+
+    parameters: dict[str, Tensor]
+    """Every task's own, [task, ...] each."""
+    rollouts: Rollouts
+    """Sampled with them; on the CPU."""
+    batch: Batch
+    """The rollouts with their advantages, on the device of the parameters."""
+
+
+def inner_loop(
+    simulator: Simulator,
+    policy: Policy,
+    parameters: Parameters,
+    key: Key,
+    *,
+    rollouts: int,
+    inner_lrs: Sequence[float],
+    discount: float,
+    gae_lambda: float,
+) -> Iterator[Stage]:
+    """Adapt to the simulator's tasks; yield the stage before the first step and after each.
+
+    Args:
+        simulator: its simulations are `rollouts` of each task, task by task, with tasks set.
+        policy: the policy.
+        parameters: where to start, common to all tasks.
+        key: of the first stage; its `step` counts up.
+        rollouts: how many of each task in each stage.
+        inner_lrs: the size of each step; as many steps are taken.
+        discount: in [0, 1].
+        gae_lambda: in [0, 1].
+    """
+    tasks = simulator.count // rollouts
+    adapted = {
+        name: value.detach().expand(tasks, *value.shape) for name, value in parameters.items()
+    }
+    device = next(iter(adapted.values())).device
+    for step in range(len(inner_lrs) + 1):
+        on_cpu = {name: value.cpu() for name, value in adapted.items()}
+        experience = collect(simulator, policy, on_cpu, rollouts, key._replace(step=step))
+        batch = prepare(experience.to(device), discount, gae_lambda)
+        yield Stage(adapted, experience, batch)
+        if step < len(inner_lrs):
+            with torch.no_grad():
+                adapted = adapt_further(policy, adapted, batch, inner_lrs[step])

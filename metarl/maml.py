@@ -1,0 +1,367 @@
+"""`MAML`: a meta-learner with the manners of a Stable-Baselines3 algorithm."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.utils import configure_logger
+
+import envs
+from agents.actor import Actor
+from agents.policy import GaussianPolicy
+from envs.family import TaskFamily
+from envs.simulator import Simulator
+from envs.tasks import Tasks
+from metarl import checkpoint
+from metarl.collect import torch_threads
+from metarl.config import Config
+from metarl.inner_loop import Stage, inner_loop
+from metarl.meta import maml_trpo
+from metarl.record import ProgressBar, record_iteration
+from metarl.streams import Key, Phase, torch_generator
+from metarl.trust_region import Trace
+
+Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class AdaptedPolicy:
+    """A policy adapted to one task, with how it did on the way there."""
+
+    task: dict[str, float]
+    actor: Actor
+    returns: NDArray[np.float64]
+    """Return of every rollout before the first step and after each, [step, rollout]."""
+
+    def predict(
+        self,
+        observation: NDArray[np.floating],
+        state: tuple[NDArray, ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
+        """Return actions; see `Actor.predict`."""
+        return self.actor.predict(observation, state, episode_start, deterministic)
+
+
+class MAML:
+    """Learns policy parameters from which a few gradient steps lead to any task's own.
+
+    Model-agnostic meta-learning for reinforcement learning (Finn et al. 2017, algorithm 3).
+    """
+
+    def __init__(self, family: str | TaskFamily, *, verbose: int = 0, **settings: Any) -> None:  # noqa: ANN401
+        """Make a learner with new parameters.
+
+        Args:
+            family: the tasks to learn; a name stands for `envs.make(name)`.
+            verbose: 1 prints a table every iteration.
+            settings: fields of `metarl.Config`, such as `seed=1` or `inner_lr=0.05`.
+
+        Raises:
+            ValueError: for an unknown family or setting, or a value that is not allowed.
+        """
+        self.family = envs.make(family) if isinstance(family, str) else family
+        self.config = Config.of(settings)
+        self.device = _device(self.config.device)
+        self.verbose = verbose
+        self.policy = GaussianPolicy(
+            self.family.observation_size,
+            self.family.action_size,
+            self.config.hidden,
+            self.config.activation,
+            self.config.initial_std,
+            self.config.min_std,
+        )
+        initial = self.policy.initial(torch_generator(self.config.seed))
+        self.parameters = {name: value.to(self.device) for name, value in initial.items()}
+        self.iteration = 0
+        self.num_timesteps = 0
+        """Environment steps so far."""
+        self._logger: Logger | None = None
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Callback = None,
+        log_interval: int = 1,
+        tb_log_name: str = "MAML",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> "MAML":
+        """Train for at least so many environment steps more, in whole iterations.
+
+        Args:
+            total_timesteps: environment steps of all rollouts, before and after adaptation.
+            callback: Stable-Baselines3 callbacks, called once an iteration. Its `locals` hold
+                `returns` (mean return before adaptation and after each step) and `trace`.
+            log_interval: iterations between two rows of the log.
+            tb_log_name: unused unless a logger with TensorBoard output was set.
+            reset_num_timesteps: start counting steps at 0.
+            progress_bar: show one.
+        """
+        if total_timesteps < 1:
+            raise ValueError(f"total_timesteps must be at least 1, got {total_timesteps}")
+        if reset_num_timesteps:
+            self.num_timesteps = 0
+        goal = self.num_timesteps + total_timesteps
+        if self._logger is None:
+            self._logger = configure_logger(self.verbose, None, tb_log_name, reset_num_timesteps)
+        hooks = self._hooks(callback, goal if progress_bar else 0)
+
+        simulator = self._simulator(self.config.tasks * self.config.rollouts)
+        began, steps_before = time.monotonic(), self.num_timesteps
+        hooks.on_training_start({"self": self, "total_timesteps": goal}, {})
+        try:
+            while self.num_timesteps < goal:
+                hooks.on_rollout_start()
+                stages = self._roll_out(simulator)
+                hooks.on_rollout_end()
+                trace = self._update(stages)
+                self.iteration += 1
+                self.num_timesteps += sum(stage.rollouts.steps for stage in stages)
+                returns = [float(stage.rollouts.returns.mean()) for stage in stages]
+                elapsed = time.monotonic() - began
+                record_iteration(
+                    self.logger,
+                    trace,
+                    returns,
+                    iteration=self.iteration,
+                    timesteps=self.num_timesteps,
+                    episode_length=float(stages[-1].rollouts.lengths.double().mean()),
+                    std=float(self.policy.std(self.parameters).mean()),
+                    elapsed=elapsed,
+                    fps=(self.num_timesteps - steps_before) / elapsed,
+                )
+                if self.iteration % log_interval == 0:
+                    self.logger.dump(self.num_timesteps)
+                hooks.update_locals({"returns": returns, "trace": trace})
+                if not hooks.on_step():
+                    break
+        finally:
+            hooks.on_training_end()
+        return self
+
+    def adapt(
+        self,
+        task: Tasks | Mapping[str, float],
+        *,
+        rollouts: int = 20,
+        steps: int = 1,
+        seed: int = 0,
+    ) -> AdaptedPolicy:
+        """Return the policy after a few gradient steps on one task.
+
+        Args:
+            task: its parameters, such as `{"velocity": 1.2}`.
+            rollouts: how many each step learns from; as many more show the return afterwards.
+            steps: gradient steps.
+            seed: decides start states and exploration.
+
+        Raises:
+            ValueError: for a task that the family does not have, or counts below 1.
+        """
+        table = self.family.task(task)
+        if len(table) != 1:
+            raise ValueError(f"adapt takes one task, got {len(table)}")
+        key = Key(seed, Phase.ADAPT)
+        stages = list(self.adaptation(table, rollouts, [self.config.inner_lr] * steps, key))
+        last = {name: value[0] for name, value in stages[-1].parameters.items()}
+        returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
+        return AdaptedPolicy(table[0], Actor(self.policy, last, seed), returns)
+
+    def adaptation(
+        self, tasks: Tasks, rollouts: int, inner_lrs: Sequence[float], key: Key
+    ) -> Iterator[Stage]:
+        """Adapt to several tasks at once; yield the stage before the first step and after each.
+
+        Args:
+            tasks: as many as wanted.
+            rollouts: how many of each task in each stage.
+            inner_lrs: the size of each step.
+            key: decides start states and exploration.
+        """
+        if rollouts < 1 or not inner_lrs:
+            raise ValueError(
+                f"adaptation needs at least 1 rollout and 1 step, got {rollouts} "
+                f"and {len(inner_lrs)}"
+            )
+        simulator = self._simulator(len(tasks) * rollouts)
+        simulator.set_tasks(tasks.repeat(rollouts))
+        return self._stages(simulator, rollouts, inner_lrs, key)
+
+    def predict(
+        self,
+        observation: NDArray[np.floating],
+        state: tuple[NDArray, ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
+        """Return actions of the policy before adaptation; see `Actor.predict`."""
+        actor = Actor(self.policy, self.parameters, self.config.seed)
+        return actor.predict(observation, state, episode_start, deterministic)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything needed to go on, to one file, whole or not at all.
+
+        Args:
+            path: `.safetensors` is added when it has no ending.
+
+        Raises:
+            OSError: when the path cannot be written.
+        """
+        path = Path(path)
+        data = {
+            "family": self.family.describe(),
+            "config": dataclasses.asdict(self.config),
+            "iteration": self.iteration,
+            "num_timesteps": self.num_timesteps,
+            "versions": checkpoint.versions(),
+        }
+        path = path if path.suffix else path.with_suffix(".safetensors")
+        checkpoint.write(path, self.parameters, data)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        family: TaskFamily | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> "MAML":
+        """Return the learner that was saved.
+
+        Args:
+            path: a checkpoint.
+            family: the family it was trained on, when that is not one of the catalogue's.
+            settings: what to change, such as `device="cpu"` or `threads=1`.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when the file is damaged or foreign, or the family is not the same.
+        """
+        path = Path(path)
+        tensors, data = checkpoint.read(path)
+        saved = data["family"]
+        learner = cls(family or _saved_family(path, saved), **{**data["config"], **settings})
+        if learner.family.describe() != saved:
+            raise ValueError(
+                f"{path} was trained on {saved['name']} as it was then, which differs from the "
+                f"family given or known here: {_difference(saved, learner.family.describe())}"
+            )
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if shapes != learner.policy.shapes:
+            raise ValueError(f"{path} holds other parameters than its settings call for")
+        learner.parameters = {name: tensors[name].to(learner.device) for name in shapes}
+        learner.iteration = data["iteration"]
+        learner.num_timesteps = data["num_timesteps"]
+        return learner
+
+    @property
+    def logger(self) -> Logger:
+        """Stable-Baselines3's logger; there is one after `set_logger` or `learn`."""
+        if self._logger is None:
+            raise RuntimeError("there is no logger yet: call set_logger or learn first")
+        return self._logger
+
+    def set_logger(self, logger: Logger) -> None:
+        """Send the numbers of `learn` to another logger."""
+        self._logger = logger
+
+    def get_env(self) -> None:
+        """Return None: rollouts come from the family's simulator, which is not an environment."""
+
+    def get_vec_normalize_env(self) -> None:
+        """Return None: observations are not normalised."""
+
+    def _simulator(self, count: int) -> Simulator:
+        return Simulator(self.family, count, threads=self.config.threads)
+
+    def _roll_out(self, simulator: Simulator) -> list[Stage]:
+        """Draw this iteration's tasks and adapt to them."""
+        config = self.config
+        tasks = self.family.sample_tasks(config.tasks, seed=(config.seed, self.iteration))
+        simulator.set_tasks(tasks.repeat(config.rollouts))
+        key = Key(config.seed, Phase.TRAIN, self.iteration)
+        inner_lrs = [config.inner_lr] * config.inner_steps
+        return list(self._stages(simulator, config.rollouts, inner_lrs, key))
+
+    def _stages(
+        self, simulator: Simulator, rollouts: int, inner_lrs: Sequence[float], key: Key
+    ) -> Iterator[Stage]:
+        return inner_loop(
+            simulator,
+            self.policy,
+            self.parameters,
+            key,
+            rollouts=rollouts,
+            inner_lrs=inner_lrs,
+            discount=self.config.discount,
+            gae_lambda=self.config.gae_lambda,
+        )
+
+    def _update(self, stages: list[Stage]) -> Trace:
+        *pre, post = (stage.batch for stage in stages)
+        with torch_threads(self.config.threads):
+            self.parameters, trace = maml_trpo(
+                self.policy,
+                self.parameters,
+                pre,
+                post,
+                self.config.inner_lr,
+                self.config.trust_region,
+            )
+        return trace
+
+    def _hooks(self, callback: Callback, goal: int) -> BaseCallback:
+        if isinstance(callback, list):
+            callback = CallbackList(callback)
+        if not isinstance(callback, BaseCallback):
+            callback = ConvertCallback(callback)
+        if goal:
+            callback = CallbackList([callback, ProgressBar(goal)])
+        callback.init_callback(self)  # type: ignore[arg-type]
+        return callback
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used: {reason}") from None
+    return device
+
+
+def _saved_family(path: Path, saved: Mapping[str, Any]) -> TaskFamily:
+    """Return the catalogue's family with the saved preset and changes."""
+    if saved["name"] not in envs.families():
+        raise ValueError(
+            f"{path} was trained on {saved['name']}, which is not in the catalogue; "
+            f"pass it: load(path, family=...)"
+        )
+    return envs.make(
+        saved["name"],
+        preset=saved["preset"],
+        horizon=saved["horizon"],
+        action_scale=saved["action_scale"],
+    )
+
+
+def _difference(saved: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    parts = (
+        f"{name} was {value!r} and is {known.get(name)!r}"
+        for name, value in saved.items()
+        if known.get(name) != value
+    )
+    return "; ".join(parts)
