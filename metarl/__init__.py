@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import agents
     import envs
     from metarl.config import Config
-    from metarl.evaluate import evaluate
+    from metarl.evaluation import evaluate
     from metarl.maml import MAML
-    from metarl.train import load, resume, train
+    from metarl.runs import load, resume, train
     from metarl.video import render
 
 __all__ = ["MAML", "Config", "agents", "envs", "evaluate", "load", "render", "resume", "train"]
@@ -26,11 +26,11 @@ __version__ = version("metarl")
 _HOMES = {
     "Config": "metarl.config",
     "MAML": "metarl.maml",
-    "evaluate": "metarl.evaluate",
-    "load": "metarl.train",
+    "evaluate": "metarl.evaluation",
+    "load": "metarl.runs",
     "render": "metarl.video",
-    "resume": "metarl.train",
-    "train": "metarl.train",
+    "resume": "metarl.runs",
+    "train": "metarl.runs",
 }
 
 

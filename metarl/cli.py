@@ -60,7 +60,7 @@ def train(
         verbose: Print a table every iteration.
     """
     from metarl.maml import MAML
-    from metarl.train import train
+    from metarl.runs import train
 
     changes = {} if horizon is None else {"horizon": horizon}
     made = envs.make(family, preset=preset, **changes)
@@ -75,7 +75,7 @@ def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> 
         run_folder: What `train` made.
         total_timesteps: Environment steps in all; what the run was started with when left out.
     """
-    from metarl.train import resume
+    from metarl.runs import resume
 
     _finish(
         lambda: resume(run_folder, total_timesteps=total_timesteps, progress_bar=True), run_folder
@@ -104,8 +104,8 @@ def evaluate(
         halve: Halve the inner step size after the first step.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.evaluate import evaluate
-    from metarl.train import load
+    from metarl.evaluation import evaluate
+    from metarl.runs import load
 
     learner = load(run_folder, device=device)
     evaluation = evaluate(
@@ -135,7 +135,7 @@ def render(
         seed: Decides the start state and exploration.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.train import load
+    from metarl.runs import load
     from metarl.video import render
 
     learner = load(run_folder, device=device)

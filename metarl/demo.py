@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from metarl.evaluate import Evaluation, evaluate
+from metarl.evaluation import Evaluation, evaluate
 from metarl.maml import MAML
-from metarl.train import CONFIG, train
+from metarl.runs import CONFIG, train
 from metarl.video import render
 
 

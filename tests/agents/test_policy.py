@@ -1,0 +1,100 @@
+"""The policy network and the actor around it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from agents import Actor, GaussianPolicy
+
+
+@pytest.fixture
+def policy() -> GaussianPolicy:
+    return GaussianPolicy(4, 2, hidden=(8, 5))
+
+
+def initial(policy: GaussianPolicy, seed: int = 0) -> dict[str, torch.Tensor]:
+    return policy.initial(torch.Generator().manual_seed(seed))
+
+
+def test_equals_a_torch_network(policy: GaussianPolicy):
+    parameters = initial(policy)
+    linears = [nn.Linear(4, 8), nn.Linear(8, 5), nn.Linear(5, 2)]
+    for layer, linear in enumerate(linears):
+        linear.weight.data = parameters[f"weight{layer}"].T
+        linear.bias.data = torch.randn(linear.bias.shape)
+        parameters[f"bias{layer}"] = linear.bias.data
+    network = nn.Sequential(linears[0], nn.Tanh(), linears[1], nn.Tanh(), linears[2])
+    observation = torch.randn(3, 6, 4)
+    torch.testing.assert_close(policy(parameters, observation).mean, network(observation))
+
+
+def test_a_task_axis_evaluates_each_tasks_network(policy: GaussianPolicy):
+    tasks = [initial(policy, seed) for seed in range(3)]
+    stacked = {name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}
+    observation = torch.randn(3, 6, 4)
+    together = policy(stacked, observation)
+    for index, parameters in enumerate(tasks):
+        torch.testing.assert_close(
+            together.mean[index], policy(parameters, observation[index]).mean
+        )
+
+
+def test_new_policies_have_the_std_asked_for_and_never_less_than_the_floor():
+    policy = GaussianPolicy(4, 2, initial_std=0.5, min_std=0.1)
+    parameters = initial(policy)
+    torch.testing.assert_close(policy.std(parameters), torch.full((2,), 0.5))
+    parameters["log_std"] = torch.tensor([-9.0, 0.0])
+    torch.testing.assert_close(policy.std(parameters), torch.tensor([0.1, 1.0]))
+    log_std = policy(parameters, torch.zeros(1, 4)).log_std
+    torch.testing.assert_close(log_std, torch.tensor([[math.log(0.1), 0.0]]))
+
+
+def test_initial_parameters_depend_on_the_seed_only(policy: GaussianPolicy):
+    torch.manual_seed(1)
+    first = initial(policy)
+    torch.manual_seed(2)
+    second = initial(policy)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["weight0"], initial(policy, 1)["weight0"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"activation": "gelu"}, "activation must be one of tanh, relu, got 'gelu'"),
+        ({"min_std": 2.0}, "0 < min_std <= initial_std, got 2.0 and 1.0"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        GaussianPolicy(4, 2, **settings)
+
+
+def test_actor_predicts_one_or_many_like_a_stable_baselines_model(policy: GaussianPolicy):
+    actor = Actor(policy, initial(policy))
+    many = np.random.default_rng(0).standard_normal((6, 4))
+    actions, state = actor.predict(many, deterministic=True)
+    assert actions.shape == (6, 2)
+    assert actions.dtype == np.float32
+    assert state is None
+    one, _ = actor.predict(many[3], deterministic=True)
+    np.testing.assert_allclose(one, actions[3], rtol=1e-6)
+
+
+def test_actor_samples_with_the_policys_std(policy: GaussianPolicy):
+    actor = Actor(policy, initial(policy), seed=1)
+    observation = np.tile(np.ones(4), (20_000, 1))
+    sampled, _ = actor.predict(observation)
+    mean, _ = actor.predict(observation[0], deterministic=True)
+    np.testing.assert_allclose(sampled.mean(0), mean, atol=0.03)
+    np.testing.assert_allclose(sampled.std(0), 1.0, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3), (1, 1, 4)])
+def test_actor_refuses_other_shapes(policy: GaussianPolicy, shape: tuple[int, ...]):
+    actor = Actor(policy, initial(policy))
+    with pytest.raises(ValueError, match=r"an observation must be \[4\] or \[n, 4\]"):
+        actor.predict(np.zeros(shape))

@@ -1,0 +1,128 @@
+"""The learner: it learns, adapts, and has the manners of a Stable-Baselines3 algorithm."""
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+
+import envs
+import metarl
+from tests.conftest import SMALL
+
+
+class Rows(KVWriter):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict] = []
+
+    def write(self, key_values: dict, key_excluded: dict, step: int = 0) -> None:
+        self.rows.append(dict(key_values))
+
+    def close(self) -> None:
+        pass
+
+
+def test_adaptation_gets_better_with_training():
+    """After a few iterations one step gains more than it did with random parameters."""
+    family = envs.make("Point2D", horizon=20)
+    learner = metarl.MAML(
+        family, seed=0, tasks=20, rollouts=10, hidden=(32,), inner_lr=0.5, max_kl=0.05
+    )
+    options = {"tasks": 40, "rollouts": 10, "steps": 1, "seed": 5}
+    before = metarl.evaluate(learner, **options)
+    learner.learn(200_000)
+    after = metarl.evaluate(learner, **options)
+    assert after.gain.low > before.gain.high
+    assert after.helps
+
+
+def test_training_is_reproducible_to_the_bit(point: envs.TaskFamily):
+    runs = [metarl.MAML(point, seed=1, **SMALL) for _ in range(2)]
+    for learner in runs:
+        learner.learn(600)
+    a, b = (run.parameters for run in runs)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    other = metarl.MAML(point, seed=2, **SMALL).learn(600)
+    assert not torch.equal(other.parameters["weight0"], a["weight0"])
+
+
+def test_learning_in_two_parts_is_learning_at_once(point: envs.TaskFamily):
+    once = metarl.MAML(point, **SMALL).learn(1000)
+    parts = metarl.MAML(point, **SMALL).learn(400)
+    parts.learn(1000 - parts.num_timesteps, reset_num_timesteps=False)
+    assert once.num_timesteps == parts.num_timesteps
+    assert all(torch.equal(once.parameters[n], p) for n, p in parts.parameters.items())
+
+
+def test_several_inner_steps_are_logged_one_by_one(point: envs.TaskFamily):
+    rows = Rows()
+    learner = metarl.MAML(point, **SMALL, inner_steps=3)
+    learner.set_logger(Logger(None, [rows]))
+    learner.learn(1)
+    row = rows.rows[0]
+    steps = [row[f"rollout/return_{s}"] for s in ("before", "step_1", "step_2", "after")]
+    assert len(set(steps)) == 4
+    assert row["rollout/gain"] == pytest.approx(steps[-1] - steps[0])
+    assert row["time/total_timesteps"] == learner.num_timesteps <= 4 * 3 * 4 * 12
+
+
+def test_callbacks_are_those_of_stable_baselines(learner: metarl.MAML, tmp_path):
+    seen = []
+
+    class Watch(BaseCallback):
+        def _on_step(self) -> bool:
+            assert self.training_env is not None or True
+            seen.append((self.num_timesteps, self.locals["returns"]))
+            return len(seen) < 3
+
+    saver = CheckpointCallback(1, str(tmp_path), "point")
+    learner.learn(10_000, callback=[Watch(), saver])
+    assert len(seen) == 3, "returning False ends training"
+    assert all(len(returns) == 2 for _, returns in seen)
+    assert len(list(tmp_path.iterdir())) == 3
+
+    calls = []
+    learner.learn(1, callback=lambda local, _: calls.append(local["trace"].accepted) or True)
+    assert calls == [True] or calls == [False]
+
+
+def test_adapts_to_one_task_and_shows_what_it_brought(learner: metarl.MAML):
+    adapted = learner.adapt({"x": 0.3, "y": -0.2}, rollouts=5, steps=2)
+    assert adapted.task == {"x": 0.3, "y": -0.2}
+    assert adapted.returns.shape == (3, 5)
+    action, state = adapted.predict(np.zeros(2), deterministic=True)
+    assert action.shape == (2,)
+    assert state is None
+    before, _ = learner.predict(np.zeros(2), deterministic=True)
+    assert not np.array_equal(action, before)
+    again = learner.adapt({"x": 0.3, "y": -0.2}, rollouts=5, steps=2)
+    np.testing.assert_array_equal(adapted.returns, again.returns)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metarl.MAML("HalfCheetaDir"), "did you mean HalfCheetahDir"),
+        (lambda: metarl.MAML("Point2D", inner_learning_rate=1), "no setting 'inner_learning_rate'"),
+        (lambda: metarl.MAML("Point2D", rollout=1), "did you mean rollouts"),
+        (lambda: metarl.MAML("Point2D", inner_lr=-1.0), "inner_lr must be a positive number"),
+        (lambda: metarl.MAML("Point2D", tasks=0), "tasks must be a whole number of at least 1"),
+        (lambda: metarl.MAML("Point2D", rollouts=1), "rollouts must be at least 2"),
+        (lambda: metarl.MAML("Point2D", discount=1.5), r"discount must be in \[0, 1\], got 1.5"),
+        (lambda: metarl.MAML("Point2D", algorithm="mamel"), "algorithm must be one of maml-trpo"),
+        (lambda: metarl.MAML("Point2D", device="cuda:99"), "device 'cuda:99' cannot be used"),
+        (lambda: metarl.MAML("Point2D", device="gpu"), "device 'gpu' cannot be used"),
+        (lambda: metarl.MAML("Point2D").learn(0), "total_timesteps must be at least 1"),
+        (lambda: metarl.MAML("Point2D").adapt({"x": 1.0}), "task parameters x, y; got x"),
+        (lambda: metarl.MAML("Point2D").adapt({"x": 5.0, "y": 0.0}), "outside the range"),
+        (
+            lambda: metarl.MAML("Point2D").adapt({"x": 0.1, "y": 0.0}, steps=0),
+            "at least 1 rollout and 1 step, got 20 and 0",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, message: str):
+    with pytest.raises(ValueError, match=message):
+        call()
