@@ -259,7 +259,10 @@ class MAML:
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if shapes != learner.policy.shapes:
             raise ValueError(f"{path} holds other parameters than its settings call for")
-        learner.parameters = {name: tensors[name].to(learner.device) for name in shapes}
+        # in the policy's order, as sums over parameters depend on it, and in memory of torch's own
+        learner.parameters = {
+            name: tensors[name].clone().to(learner.device) for name in learner.policy.shapes
+        }
         learner.iteration = data["iteration"]
         learner.num_timesteps = data["num_timesteps"]
         return learner
