@@ -2,6 +2,7 @@
 # make demo    train a small meta-policy, evaluate it on new tasks, film it
 # make test    the tests; make test-all includes the slow ones
 # make lint    formatting, lint and types
+# make benchmark   speed against the physics engine alone
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,8 +35,7 @@ format: .venv
 	$(BIN)/ruff check --fix .
 
 benchmark: .venv
-	$(BIN)/python benchmarks/sampling.py
-	$(BIN)/python benchmarks/update.py
+	$(BIN)/python benchmarks/speed.py
 
 clean:
 	rm -rf .venv runs

@@ -58,12 +58,14 @@ class Config:
     """Threads of the simulator and of updates on the CPU; 0 for all cores."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON has lists
+
+    def check(self) -> None:
         """Check every value.
 
         Raises:
             ValueError: with the setting's name, its value and what is allowed.
         """
-        object.__setattr__(self, "hidden", tuple(self.hidden))
         if self.algorithm not in ALGORITHMS:
             raise ValueError(
                 f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}"
@@ -110,13 +112,15 @@ class Config:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Config":
-        """Return the config with these settings.
+        """Return the config with these settings, checked.
 
         Raises:
-            ValueError: for an unknown setting; the message has the nearest one.
+            ValueError: for an unknown setting, with the nearest one, or a value not allowed.
         """
         known = [field.name for field in dataclasses.fields(cls)]
         for name in settings:
             if name not in known:
                 raise ValueError(f"no setting {name!r}{nearest(name, known)}")
-        return cls(**settings)
+        config = cls(**settings)
+        config.check()
+        return config

@@ -251,10 +251,11 @@ class MAML:
         tensors, data = checkpoint.read(path)
         saved = data["family"]
         learner = cls(family or _saved_family(path, saved), **{**data["config"], **settings})
-        if learner.family.describe() != saved:
+        difference = _difference(saved, learner.family.describe())
+        if difference:
             raise ValueError(
                 f"{path} was trained on {saved['name']} as it was then, which differs from the "
-                f"family given or known here: {_difference(saved, learner.family.describe())}"
+                f"family given or known here: {difference}"
             )
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if shapes != learner.policy.shapes:

@@ -1,5 +1,7 @@
 """The learner: it learns, adapts, and has the manners of a Stable-Baselines3 algorithm."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def test_adaptation_gets_better_with_training():
     learner = metarl.MAML(
         family, seed=0, tasks=20, rollouts=10, hidden=(32,), inner_lr=0.5, max_kl=0.05
     )
-    options = {"tasks": 40, "rollouts": 10, "steps": 1, "seed": 5}
+    options: dict[str, Any] = {"tasks": 40, "rollouts": 10, "steps": 1, "seed": 5}
     before = metarl.evaluate(learner, **options)
     learner.learn(200_000)
     after = metarl.evaluate(learner, **options)
@@ -73,7 +75,6 @@ def test_callbacks_are_those_of_stable_baselines(learner: metarl.MAML, tmp_path)
 
     class Watch(BaseCallback):
         def _on_step(self) -> bool:
-            assert self.training_env is not None or True
             seen.append((self.num_timesteps, self.locals["returns"]))
             return len(seen) < 3
 

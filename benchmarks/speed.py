@@ -1,0 +1,142 @@
+"""How close sampling and learning come to the physics engine.
+
+    python benchmarks/speed.py [--repeats 5]
+
+Everything is a ratio to `mujoco.batch` stepping the very same simulations, in this run: its
+controls and the falls are recorded from the rollouts and played back with nothing else around them.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from mujoco.batch import Batch
+from numpy.typing import NDArray
+
+import envs
+from envs.family import TaskFamily
+from metarl.collect import collect
+from metarl.maml import MAML
+from metarl.rollouts import Rollouts
+from metarl.streams import Key, Phase
+
+
+def seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def played_back(family: TaskFamily, rollouts: Rollouts) -> Callable[[], None]:
+    """Return a call that takes the physics steps of some rollouts with `mujoco.batch` alone.
+
+    Args:
+        family: of the rollouts.
+        rollouts: [task, rollout, time].
+    """
+    model, skip = family.model, family.robot.frame_skip
+    count = rollouts.rewards.shape[0] * rollouts.rewards.shape[1]
+    actions = rollouts.actions.flatten(0, 1).double().numpy() * family.action_scale
+    low, high = model.actuator_ctrlrange.T
+    controls = (low + high) / 2.0 + (high - low) / 2.0 * np.clip(actions, -1.0, 1.0)
+    controls = np.ascontiguousarray(controls.transpose(1, 0, 2))
+    valid = np.ascontiguousarray(rollouts.valid.flatten(0, 1).numpy().T)
+    masks: list[NDArray[np.bool_] | None] = [None if mask.all() else mask for mask in valid]
+    batch = Batch(model, count)
+    control = batch.bind("ctrl")
+
+    def play() -> None:
+        batch.reset()
+        for commands, mask in zip(controls, masks, strict=True):
+            if mask is not None and not mask.any():
+                break
+            control[:] = commands
+            batch.step(mask, nstep=skip)
+
+    return play
+
+
+def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -> list[str]:
+    """Return a table row: collecting rollouts with a new policy against the physics alone."""
+    family = envs.make(name, horizon=horizon)
+    learner = MAML(family, tasks=tasks, rollouts=rollouts)
+    simulator = envs.Simulator(family, tasks * rollouts)
+    simulator.set_tasks(family.sample_tasks(tasks, seed=0).repeat(rollouts))
+    key = Key(0, Phase.TRAIN)
+
+    def sample() -> Rollouts:
+        return collect(simulator, learner.policy, learner.parameters, rollouts, key)
+
+    data = sample()
+    physics = played_back(family, data)
+    physics()
+    raw, ours = zip(*((seconds(physics), seconds(sample)) for _ in range(repeats)), strict=True)
+    ratio = statistics.median(r / o for r, o in zip(raw, ours, strict=True))
+    return [
+        name,
+        f"{simulator.count:,}",
+        f"{data.steps:,}",
+        f"{data.steps / statistics.median(raw):,.0f}",
+        f"{data.steps / statistics.median(ours):,.0f}",
+        f"{ratio:.2f}",
+    ]
+
+
+def iteration(name: str, tasks: int, rollouts: int, repeats: int) -> list[str]:
+    """Return a table row: an iteration of MAML-TRPO against the physics of its steps."""
+    family = envs.make(name)
+    learner = MAML(family, tasks=tasks, rollouts=rollouts, device="cpu")
+    learner.learn(1)
+    raw, ours = [], []
+    for _ in range(repeats):
+        parameters = {name: value.clone() for name, value in learner.parameters.items()}
+        ours.append(seconds(lambda: learner.learn(1)))
+        # the same rollouts once more, for their physics
+        key = Key(learner.config.seed, Phase.TRAIN, learner.iteration - 1)
+        seed = (learner.config.seed, learner.iteration - 1)
+        again = MAML(family, tasks=tasks, rollouts=rollouts, device="cpu")
+        again.parameters = parameters
+        drawn = family.sample_tasks(tasks, seed=seed)
+        stages = again.adaptation(drawn, rollouts, [again.config.inner_lr], key)
+        plays = [played_back(family, stage.rollouts) for stage in stages]
+        raw.append(seconds(lambda plays=plays: [play() for play in plays]))
+    ratio = statistics.median(o / r for r, o in zip(raw, ours, strict=True))
+    return [
+        name,
+        f"{tasks} x {rollouts} x {family.horizon}",
+        f"{statistics.median(raw):.2f} s",
+        f"{statistics.median(ours):.2f} s",
+        f"{ratio:.2f}",
+    ]
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+    print(
+        f"{platform.machine()}, {torch.get_num_threads()} cores, "
+        f"torch {torch.__version__}, median of {repeats}\n"
+    )
+    samples = [
+        sampling("HalfCheetahDir", 40, 20, 100, repeats),
+        sampling("AntDir", 40, 20, 100, repeats),
+    ]
+    columns = ("family", "simulations", "steps", "mujoco.batch, steps/s", "metarl, steps/s", "part")
+    print(table(columns, samples), flush=True)
+    columns = ("family", "tasks x rollouts x steps", "physics alone", "iteration", "ratio")
+    print("\n" + table(columns, [iteration("HalfCheetahDir", 40, 20, repeats)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Evaluation: numbers with known answers, plain words, files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+import envs
+import metarl
+from metarl.evaluation import Evaluation
+from metarl.interval import interval
+from metarl.streams import Key, Phase
+from tests.conftest import SMALL
+
+
+def made_up(returns: np.ndarray) -> Evaluation:
+    """An evaluation with given returns, [task, step]."""
+    tasks = envs.make("Point2D").sample_tasks(len(returns), seed=0)
+    return Evaluation("Point2D", "maml-trpo", tasks, returns, {})
+
+
+def test_gain_is_paired_by_task():
+    """Tasks differ by far more than adaptation brings; the gain's interval must not show that."""
+    before = np.array([0.0, 100.0, 200.0, 300.0])
+    gains = np.array([9.0, 10.0, 10.0, 11.0])
+    evaluation = made_up(np.stack([before, before + gains], axis=1))
+    assert evaluation.gain.mean == pytest.approx(10.0)
+    low, high = stats.ttest_rel(evaluation.returns[:, 1], before).confidence_interval(0.95)
+    assert (evaluation.gain.low, evaluation.gain.high) == pytest.approx((low, high))
+    assert evaluation.helps
+    assert "Adaptation helps: gain 10.0" in str(evaluation)
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([10.0, 11.0, 9.0], "Adaptation helps"),
+        ([10.0, -11.0, 9.0], "NOT shown to help (the interval includes 0)"),
+        ([-10.0, -11.0, -9.0], "Adaptation HURTS"),
+    ],
+)
+def test_says_plainly_whether_adaptation_helped(gains: list[float], words: str):
+    verdict = made_up(np.stack([np.zeros(3), gains], axis=1)).verdict()
+    assert words in verdict
+
+
+def test_returns_are_those_of_the_adaptation(learner: metarl.MAML):
+    """With one task's worth of arithmetic by hand: means over rollouts, one row a task."""
+    tasks = learner.family.sample_tasks(3, seed=5, split="test")
+    evaluation = metarl.evaluate(learner, tasks=3, rollouts=4, steps=2, seed=5)
+    assert evaluation.tasks == tasks
+    assert evaluation.returns.shape == (3, 3)
+    # the first stage can be recomputed: a point's return is minus its distances from the goal
+    first = next(learner.adaptation(tasks, 4, [0.5], Key(5, Phase.EVALUATE)))
+    path = first.rollouts.observations.double().numpy()
+    path = np.concatenate([path[:, :, 1:], first.rollouts.final_observations[:, :, None]], axis=2)
+    target = np.stack([tasks["x"], tasks["y"]], axis=1)[:, None, None]
+    distance = np.linalg.norm(path - target, axis=-1)
+    expected = -(distance * first.rollouts.valid.numpy()).sum(2).mean(1)
+    np.testing.assert_allclose(evaluation.returns[:, 0], expected, rtol=1e-5)
+
+
+def test_every_step_starts_from_the_same_states_with_other_exploration():
+    learner = metarl.MAML("HalfCheetahVel", **SMALL)
+    learner.family = learner.family.replace(horizon=5)
+    tasks = learner.family.sample_tasks(2, seed=0, split="test")
+    stages = list(learner.adaptation(tasks, 3, [0.1, 0.1], Key(0, Phase.EVALUATE)))
+    starts = [stage.rollouts.observations[:, :, 0] for stage in stages]
+    assert starts[0].equal(starts[1])
+    assert starts[0].equal(starts[2])
+    assert len(np.unique(starts[0].numpy().reshape(6, -1), axis=0)) == 6
+    assert not stages[0].rollouts.actions.equal(stages[1].rollouts.actions)
+
+
+def test_is_reproducible_and_leaves_the_learner_alone(learner: metarl.MAML):
+    before = {name: value.clone() for name, value in learner.parameters.items()}
+    first = metarl.evaluate(learner, tasks=3, rollouts=4, steps=1, seed=1)
+    again = metarl.evaluate(learner, tasks=3, rollouts=4, steps=1, seed=1)
+    other = metarl.evaluate(learner, tasks=3, rollouts=4, steps=1, seed=2)
+    np.testing.assert_array_equal(first.returns, again.returns)
+    assert not np.array_equal(first.returns, other.returns)
+    assert all(value.equal(before[name]) for name, value in learner.parameters.items())
+
+
+def test_halving_applies_after_the_first_step(learner: metarl.MAML):
+    plain = metarl.evaluate(learner, tasks=2, rollouts=4, steps=3)
+    halved = metarl.evaluate(learner, tasks=2, rollouts=4, steps=3, halve=True)
+    assert plain.settings["inner_lrs"] == [0.5, 0.5, 0.5]
+    assert halved.settings["inner_lrs"] == [0.5, 0.25, 0.25]
+    np.testing.assert_array_equal(plain.returns[:, :2], halved.returns[:, :2])
+    assert not np.array_equal(plain.returns[:, 2], halved.returns[:, 2])
+
+
+def test_writes_numbers_and_a_figure(learner: metarl.MAML, tmp_path: Path):
+    evaluation = metarl.evaluate(learner, tasks=3, rollouts=4, steps=2)
+    numbers, figure = evaluation.save(tmp_path)
+    data = json.loads(numbers.read_text())
+    assert data["family"] == "Point2D"
+    assert data["algorithm"] == "maml-trpo"
+    assert [entry["step"] for entry in data["returns"]] == [0, 1, 2]
+    for column, entry in zip(evaluation.returns.T, data["returns"], strict=True):
+        expected = interval(column)
+        assert entry["mean"] == pytest.approx(column.mean())
+        assert entry["ci95"] == pytest.approx([expected.low, expected.high])
+    gain = interval(evaluation.returns[:, 2] - evaluation.returns[:, 0])
+    assert data["gain"]["mean"] == pytest.approx(gain.mean)
+    assert data["gain"]["ci95"] == pytest.approx([gain.low, gain.high])
+    assert len(data["per_task"]) == 3
+    assert data["per_task"][1]["task"] == evaluation.tasks[1]
+    assert data["per_task"][1]["returns"] == pytest.approx(evaluation.returns[1])
+    assert data["settings"]["versions"]["torch"]
+    with Image.open(figure) as picture:
+        assert picture.size == (900, 600)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tasks": 1}, "at least 2 tasks, got 1"),
+        ({"rollouts": 0}, "at least 1 rollout and 1 step, got 0"),
+        ({"steps": 0}, "at least 1 rollout and 1 step, got 20 and 0"),
+        ({"split": "held-out"}, "split must be one of train, test, extrapolate"),
+    ],
+)
+def test_bad_input_is_named(learner: metarl.MAML, settings: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        metarl.evaluate(learner, **settings)
+
+
+def test_a_family_without_an_outside_says_so():
+    learner = metarl.MAML("HalfCheetahDir", **SMALL)
+    with pytest.raises(ValueError, match="HalfCheetahDir declares no range outside"):
+        metarl.evaluate(learner, split="extrapolate")
