@@ -7,6 +7,7 @@ from torch import Tensor
 
 import envs
 from agents import GaussianPolicy
+from agents.gaussian import Gaussian
 from metarl.collect import collect
 from metarl.inner_loop import inner_loop
 from metarl.rollouts import Rollouts
