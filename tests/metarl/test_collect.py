@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 import envs
-from agents import GaussianPolicy
 from agents.gaussian import Gaussian
+from agents.policy import GaussianPolicy, Parameters
 from metarl.collect import collect
 from metarl.inner_loop import inner_loop
 from metarl.rollouts import Rollouts
