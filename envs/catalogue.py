@@ -3,25 +3,55 @@
 Each entry is a composition; a preset says what it changes. Adding a family is adding an entry.
 """
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
-from envs import goals
-from envs.dynamics import body_mass
+from envs import dynamics, goals
 from envs.family import TaskFamily
-from envs.robots import Ant, HalfCheetah, Point
+from envs.nearest import nearest
+from envs.robots import (
+    Ant,
+    HalfCheetah,
+    Hopper,
+    Humanoid,
+    Point,
+    Pusher,
+    Reacher,
+    Swimmer,
+    Walker2d,
+)
 
-_MAML = "Finn et al. 2017, Model-Agnostic Meta-Learning"
-_PROMP = "Rothfuss et al. 2018, ProMP"
+_MAML = "Finn et al. 2017 (MAML)"
+_PROMP = "Rothfuss et al. 2018 (ProMP)"
+_PEARL = "Rakelly et al. 2019 (PEARL)"
+_CRIPPLED = "Clavera et al. 2019 (learning to adapt)"
+_OURS = "metarl"
+
+_ANT = Ant(contact_forces=False)
+_HUMANOID = Humanoid(contact_forces=False)
 
 _ENTRIES = (
     TaskFamily(
         "Point2D",
         Point(),
         goals.position_in_square(0.5, extrapolate=(0.5, 1.0), done_within=0.01),
-        f"{_MAML}, 5.1 (2D navigation)",
+        f"{_MAML}, 5.1",
         horizon=100,
+        action_scale=1.0,
+    ),
+    TaskFamily(
+        "Point2DCorner",
+        Point(stride=0.2, spread=0.2),
+        goals.corner(2.0),
+        f"{_PROMP}, point_env_2d_corner, dense reward",
+        horizon=100,
+        action_scale=1.0,
+    ),
+    TaskFamily(
+        "Point2DSparse",
+        Point(),
+        goals.position_on_half_circle(1.0, sparse_within=0.2),
+        f"{_PEARL}, sparse-point-robot",
+        horizon=20,
         action_scale=1.0,
     ),
     TaskFamily(
@@ -42,13 +72,37 @@ _ENTRIES = (
         "HalfCheetahMass",
         HalfCheetah(),
         goals.forward(),
-        "metarl",
-        dynamics=(body_mass(0.5, 2.0, extrapolate=(2.0, 3.0)),),
+        _OURS,
+        dynamics=(dynamics.body_mass(0.5, 2.0, extrapolate=(2.0, 3.0)),),
+        control_cost=0.05,
+    ),
+    TaskFamily(
+        "HalfCheetahRandParams",
+        HalfCheetah(),
+        goals.forward(),
+        f"{_OURS}, varied as rand_param_envs varies Hopper and Walker2d",
+        dynamics=(dynamics.rand_params(HalfCheetah()),),
+        control_cost=0.05,
+    ),
+    TaskFamily(
+        "HalfCheetahCrippled",
+        HalfCheetah(),
+        goals.forward(),
+        f"{_CRIPPLED}; actuator 0 never in training, horizon 100 for 1000",
+        dynamics=(dynamics.dead_actuator((1, 2, 3, 4, 5), extrapolate=(0,)),),
+        control_cost=0.05,
+    ),
+    TaskFamily(
+        "HalfCheetahSlope",
+        HalfCheetah(),
+        goals.forward(),
+        _OURS,
+        dynamics=(dynamics.ground_slope(0.3, extrapolate=(0.3, 0.5)),),
         control_cost=0.05,
     ),
     TaskFamily(
         "AntDir",
-        Ant(),
+        _ANT,
         goals.direction(),
         f"{_PROMP}, without contact forces",
         horizon=200,
@@ -57,7 +111,7 @@ _ENTRIES = (
     ),
     TaskFamily(
         "AntDir2D",
-        Ant(),
+        _ANT,
         goals.heading(),
         f"{_PROMP}, without contact forces",
         horizon=200,
@@ -66,39 +120,201 @@ _ENTRIES = (
     ),
     TaskFamily(
         "AntVel",
-        Ant(),
+        _ANT,
         goals.velocity(0.0, 3.0, extrapolate=(3.0, 4.0)),
-        f"{_MAML}, 5.3, survive bonus 1 in all, without contact forces",
+        f"{_MAML}, 5.3, survive bonus 1.05 in all, without contact forces",
         horizon=200,
         control_cost=0.005,
         survive_bonus=1.05,
     ),
     TaskFamily(
         "AntGoal",
-        Ant(),
+        _ANT,
         goals.position_in_disc(3.0, extrapolate=(3.0, 4.0)),
         f"{_PROMP}, without contact forces; falling ends the episode and forgoes the bonus",
         horizon=200,
         control_cost=0.1,
         survive_bonus=4.0,
     ),
+    TaskFamily(
+        "AntTurn",
+        _ANT,
+        goals.turn(1.0, extrapolate=(1.0, 1.5)),
+        _OURS,
+        horizon=200,
+        control_cost=0.05,
+        survive_bonus=1.0,
+    ),
+    TaskFamily(
+        "AntCrippled",
+        _ANT,
+        goals.forward(),
+        f"{_CRIPPLED}; leg 3 never in training, horizon 200 for 1000",
+        dynamics=(dynamics.crippled_leg(_ANT, (0, 1, 2), extrapolate=(3,)),),
+        horizon=200,
+        survive_bonus=0.05,
+        falls=False,
+    ),
+    TaskFamily(
+        "HopperRandParams",
+        Hopper(),
+        goals.forward(),
+        f"rand_param_envs, as used by {_PROMP} and {_PEARL}",
+        dynamics=(dynamics.rand_params(Hopper()),),
+        horizon=200,
+        control_cost=1e-3,
+        survive_bonus=1.0,
+    ),
+    TaskFamily(
+        "WalkerRandParams",
+        Walker2d(),
+        goals.forward(),
+        f"rand_param_envs, as used by {_PROMP} and {_PEARL}",
+        dynamics=(dynamics.rand_params(Walker2d()),),
+        horizon=200,
+        control_cost=1e-3,
+        survive_bonus=1.0,
+    ),
+    TaskFamily(
+        "Walker2dDir",
+        Walker2d(),
+        goals.direction(),
+        f"{_PROMP}; physics steps per control step as Walker2d-v5",
+        horizon=200,
+        control_cost=1e-3,
+        survive_bonus=1.0,
+    ),
+    TaskFamily(
+        "Walker2dVel",
+        Walker2d(),
+        goals.velocity(0.0, 3.0, extrapolate=(3.0, 4.0)),
+        f"{_PROMP}, slower; physics steps per control step as Walker2d-v5",
+        horizon=200,
+        control_cost=1e-3,
+        survive_bonus=3.0,
+    ),
+    TaskFamily(
+        "SwimmerVel",
+        Swimmer(),
+        goals.velocity(0.1, 0.2, extrapolate=(0.2, 0.3)),
+        f"{_PROMP}, with the sign of the reward put right",
+        horizon=200,
+        action_scale=1.0,
+        control_cost=1e-4,
+    ),
+    TaskFamily(
+        "HumanoidDir",
+        _HUMANOID,
+        goals.direction(1.25),
+        f"{_PROMP}, without contact forces",
+        horizon=200,
+        control_cost=0.1,
+        survive_bonus=5.0,
+    ),
+    TaskFamily(
+        "HumanoidDir2D",
+        _HUMANOID,
+        goals.heading(1.25),
+        f"{_PROMP}, without contact forces",
+        horizon=200,
+        control_cost=0.1,
+        survive_bonus=5.0,
+    ),
+    TaskFamily(
+        "ReacherGoal",
+        Reacher(sees_target=False),
+        goals.reach_in_disc(0.18, extrapolate=(0.18, 0.2)),
+        f"{_OURS}; Reacher-v5 with a hidden target",
+        horizon=50,
+        control_cost=1.0,
+    ),
+    TaskFamily(
+        "PusherGoal",
+        Pusher(sees_target=False),
+        goals.push_to((0.3, -0.15), (0.6, 0.1), height=-0.323),
+        f"{_OURS}; Pusher-v5 with a hidden target",
+        horizon=100,
+        control_cost=0.1,
+    ),
 )
 
 CATALOGUE: dict[str, TaskFamily] = {family.name: family for family in _ENTRIES}
 
+_MAML_ANT = {
+    "robot": Ant(),
+    "action_scale": 1.0,
+    "control_cost": 0.005,
+    "contact_cost": 5e-4,
+    "survive_bonus": 0.05,
+}
+_PROMP_ANT = {"robot": Ant(), "action_scale": 0.1, "contact_cost": 5e-4}
+_PEARL_ANT = {"action_scale": 1.0}
+_PROMP_HUMANOID = {
+    "robot": Humanoid(),
+    "action_scale": 0.1,
+    "contact_cost": 5e-7,
+    "contact_cost_limit": 10.0,
+}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "Point2D": {"maml2017": {}},
+    "Point2D": {
+        "maml2017": {},
+        "promp2018": {"goal": goals.position_in_square(2.0, extrapolate=(2.0, 3.0))},
+        "pearl2019": {
+            "robot": Point(spread=1.0),
+            "goal": goals.position_in_square(1.0, extrapolate=(1.0, 1.5)),
+            "horizon": 20,
+        },
+    },
+    "Point2DCorner": {"promp2018": {"goal": goals.corner(2.0, sparse_within=0.5)}},
+    "Point2DSparse": {"pearl2019": {}},
+    "HalfCheetahDir": {
+        "maml2017": {"horizon": 200, "action_scale": 1.0},
+        "promp2018": {"horizon": 100, "action_scale": 0.1},
+        "pearl2019": {"horizon": 200, "action_scale": 1.0},
+    },
     "HalfCheetahVel": {
         "maml2017": {
             "goal": goals.velocity(0.0, 2.0, extrapolate=(2.0, 3.0)),
             "horizon": 200,
             "action_scale": 1.0,
         },
-        "promp2018": {"horizon": 200, "action_scale": 0.1},
-    },
-    "HalfCheetahDir": {
-        "maml2017": {"horizon": 200, "action_scale": 1.0},
         "promp2018": {"horizon": 100, "action_scale": 0.1},
+        "pearl2019": {"horizon": 200, "action_scale": 1.0},
+    },
+    "AntDir": {"maml2017": _MAML_ANT, "promp2018": _PROMP_ANT},
+    "AntDir2D": {"promp2018": _PROMP_ANT, "pearl2019": _PEARL_ANT},
+    "AntVel": {"maml2017": {**_MAML_ANT, "survive_bonus": 1.05}},
+    "AntGoal": {
+        "maml2017": {
+            **_MAML_ANT,
+            "goal": goals.position_in_square(3.0, extrapolate=(3.0, 4.0), norm=1),
+            "survive_bonus": 4.05,
+        },
+        "promp2018": {**_PROMP_ANT, "survive_bonus": 0.0, "falls": False},
+        "pearl2019": {**_PROMP_ANT, "action_scale": 1.0, "survive_bonus": 0.0, "falls": False},
+    },
+    "HopperRandParams": {
+        "promp2018": {"action_scale": 0.1},
+        "pearl2019": {"action_scale": 1.0},
+    },
+    "WalkerRandParams": {
+        "promp2018": {"action_scale": 0.1},
+        "pearl2019": {"action_scale": 1.0},
+    },
+    "Walker2dDir": {"promp2018": {"action_scale": 0.1}},
+    "Walker2dVel": {
+        "promp2018": {
+            "goal": goals.velocity(0.0, 10.0, extrapolate=(10.0, 12.0)),
+            "action_scale": 0.1,
+            "survive_bonus": 15.0,
+        },
+    },
+    "SwimmerVel": {"promp2018": {"action_scale": 0.1}},
+    "HumanoidDir": {"promp2018": _PROMP_HUMANOID},
+    "HumanoidDir2D": {
+        "promp2018": _PROMP_HUMANOID,
+        "pearl2019": {**_PROMP_HUMANOID, "action_scale": 1.0},
     },
 }
 """Published variants: family -> preset -> what differs from the catalogue's entry."""
@@ -139,13 +355,3 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:
         fields = [f for f in TaskFamily.__dataclass_fields__ if f not in ("name", "preset")]
         unknown = next(field for field in changes if field not in fields)
         raise ValueError(f"a family has no field {unknown!r}{nearest(unknown, fields)}") from None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: the nearest ones, and all there are."""
-    known = list(known)
-    if not known:
-        return "; there are none"
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    return f"{hint} (there are: {', '.join(known)})"

@@ -54,6 +54,10 @@ class Uniform(Distribution):
     extrapolate: tuple[float, float] | None = None
     log: bool = False
 
+    def __post_init__(self) -> None:
+        for low, high in ((self.low, self.high), self.extrapolate or (self.low, self.high)):
+            _check_range(self.name, low, high, positive=self.log)
+
     @property
     def names(self) -> tuple[str, ...]:
         return (self.name,)
@@ -65,7 +69,8 @@ class Uniform(Distribution):
     def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
         low, high = self.extrapolate if outside and self.extrapolate else (self.low, self.high)
         if self.log:
-            return np.exp(generator.uniform(np.log(low), np.log(high), (count, 1)))
+            drawn = np.exp(generator.uniform(np.log(low), np.log(high), (count, 1)))
+            return np.clip(drawn, low, high)  # the logarithm rounds
         return generator.uniform(low, high, (count, 1))
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
@@ -84,12 +89,48 @@ class Uniform(Distribution):
 
 
 @dataclass(frozen=True)
+class LogUniforms(Distribution):
+    """Many numbers of a kind, each drawn log-uniformly from [low, high] on its own."""
+
+    kind: str
+    each: tuple[str, ...]
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _check_range(self.kind, self.low, self.high, positive=True)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.each
+
+    @property
+    def extrapolates(self) -> bool:
+        return False
+
+    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
+        bounds = np.log(self.low), np.log(self.high)
+        drawn = np.exp(generator.uniform(*bounds, (count, len(self.each))))
+        return np.clip(drawn, self.low, self.high)  # the logarithm rounds
+
+    def contains(self, values: Array) -> NDArray[np.bool_]:
+        return ((self.low <= values) & (values <= self.high)).all(axis=1)
+
+    def describe(self) -> str:
+        return f"{len(self.each)} scales of {self.kind}, each in {self.low:.2g} to {self.high:.2g}"
+
+
+@dataclass(frozen=True)
 class Choice(Distribution):
     """One of a few values, each as likely as the others."""
 
     name: str
     values: tuple[float, ...]
     extrapolate: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError(f"{self.name} needs at least one value to choose from")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,6 +160,11 @@ class Disc(Distribution):
     radius: float
     extrapolate: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        _check_range("radius", 0.0, self.radius)
+        if self.extrapolate:
+            _check_range("radius", *self.extrapolate)
+
     @property
     def names(self) -> tuple[str, ...]:
         return ("x", "y")
@@ -146,3 +192,10 @@ class Disc(Distribution):
         if self.extrapolate:
             text += f" (extrapolate: {self.extrapolate[0]:g} to {self.extrapolate[1]:g} m)"
         return text
+
+
+def _check_range(name: str, low: float, high: float, positive: bool = False) -> None:
+    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+        raise ValueError(f"{name} needs a range from low to high, got {low:g} to {high:g}")
+    if positive and low <= 0.0:
+        raise ValueError(f"{name} must be positive to be drawn log-uniformly, got {low:g}")

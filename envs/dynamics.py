@@ -1,13 +1,41 @@
-"""Dynamics: what varies in a robot's body, written into per-simulation model fields."""
+"""Dynamics: what varies in a robot's body and its surroundings.
 
-from collections.abc import Callable, Mapping
+Each variation draws task parameters and writes per-simulation model fields. Variations are applied
+in the family's order to copies of the unchanged model's fields, so they compose, and applying them
+twice is the same as once. They say what they need of the model before any physics runs.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mujoco
+import numpy as np
 from numpy.typing import NDArray
 
-from envs.distributions import Distribution, Uniform
+from envs.distributions import Choice, Distribution, LogUniforms, Uniform
 from envs.goals import Parameters
+from envs.nearest import nearest
+from envs.robot import Robot, load_model
+
+Span = tuple[float, float]
+
+
+class Bodies(dict[str, NDArray]):
+    """Model fields with a leading simulation axis, copied from the model when first asked for.
+
+    Fields are named as in `MjModel`; those of `MjOption` as `opt.gravity`.
+    """
+
+    def __init__(self, model: mujoco.MjModel, count: int) -> None:
+        """Prepare fields for `count` simulations of `model`."""
+        super().__init__()
+        self.model = model
+        self.count = count
+
+    def __missing__(self, name: str) -> NDArray:
+        owner, field = (self.model.opt, name[4:]) if name.startswith("opt.") else (self.model, name)
+        self[name] = np.repeat(np.asarray(getattr(owner, field))[None], self.count, axis=0)
+        return self[name]
 
 
 @dataclass(frozen=True)
@@ -16,21 +44,264 @@ class Dynamics:
 
     name: str
     distributions: tuple[Distribution, ...]
-    write: Callable[[mujoco.MjModel, Parameters], Mapping[str, NDArray]]
-    """Return the model fields that change, [sim, ...] each, as absolute values computed from the
-    unchanged base model: writing twice is the same as writing once."""
+    change: Callable[[Bodies, Parameters], None]
+    """Change the fields, in place, to what the tasks ask for."""
+    edit: Callable[[mujoco.MjSpec], None] | None = None
+    """Change the model before it is compiled, where fields alone do not do."""
 
 
-def body_mass(low: float, high: float, extrapolate: tuple[float, float] | None = None) -> Dynamics:
+def body_mass(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
     """Scale the mass of every body, and its inertia with it, by `mass_scale` (log-uniform)."""
 
-    def write(model: mujoco.MjModel, task: Parameters) -> Mapping[str, NDArray]:
-        scale = task["mass_scale"]
-        return {
-            "body_mass": scale[:, None] * model.body_mass,
-            "body_inertia": scale[:, None, None] * model.body_inertia,
-        }
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["body_mass"] *= task["mass_scale"][:, None]
+        bodies["body_inertia"] *= task["mass_scale"][:, None, None]
 
-    return Dynamics(
-        "body mass", (Uniform("mass_scale", low, high, "x", extrapolate, log=True),), write
-    )
+    return _scaled("body mass", "mass_scale", low, high, extrapolate, change)
+
+
+def inertia(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
+    """Scale the rotational inertia of every body by `inertia_scale`, its mass unchanged.
+
+    Inertias that no shape of that mass could have are possible, as in published variants.
+    """
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["body_inertia"] *= task["inertia_scale"][:, None, None]
+
+    return _scaled("inertia", "inertia_scale", low, high, extrapolate, change)
+
+
+def friction(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
+    """Scale the friction of every geom by `friction_scale`; contacts take the larger of two."""
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["geom_friction"] *= task["friction_scale"][:, None, None]
+
+    return _scaled("friction", "friction_scale", low, high, extrapolate, change)
+
+
+def joint_damping(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
+    """Scale the damping of every joint by `damping_scale`."""
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["dof_damping"] *= task["damping_scale"][:, None]
+
+    return _scaled("joint damping", "damping_scale", low, high, extrapolate, change)
+
+
+def motor_strength(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
+    """Scale the force of every motor by `strength_scale`."""
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["actuator_gear"] *= task["strength_scale"][:, None, None]
+
+    return _scaled("motor strength", "strength_scale", low, high, extrapolate, change)
+
+
+def gravity(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
+    """Scale gravity by `gravity_scale`."""
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["opt.gravity"] *= task["gravity_scale"][:, None]
+
+    return _scaled("gravity", "gravity_scale", low, high, extrapolate, change)
+
+
+def ground_slope(steepest: float, extrapolate: Span | None = None) -> Dynamics:
+    """Let the ground rise along +x by an angle `slope`, uniform up to `steepest` either way.
+
+    The direction of gravity is turned instead of the ground, which is the same thing on a plane.
+
+    Args:
+        steepest: the largest angle, up or down [rad].
+        extrapolate: angles for tasks outside the training range [rad].
+    """
+    _require("the steepest slope", 0.0 < steepest < np.pi / 2.0, "between 0 and pi / 2", steepest)
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        field = bodies["opt.gravity"]
+        cos, sin = np.cos(task["slope"]), np.sin(task["slope"])
+        x, z = field[:, 0].copy(), field[:, 2].copy()
+        field[:, 0], field[:, 2] = cos * x + sin * z, cos * z - sin * x
+
+    slope = Uniform("slope", -steepest, steepest, "rad", extrapolate)
+    return Dynamics("ground slope", (slope,), change)
+
+
+def payload(heaviest: float, *, body: str = "torso", extrapolate: Span | None = None) -> Dynamics:
+    """Load a body with a point mass `payload` [kg] at its centre of mass, uniform from 0.
+
+    Args:
+        heaviest: the largest load [kg].
+        body: the body's name in the MJCF.
+        extrapolate: loads for tasks outside the training range [kg].
+    """
+    _require("the heaviest payload", heaviest > 0.0, "positive", heaviest)
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["body_mass"][:, _index(bodies.model, "body", body)] += task["payload"]
+
+    return Dynamics("payload", (Uniform("payload", 0.0, heaviest, "kg", extrapolate),), change)
+
+
+def dead_actuator(train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dynamics:
+    """Let one actuator give no force (Clavera et al. 2019).
+
+    Args:
+        train: the indices of actuators that fail in training; -1 for none failing.
+        extrapolate: those that fail outside it only.
+    """
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        dead = np.asarray(task["dead_actuator"], dtype=int)
+        if dead.max(initial=-1) >= bodies.model.nu:
+            raise ValueError(
+                f"the robot has {bodies.model.nu} actuators, 0 to {bodies.model.nu - 1}; "
+                f"actuator {dead.max()} cannot be dead"
+            )
+        failing = np.flatnonzero(dead >= 0)
+        bodies["actuator_gear"][failing, dead[failing]] = 0.0
+
+    return Dynamics("a dead actuator", (_indices("dead_actuator", train, extrapolate),), change)
+
+
+def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dynamics:
+    """Let one leg give no force and shrink to half its size (Clavera et al. 2019).
+
+    As published, the leg's geoms halve in size and in distance from their joints, and masses stay.
+
+    Args:
+        robot: has `legs`.
+        train: the indices of legs that are crippled in training; -1 for none.
+        extrapolate: those that are crippled outside it only.
+    """
+    for leg in (*train, *extrapolate):
+        _require(
+            "a leg",
+            -1 <= leg < len(robot.legs),
+            f"-1 to {len(robot.legs) - 1} for {robot.name}",
+            leg,
+        )
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        chosen = np.asarray(task["crippled_leg"], dtype=int)
+        for index, leg in enumerate(robot.legs):
+            lame = np.flatnonzero(chosen == index)
+            if not len(lame):
+                continue
+            bodies["actuator_gear"][np.ix_(lame, leg.actuators)] = 0.0
+            geoms = [_index(bodies.model, "geom", name) for name in leg.geoms]
+            for field in ("geom_size", "geom_pos", "geom_rbound", "geom_aabb"):
+                bodies[field][np.ix_(lame, geoms)] *= 0.5
+
+    return Dynamics("a crippled leg", (_indices("crippled_leg", train, extrapolate),), change)
+
+
+def wind(strongest: float, extrapolate: Span | None = None, density: float = 1.2) -> Dynamics:
+    """Let wind blow along x at a speed `wind`, uniform up to `strongest` either way.
+
+    Args:
+        strongest: the fastest wind [m/s].
+        extrapolate: speeds for tasks outside the training range [m/s].
+        density: of the medium, which also resists motion where the model has none [kg/m^3].
+    """
+    _require("the strongest wind", strongest > 0.0, "positive", strongest)
+    _require("the density", density > 0.0, "positive", density)
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        bodies["opt.wind"][:, 0] += task["wind"]
+        still = bodies["opt.density"] == 0.0
+        bodies["opt.density"][still] = density
+
+    return Dynamics("wind", (Uniform("wind", -strongest, strongest, "m/s", extrapolate),), change)
+
+
+def action_delay(longest: int, frame_skip: int, extrapolate: Sequence[int] = ()) -> Dynamics:
+    """Let actions arrive `delay` control steps late, uniform among 0 to `longest`.
+
+    Args:
+        longest: the longest delay [control steps].
+        frame_skip: physics steps per control step, as the robot has.
+        extrapolate: delays outside the training range [control steps].
+    """
+    _require("the longest delay", longest >= 1, "at least 1 control step", longest)
+    samples = max((longest, *extrapolate)) * frame_skip + 2
+
+    def edit(spec: mujoco.MjSpec) -> None:
+        for actuator in spec.actuators:
+            actuator.nsample = samples
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        steps = task["delay"] * frame_skip * bodies.model.opt.timestep
+        bodies["actuator_delay"][:] = steps[:, None]
+
+    delays = _indices("delay", range(longest + 1), extrapolate)
+    return Dynamics("action delay", (delays,), change, edit)
+
+
+def rand_params(robot: Robot) -> Dynamics:
+    """Scale every body's mass and inertia, every geom's friction and every joint's damping apart.
+
+    The variation of rand_param_envs (used by Rothfuss et al. 2018 and Rakelly et al. 2019): mass,
+    inertia and friction times `1.5 ** u`, damping times `1.3 ** u`, with `u` uniform in -3 to 3 for
+    every element that is not zero.
+    """
+    model = load_model(robot.mjcf)
+    groups = {
+        "body_mass": ("mass", _names(model, "body"), 1.5),
+        "body_inertia": ("inertia", _names(model, "body"), 1.5),
+        "geom_friction": ("friction", _names(model, "geom"), 1.5),
+        "dof_damping": ("damping", [f"dof{dof}" for dof in range(model.nv)], 1.3),
+    }
+    distributions, elements = [], {}
+    for field, (word, names, base) in groups.items():
+        values = np.asarray(getattr(model, field)).reshape(len(names), -1)
+        axes = [""] if values.shape[1] == 1 else [f"_{axis}" for axis in range(values.shape[1])]
+        labels = np.array([[f"{word}_{name}{axis}" for axis in axes] for name in names])
+        varied = tuple(labels[values != 0.0].tolist())
+        distributions.append(LogUniforms(word, varied, base**-3, base**3))
+        elements[field] = (np.flatnonzero(values != 0.0), varied)
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        for field, (where, varied) in elements.items():
+            flat = bodies[field].reshape(bodies.count, -1)  # a view: fields are contiguous
+            flat[:, where] *= np.stack([task[name] for name in varied], axis=1)
+
+    return Dynamics("mass, inertia, friction, damping", tuple(distributions), change)
+
+
+def _scaled(
+    name: str,
+    parameter: str,
+    low: float,
+    high: float,
+    extrapolate: Span | None,
+    change: Callable[[Bodies, Parameters], None],
+) -> Dynamics:
+    for bound in (low, high, *(extrapolate or ())):
+        _require(f"the scale of {name}", bound > 0.0, "positive", bound)
+    scale = Uniform(parameter, low, high, "x", extrapolate, log=True)
+    return Dynamics(name, (scale,), change)
+
+
+def _indices(name: str, train: Sequence[int], extrapolate: Sequence[int]) -> Choice:
+    return Choice(name, tuple(map(float, train)), tuple(map(float, extrapolate)))
+
+
+def _require(what: str, good: bool, expected: str, got: float) -> None:
+    if not good:
+        raise ValueError(f"{what} must be {expected}, got {got:g}")
+
+
+def _names(model: mujoco.MjModel, kind: str) -> list[str]:
+    """Return the names of a model's bodies or geoms; unnamed ones get their number."""
+    count = {"body": model.nbody, "geom": model.ngeom}[kind]
+    return [getattr(model, kind)(index).name or f"{kind}{index}" for index in range(count)]
+
+
+def _index(model: mujoco.MjModel, kind: str, name: str) -> int:
+    names = _names(model, kind)
+    if name not in names:
+        raise ValueError(f"the model has no {kind} {name!r}{nearest(name, names)}")
+    return names.index(name)

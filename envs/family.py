@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cloudpickle
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.distributions import SPLITS, Distribution, Split
-from envs.dynamics import Dynamics
+from envs.dynamics import Bodies, Dynamics
 from envs.goals import Goal
 from envs.robot import Robot, load_model
 from envs.tasks import Tasks
@@ -34,6 +36,12 @@ class TaskFamily:
     """The reward loses this times the sum of squared controls."""
     survive_bonus: float = 0.0
     """The reward gains this in every step that ends upright."""
+    contact_cost: float = 0.0
+    """The reward loses this times the sum of squared contact forces of the robot."""
+    contact_cost_limit: float = float("inf")
+    """What the contact cost takes off in a step is at most this."""
+    falls: bool = True
+    """Whether an episode ends when the robot is no longer upright."""
     preset: str = "default"
     """The published variant that the numbers follow."""
 
@@ -42,14 +50,26 @@ class TaskFamily:
             raise ValueError(f"horizon must be at least 1 step, got {self.horizon}")
         if self.action_scale <= 0:
             raise ValueError(f"action_scale must be positive, got {self.action_scale}")
-        if self.goal.axes > len(self.robot.tracks):
+        missing = [track for track in self.goal.tracks if track not in self.robot.tracks]
+        if missing:
             raise ValueError(
-                f"the goal '{self.goal.name}' needs {self.goal.axes} position axes, "
-                f"but {self.robot.name} tracks {', '.join(self.robot.tracks)} only"
+                f"the goal '{self.goal.name}' needs the tracks {', '.join(self.goal.tracks)}, "
+                f"but {self.robot.name} has {', '.join(self.robot.tracks)} only"
+            )
+        if self.contact_cost and "cfrc_ext" not in self.robot.fields:
+            raise ValueError(
+                f"a contact cost needs contact forces: {self.robot.name}(contact_forces=True)"
             )
         names = self.parameters
         if len(set(names)) != len(names):
             raise ValueError(f"task parameters must have different names, got {', '.join(names)}")
+        for split in SPLITS if any(d.extrapolates for d in self.distributions) else SPLITS[:1]:
+            self.bodies(self.sample_tasks(1, seed=0, split=split))  # says what the model lacks
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by value, with the functions that goals and dynamics are made of."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return _unpickle, (cloudpickle.dumps(fields),)
 
     @property
     def distributions(self) -> tuple[Distribution, ...]:
@@ -65,7 +85,8 @@ class TaskFamily:
     @property
     def model(self) -> mujoco.MjModel:
         """The robot's compiled model, shared: copy it before writing to it."""
-        return load_model(self.robot.mjcf)
+        edits = tuple(dynamics.edit for dynamics in self.dynamics if dynamics.edit)
+        return load_model(self.robot.mjcf, edits)
 
     @property
     def dt(self) -> float:
@@ -135,6 +156,14 @@ class TaskFamily:
         order = [tasks.names.index(name) for name in self.parameters]
         return Tasks(self.parameters, tasks.values[:, order])
 
+    def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
+        """Return the model fields that tasks change, [task, ...] each, by name."""
+        bodies = Bodies(self.model, len(tasks))
+        columns = {name: tasks[name] for name in tasks.names}
+        for dynamics in self.dynamics:
+            dynamics.change(bodies, columns)
+        return bodies
+
     def replace(self, **changes: Any) -> "TaskFamily":  # noqa: ANN401
         """Return the family with some fields changed."""
         return dataclasses.replace(self, **changes)
@@ -153,7 +182,13 @@ class TaskFamily:
             "action_scale": self.action_scale,
             "control_cost": self.control_cost,
             "survive_bonus": self.survive_bonus,
+            "contact_cost": self.contact_cost,
+            "falls": self.falls,
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "source": self.source,
         }
+
+
+def _unpickle(fields: bytes) -> TaskFamily:
+    return TaskFamily(**cloudpickle.loads(fields))

@@ -1,8 +1,8 @@
 """Goals: what a task asks for, as a reward over many simulations at once.
 
 A goal is a distribution of its parameters and a pure function
-`(step, parameters) -> reward [sim]`; costs of control and bonuses for staying upright belong to the
-family, not to the goal.
+`(step, parameters) -> reward [sim]`, which reads the robot's tracks that the goal names. Costs of
+control and bonuses for staying upright belong to the family, not to the goal.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,15 +22,15 @@ class Step(NamedTuple):
     """What happened in one control step; every array has a leading simulation axis."""
 
     before: Array
-    """Position before the step, [sim, axis] in m."""
+    """Where the goal's tracks were before the step, [sim, track] in m and rad."""
     after: Array
-    """Position after the step, [sim, axis] in m."""
+    """Where they are after it, [sim, track] in m and rad."""
     duration: float
     """Length of the step [s]."""
 
     @property
     def velocity(self) -> Array:
-        """Mean velocity over the step, [sim, axis] in m/s."""
+        """Mean velocity over the step, [sim, track] in m/s and rad/s."""
         return (self.after - self.before) / self.duration
 
 
@@ -60,28 +60,30 @@ class Goal:
     """The reward of a step, [sim]."""
     reached: Callable[[Step, Parameters], NDArray[np.bool_]] = never
     """Whether the task is done and the episode ends, [sim]."""
-    axes: int = 1
-    """How many position axes the goal needs the robot to have."""
+    tracks: tuple[str, ...] = ("x",)
+    """Which of the robot's tracks a `Step` has, in this order."""
+    target: Callable[[Parameters], Array] | None = None
+    """Where the target is, [sim, 2] in m, for robots whose model shows it."""
     marker: Callable[[Mapping[str, float], float], Marker] | None = None
     """How one task's goal is drawn, so many seconds into the episode."""
 
 
-def forward() -> Goal:
-    """Run along +x: reward v_x. No parameters; for families whose bodies vary."""
+def forward(weight: float = 1.0) -> Goal:
+    """Run along +x: reward `weight * v_x`. No parameters; for families whose bodies vary."""
     return Goal(
         "run forward",
         (),
-        lambda step, _: step.velocity[:, 0],
+        lambda step, _: weight * step.velocity[:, 0],
         marker=lambda task, time: Marker("arrow", 1.0),
     )
 
 
-def direction() -> Goal:
-    """Run forward or back: reward `direction * v_x`, direction +1 or -1 (Finn et al. 2017)."""
+def direction(weight: float = 1.0) -> Goal:
+    """Run forward or back: reward `weight * direction * v_x`, direction +-1 (Finn et al. 2017)."""
     return Goal(
         "run forward or back",
         (Choice("direction", (-1.0, 1.0)),),
-        lambda step, task: task["direction"] * step.velocity[:, 0],
+        lambda step, task: weight * task["direction"] * step.velocity[:, 0],
         marker=lambda task, time: Marker("arrow", task["direction"]),
     )
 
@@ -96,20 +98,45 @@ def velocity(low: float, high: float, extrapolate: tuple[float, float] | None = 
     )
 
 
-def heading() -> Goal:
-    """Run in a direction of the plane: reward `v . (cos heading, sin heading)`."""
+def heading(weight: float = 1.0) -> Goal:
+    """Run in a direction of the plane: reward `weight * v . (cos heading, sin heading)`."""
 
     def reward(step: Step, task: Parameters) -> Array:
-        velocity = step.velocity
-        return velocity[:, 0] * np.cos(task["heading"]) + velocity[:, 1] * np.sin(task["heading"])
+        v_x, v_y = step.velocity.T
+        return weight * (v_x * np.cos(task["heading"]) + v_y * np.sin(task["heading"]))
 
     return Goal(
         "run in a direction",
         (Uniform("heading", 0.0, 2.0 * np.pi, "rad"),),
         reward,
-        axes=2,
+        tracks=("x", "y"),
         marker=lambda task, time: Marker(
             "arrow", float(np.cos(task["heading"])), float(np.sin(task["heading"]))
+        ),
+    )
+
+
+def turn(fastest: float, extrapolate: tuple[float, float] | None = None) -> Goal:
+    """Turn on the spot at a rate, or stand at rate 0: reward `-|yaw rate - rate| - |v|`.
+
+    Args:
+        fastest: the largest rate, to either side [rad/s].
+        extrapolate: the range of rates for tasks outside the training range [rad/s].
+    """
+
+    def reward(step: Step, task: Parameters) -> Array:
+        turned = step.after[:, 2] - step.before[:, 2]
+        turned = (turned + np.pi) % (2.0 * np.pi) - np.pi  # yaw jumps by a whole turn
+        speed = np.linalg.norm(step.velocity[:, :2], axis=1)
+        return -np.abs(turned / step.duration - task["rate"]) - speed
+
+    return Goal(
+        "turn on the spot",
+        (Uniform("rate", -fastest, fastest, "rad/s", extrapolate),),
+        reward,
+        tracks=("x", "y", "yaw"),
+        marker=lambda task, time: Marker(
+            "arrow", float(np.cos(task["rate"] * time)), float(np.sin(task["rate"] * time))
         ),
     )
 
@@ -118,41 +145,155 @@ def position_in_disc(radius: float, extrapolate: tuple[float, float] | None = No
     """Reach a point: reward `-(|dx| + |dy|)`, goal uniform in a disc (Rothfuss et al. 2018)."""
 
     def reward(step: Step, task: Parameters) -> Array:
-        offset = step.after[:, :2] - _target(task)
-        return -np.abs(offset).sum(axis=1)
+        return -np.abs(step.after - _target(task)).sum(axis=1)
 
-    return Goal("reach a point", (Disc(radius, extrapolate),), reward, axes=2, marker=_point)
+    return _reach((Disc(radius, extrapolate),), reward)
 
 
 def position_in_square(
     half_width: float,
     extrapolate: tuple[float, float] | None = None,
+    *,
+    norm: Literal[1, 2] = 2,
     done_within: float = 0.0,
 ) -> Goal:
-    """Reach a point: reward minus the Euclidean distance, goal uniform in a square.
+    """Reach a point: reward minus the distance, goal uniform in a square.
 
     Args:
         half_width: the goal's largest |x| and |y| [m].
         extrapolate: the range of x and of y for tasks outside the training range [m].
+        norm: distance as |dx| + |dy| (1) or as the crow flies (2).
         done_within: the episode ends when |dx| and |dy| are both below this [m]; 0: never.
     """
 
     def reward(step: Step, task: Parameters) -> Array:
-        return -np.linalg.norm(step.after[:, :2] - _target(task), axis=1)
+        return -np.linalg.norm(step.after - _target(task), ord=norm, axis=1)
 
     def reached(step: Step, task: Parameters) -> NDArray[np.bool_]:
-        close = np.abs(step.after[:, :2] - _target(task)) < done_within
+        close = np.abs(step.after - _target(task)) < done_within
         return np.asarray(close.all(axis=1))
 
     coordinates = tuple(
         Uniform(name, -half_width, half_width, "m", extrapolate) for name in ("x", "y")
     )
-    return Goal("reach a point", coordinates, reward, reached, axes=2, marker=_point)
+    return _reach(coordinates, reward, reached)
+
+
+def corner(half_width: float, sparse_within: float = 0.0) -> Goal:
+    """Reach one of the four corners of a square (Rothfuss et al. 2018, point_env_2d_corner).
+
+    Args:
+        half_width: the corners' |x| and |y| [m].
+        sparse_within: 0 for the dense reward, minus the distance. Otherwise the reward is 0 while
+            |x| + |y| is below this [m], and beyond it the distance gained in the step, if the goal
+            is the nearest corner.
+    """
+    corners = half_width * np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+
+    def goal(task: Parameters) -> Array:
+        return corners[np.asarray(task["corner"], dtype=int)]
+
+    def reward(step: Step, task: Parameters) -> Array:
+        after = np.linalg.norm(step.after - goal(task), axis=1)
+        if not sparse_within:
+            return -after
+        gained = np.linalg.norm(step.before - goal(task), axis=1) - after
+        distances = np.linalg.norm(step.after[:, None] - corners, axis=2)
+        nearest = after <= distances.min(axis=1)
+        away = np.abs(step.before).sum(axis=1) >= sparse_within
+        return np.where(nearest & away, gained, 0.0)
+
+    return Goal(
+        "reach a corner, reward near it only" if sparse_within else "reach a corner",
+        (Choice("corner", (0.0, 1.0, 2.0, 3.0)),),
+        reward,
+        tracks=("x", "y"),
+        marker=lambda task, time: Marker("point", *map(float, corners[int(task["corner"])])),
+    )
+
+
+def position_on_half_circle(radius: float, sparse_within: float) -> Goal:
+    """Reach a point on a half circle, with reward near it only (Rakelly et al. 2019).
+
+    The reward is `1 - distance` within `sparse_within` of the goal, and 0 elsewhere.
+
+    Args:
+        radius: of the circle [m].
+        sparse_within: how near the goal there is reward [m].
+    """
+
+    def goal(task: Parameters) -> Array:
+        return radius * np.stack([np.cos(task["angle"]), np.sin(task["angle"])], axis=1)
+
+    def reward(step: Step, task: Parameters) -> Array:
+        distance = np.linalg.norm(step.after - goal(task), axis=1)
+        return np.where(distance <= sparse_within, 1.0 - distance, 0.0)
+
+    return Goal(
+        "reach a point, reward near it only",
+        (Uniform("angle", 0.0, np.pi, "rad"),),
+        reward,
+        tracks=("x", "y"),
+        marker=lambda task, time: Marker(
+            "point", float(radius * np.cos(task["angle"])), float(radius * np.sin(task["angle"]))
+        ),
+    )
+
+
+def reach_in_disc(radius: float, extrapolate: tuple[float, float] | None = None) -> Goal:
+    """Bring the fingertip to a point: reward minus the distance, goal uniform in a disc."""
+
+    def reward(step: Step, task: Parameters) -> Array:
+        return -np.linalg.norm(step.after - _target(task), axis=1)
+
+    return _reach((Disc(radius, extrapolate),), reward)
+
+
+def push_to(
+    low: tuple[float, float], high: tuple[float, float], *, height: float, near_weight: float = 0.5
+) -> Goal:
+    """Push an object to a point of a table.
+
+    The reward is minus the object's distance from the point, and minus `near_weight` times the
+    distance of the robot's tip from the object, as in Gymnasium's Pusher-v5.
+
+    Args:
+        low: the smallest x and y of the goal [m].
+        high: the largest x and y [m].
+        height: z of the goal [m].
+        near_weight: see above.
+    """
+
+    def reward(step: Step, task: Parameters) -> Array:
+        tip, thing = step.after[:, :3], step.after[:, 3:]
+        place = np.column_stack([_target(task), np.full(len(thing), height)])
+        near = np.linalg.norm(thing - tip, axis=1)
+        return -np.linalg.norm(thing - place, axis=1) - near_weight * near
+
+    return Goal(
+        "push an object to a point",
+        (Uniform("x", low[0], high[0], "m"), Uniform("y", low[1], high[1], "m")),
+        reward,
+        tracks=("x", "y", "z", "object_x", "object_y", "object_z"),
+        target=_target,
+    )
+
+
+def _reach(
+    distributions: tuple[Distribution, ...],
+    reward: Callable[[Step, Parameters], Array],
+    reached: Callable[[Step, Parameters], NDArray[np.bool_]] = never,
+) -> Goal:
+    return Goal(
+        "reach a point",
+        distributions,
+        reward,
+        reached,
+        tracks=("x", "y"),
+        target=_target,
+        marker=lambda task, time: Marker("point", task["x"], task["y"]),
+    )
 
 
 def _target(task: Parameters) -> Array:
     return np.stack([task["x"], task["y"]], axis=1)
-
-
-def _point(task: Mapping[str, float], time: float) -> Marker:
-    return Marker("point", task["x"], task["y"])

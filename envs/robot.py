@@ -4,11 +4,13 @@ A robot is written once, over arrays with a leading simulation axis [sim]; the s
 of them and hands over MuJoCo's fields by name. It knows nothing of tasks, rewards or learning.
 """
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import gymnasium
 import mujoco
@@ -18,6 +20,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Fields = Mapping[str, Array]
 """MjData fields by name, each [sim, ...]; `qpos`, `qvel` and `ctrl` may be written."""
+
+
+class Leg(NamedTuple):
+    """A limb that can be crippled."""
+
+    name: str
+    actuators: tuple[int, ...]
+    """Indices of the actuators that move it."""
+    geoms: tuple[str, ...]
+    """Names of its geoms."""
 
 
 class Robot(ABC):
@@ -33,11 +45,14 @@ class Robot(ABC):
     frame_skip: int
     """Physics steps per control step."""
     fields: tuple[str, ...] = ("qpos", "qvel", "ctrl")
-    """The MjData fields that the methods read."""
+    """The MjData fields that the methods read. With `cfrc_ext` among them, contact forces are
+    computed after each step."""
     camera: tuple[float, float, float] = (4.0, 90.0, -15.0)
     """For films: distance [m], azimuth and elevation [degrees]."""
     tracks: tuple[str, ...] = ("x",)
-    """The names of the columns of `position`."""
+    """The names of the columns of `position`: goals ask for them by name."""
+    legs: tuple[Leg, ...] = ()
+    """Limbs that can be crippled."""
 
     @abstractmethod
     def start(self, model: mujoco.MjModel, generator: np.random.Generator) -> tuple[Array, Array]:
@@ -49,7 +64,7 @@ class Robot(ABC):
 
     @abstractmethod
     def position(self, fields: Fields) -> Array:
-        """Return where the robot is, [sim, len(tracks)] in m; its rate is the velocity."""
+        """Return where the robot is, [sim, len(tracks)] in m and rad; its rate is the velocity."""
 
     @abstractmethod
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
@@ -58,6 +73,37 @@ class Robot(ABC):
     def drive(self, fields: Fields, control: Array) -> None:
         """Apply `control` [sim, nu], within the actuators' range, for the coming step."""
         fields["ctrl"][:] = control
+
+    def aim(self, qpos: Array, target: Array) -> None:  # noqa: B027, most models show no target
+        """Move the target that the model shows, if it has one, in start states.
+
+        Args:
+            qpos: [sim, nq], changed in place.
+            target: x and y of the goal, [sim, 2] in m.
+        """
+
+    def contact_forces(self, fields: Fields) -> Array:
+        """Return the forces that a family's contact cost counts, [sim, force]."""
+        raise NotImplementedError(f"{self.name} has no contact forces")
+
+
+def uniform_start(
+    model: mujoco.MjModel, generator: np.random.Generator, qpos_noise: float, qvel_noise: float
+) -> tuple[Array, Array]:
+    """Return the rest pose with uniform noise on qpos [nq] and qvel [nv]."""
+    qpos = model.qpos0 + generator.uniform(-qpos_noise, qpos_noise, model.nq)
+    return qpos, generator.uniform(-qvel_noise, qvel_noise, model.nv)
+
+
+def always(fields: Fields) -> NDArray[np.bool_]:
+    """Return True for each simulation, [sim]."""
+    return np.ones(len(fields["qpos"]), dtype=bool)
+
+
+def yaw(quaternion: Array) -> Array:
+    """Return the rotation about the vertical axis [rad], [sim], of unit quaternions [sim, 4]."""
+    w, x, y, z = quaternion.T
+    return np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
 
 
 def gymnasium_asset(filename: str) -> Path:
@@ -82,14 +128,27 @@ def quiet() -> Iterator[None]:
         config.set()
 
 
+Edit = Callable[[mujoco.MjSpec], None]
+
+
 @cache
-def load_model(mjcf: Path) -> mujoco.MjModel:
+def load_model(mjcf: Path, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
     """Compile an MJCF file once; the model is shared, so it must not be written to.
+
+    Args:
+        mjcf: the file.
+        edits: changes to make before it is compiled, in order.
 
     Raises:
         FileNotFoundError: when there is no such file.
     """
     if not mjcf.is_file():
         raise FileNotFoundError(f"no MJCF file at {mjcf}")
-    with quiet():
-        return mujoco.MjModel.from_xml_path(str(mjcf))
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about attributes of models that are not ours
+        if not edits:
+            return mujoco.MjModel.from_xml_path(str(mjcf))
+        spec = mujoco.MjSpec.from_file(str(mjcf))
+        for edit in edits:
+            edit(spec)
+        return spec.compile()

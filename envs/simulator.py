@@ -19,6 +19,7 @@ from mujoco import mjtWarning
 from mujoco.batch import Batch, SimulationError
 from numpy.typing import ArrayLike, NDArray
 
+from envs.contact_forces import ContactForces
 from envs.family import TaskFamily
 from envs.goals import Step
 from envs.robot import Array, quiet
@@ -58,9 +59,16 @@ class Simulator:
             raise ValueError(f"at least one simulation is needed, got {count}")
         self.family = family
         self.count = count
-        self._batch = Batch(family.model, count, threads)
         self._robot = family.robot
-        self._fields = {name: self._batch.bind(name) for name in self._robot.fields}
+        contact_forces = "cfrc_ext" in self._robot.fields
+        self._batch = Batch(family.model, count, threads, persistent=contact_forces)
+        self._fields = {
+            name: self._batch.bind(name) for name in self._robot.fields if name != "cfrc_ext"
+        }
+        self._contacts = ContactForces(self._batch) if contact_forces else None
+        if self._contacts:
+            self._fields["cfrc_ext"] = self._contacts.cfrc_ext
+        self._tracks = [self._robot.tracks.index(track) for track in family.goal.tracks]
         self._tasks: dict[str, Array] | None = None
         control_range = family.model.actuator_ctrlrange
         self._control_middle = control_range.mean(axis=1)
@@ -85,11 +93,9 @@ class Simulator:
             raise ValueError(f"{self.count} simulations need as many tasks, got {len(tasks)}")
         tasks = self.family.task(tasks)
         self._tasks = {name: tasks[name] for name in tasks.names}
-        written = {}
-        for dynamics in self.family.dynamics:
-            for name, values in dynamics.write(self.family.model, self._tasks).items():
-                self._batch.expand(name)[:] = values
-                written[name] = values
+        written = self.family.bodies(tasks)
+        for name, values in written.items():
+            self._batch.expand(name)[:] = values
         if written:
             self._batch.set_const()
         for name, values in written.items():
@@ -106,7 +112,11 @@ class Simulator:
             The observations, [sim, observation].
         """
         starts = [self._robot.start(self.family.model, generator) for generator in generators]
-        return self.set_state(np.stack([s[0] for s in starts]), np.stack([s[1] for s in starts]))
+        qpos, qvel = (np.stack(part) for part in zip(*starts, strict=True))
+        target = self.family.goal.target
+        if target and self._tasks:
+            self._robot.aim(qpos, target(self._tasks))
+        return self.set_state(qpos, qvel)
 
     def set_state(self, qpos: ArrayLike, qvel: ArrayLike) -> Array:
         """Put every simulation into a state and return the observations, [sim, observation].
@@ -124,6 +134,8 @@ class Simulator:
                 )
             array[:] = values
         self._batch.forward()
+        if self._contacts:
+            self._contacts.refresh()
         self._batch.warning[:] = 0
         return self._robot.observe(self._fields)
 
@@ -140,10 +152,11 @@ class Simulator:
         if self._tasks is None:
             raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
         control = self._control(action, active)
-        before = self._robot.position(self._fields).copy()
+        before = self._robot.position(self._fields)[:, self._tracks]
         self._robot.drive(self._fields, control)
         failed = self._advance(active)
-        step = Step(before, self._robot.position(self._fields), self.family.dt)
+        after = self._robot.position(self._fields)[:, self._tracks]
+        step = Step(before, after, self.family.dt)
 
         healthy = self._robot.healthy(self._fields) & ~failed
         reward = self.family.goal.reward(step, self._tasks)
@@ -151,7 +164,13 @@ class Simulator:
             reward = reward - self.family.control_cost * np.square(control).sum(axis=1)
         if self.family.survive_bonus:
             reward = reward + self.family.survive_bonus * healthy
-        terminated = ~healthy | self.family.goal.reached(step, self._tasks)
+        if self.family.contact_cost:
+            forces = self._robot.contact_forces(self._fields)
+            cost = self.family.contact_cost * np.square(forces).sum(axis=1)
+            reward = reward - np.minimum(cost, self.family.contact_cost_limit)
+        terminated = failed | self.family.goal.reached(step, self._tasks)
+        if self.family.falls:
+            terminated |= ~healthy
         if active is not None:
             reward = np.where(active, reward, 0.0)
             terminated &= active
@@ -181,4 +200,6 @@ class Simulator:
                 failed[error.ids] = True
         if self._batch.warning.any():
             failed |= (self._batch.warning[:, _BLOWN_UP, 1] > 0).any(axis=1)
+        if self._contacts:
+            self._contacts.refresh(active)
         return failed

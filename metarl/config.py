@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from envs.catalogue import nearest
+from envs.nearest import nearest
 from metarl.trust_region import TrustRegion
 
 Algorithm = Literal["maml-trpo"]
@@ -14,7 +14,7 @@ ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of a meta-learner. The defaults are those of Finn et al. (2017) and their heirs."""
+    """Settings of a meta-learner. The defaults learn HalfCheetahDir in minutes."""
 
     algorithm: Algorithm = "maml-trpo"
     """How common parameters are improved."""
@@ -28,7 +28,7 @@ class Config:
     """Gradient steps of the adaptation while training."""
     discount: float = 0.99
     """Discount of future rewards, in [0, 1]."""
-    gae_lambda: float = 1.0
+    gae_lambda: float = 0.97
     """Lambda of generalised advantage estimation, in [0, 1]."""
     hidden: tuple[int, ...] = (64, 64)
     """Sizes of the policy's hidden layers."""
@@ -38,7 +38,7 @@ class Config:
     """Standard deviation of a new policy's actions, in units of the family's action scale."""
     min_std: float = 0.05
     """The standard deviation never falls below this."""
-    max_kl: float = 0.01
+    max_kl: float = 0.02
     """Trust region: bound on the mean KL divergence of the adapted policies [nat]."""
     cg_iterations: int = 10
     """Trust region: conjugate-gradient iterations."""

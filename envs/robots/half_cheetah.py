@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Fields, Robot, gymnasium_asset
+from envs.robot import Array, Fields, Leg, Robot, always, gymnasium_asset
 
 _RESET_NOISE = 0.1
 
@@ -16,6 +16,10 @@ class HalfCheetah(Robot):
     mjcf = gymnasium_asset("half_cheetah.xml")
     frame_skip = 5
     camera = (3.0, 90.0, -10.0)
+    legs = (
+        Leg("back", (0, 1, 2), ("bthigh", "bshin", "bfoot")),
+        Leg("front", (3, 4, 5), ("fthigh", "fshin", "ffoot")),
+    )
 
     def start(self, model: mujoco.MjModel, generator: np.random.Generator) -> tuple[Array, Array]:
         """Perturb the rest pose, in the order in which Gymnasium draws."""
@@ -33,4 +37,4 @@ class HalfCheetah(Robot):
 
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
         """Always: the cheetah may run on its back."""
-        return np.ones(len(fields["qpos"]), dtype=bool)
+        return always(fields)

@@ -1,4 +1,4 @@
-"""Point: a dot on the plane that moves by what it is told, at most 0.1 m a step."""
+"""Point: a dot on the plane that moves by what it is told."""
 
 from pathlib import Path
 
@@ -6,13 +6,11 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Fields, Robot
-
-_STEP = 0.1  # m moved by a control of 1 in one step of 1 s
+from envs.robot import Array, Fields, Robot, always
 
 
 class Point(Robot):
-    """Moves by `0.1 * control` each step, without inertia."""
+    """Moves by `stride * control` each step of 1 s, without inertia."""
 
     name = "Point"
     mjcf = Path(__file__).parent / "assets" / "point.xml"
@@ -20,9 +18,19 @@ class Point(Robot):
     camera = (2.2, 90.0, -90.0)
     tracks = ("x", "y")
 
+    def __init__(self, *, stride: float = 0.1, spread: float = 0.0) -> None:
+        """Make a point.
+
+        Args:
+            stride: what a control of 1 moves it by [m].
+            spread: it starts within so much of the origin in x and in y, drawn uniformly [m].
+        """
+        self.stride = stride
+        self.spread = spread
+
     def start(self, model: mujoco.MjModel, generator: np.random.Generator) -> tuple[Array, Array]:
-        """Start at the origin, at rest."""
-        return np.zeros(model.nq), np.zeros(model.nv)
+        """Start near the origin, at rest."""
+        return generator.uniform(-self.spread, self.spread, model.nq), np.zeros(model.nv)
 
     def observe(self, fields: Fields) -> Array:
         """X and y."""
@@ -34,8 +42,8 @@ class Point(Robot):
 
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
         """Always."""
-        return np.ones(len(fields["qpos"]), dtype=bool)
+        return always(fields)
 
     def drive(self, fields: Fields, control: Array) -> None:
         """Set the velocity that the control asks for."""
-        fields["qvel"][:] = _STEP * control
+        fields["qvel"][:] = self.stride * control

@@ -1,0 +1,32 @@
+"""Contact forces on every body, which MuJoCo computes on demand only."""
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+from numpy.typing import NDArray
+
+from envs.robot import Array
+
+
+class ContactForces:
+    """`cfrc_ext` of every simulation of a persistent batch, as Gymnasium computes it."""
+
+    def __init__(self, batch: Batch) -> None:
+        """Prepare for a batch that keeps each simulation's MjData."""
+        self._batch = batch
+        self._model = batch.get_model(0)
+        self._data = mujoco.MjData(self._model)
+        self.cfrc_ext: Array = np.zeros((batch.nsim, self._model.nbody, 6))
+        """[sim, body, 6]: torque [N m] and force [N] at each body's centre of mass."""
+
+    def refresh(self, active: NDArray[np.bool_] | None = None) -> None:
+        """Compute the forces after a step.
+
+        Args:
+            active: the simulations that were stepped, [sim]; None for all.
+        """
+        sims = range(self._batch.nsim) if active is None else np.flatnonzero(active)
+        for sim in sims:
+            self._batch.get_data(sim, self._data)
+            mujoco.mj_rnePostConstraint(self._model, self._data)
+            self.cfrc_ext[sim] = self._data.cfrc_ext
