@@ -12,16 +12,25 @@ from agents.policy import GaussianPolicy, Parameters
 class Actor:
     """Chooses actions as a Stable-Baselines3 model does."""
 
-    def __init__(self, policy: GaussianPolicy, parameters: Parameters, seed: int = 0) -> None:
+    def __init__(
+        self,
+        policy: GaussianPolicy,
+        parameters: Parameters,
+        action_scale: float = 1.0,
+        seed: int = 0,
+    ) -> None:
         """Take one network's parameters.
 
         Args:
             policy: the network.
             parameters: as in `policy.shapes`.
+            action_scale: the part of the robot's control range that an action of 1 of the policy
+                asks for.
             seed: of the generator that sampled actions come from.
         """
         self.policy = policy
         self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}
+        self.action_scale = action_scale
         self._generator = np.random.default_rng(seed)
 
     def predict(
@@ -31,7 +40,7 @@ class Actor:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
-        """Return actions, in the scale of the family, and the unchanged `state`.
+        """Return actions, from -1 to 1 for the robot's whole control range, and `state`.
 
         Args:
             observation: [observation] or [n, observation].
@@ -55,4 +64,5 @@ class Actor:
             if not deterministic:
                 noise = self._generator.standard_normal(action.shape, dtype=np.float32)
                 action = gaussian.sample(torch.from_numpy(noise))
+            action = (self.action_scale * action).clamp(-1.0, 1.0)
         return action.numpy().reshape(*observation.shape[:-1], -1), state

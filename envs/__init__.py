@@ -2,8 +2,11 @@
 
 from envs.catalogue import families, make, presets
 from envs.family import TaskFamily
+from envs.registration import register
 from envs.robot import Robot
 from envs.simulator import Simulator
 from envs.tasks import Tasks
 
 __all__ = ["Robot", "Simulator", "TaskFamily", "Tasks", "families", "make", "presets"]
+
+register()

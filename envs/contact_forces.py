@@ -1,5 +1,7 @@
 """Contact forces on every body, which MuJoCo computes on demand only."""
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
@@ -19,14 +21,13 @@ class ContactForces:
         self.cfrc_ext: Array = np.zeros((batch.nsim, self._model.nbody, 6))
         """[sim, body, 6]: torque [N m] and force [N] at each body's centre of mass."""
 
-    def refresh(self, active: NDArray[np.bool_] | None = None) -> None:
+    def refresh(self, sims: Sequence[int] | NDArray[np.integer] | None = None) -> None:
         """Compute the forces after a step.
 
         Args:
-            active: the simulations that were stepped, [sim]; None for all.
+            sims: the simulations that were stepped, as indices; None for all.
         """
-        sims = range(self._batch.nsim) if active is None else np.flatnonzero(active)
-        for sim in sims:
+        for sim in range(self._batch.nsim) if sims is None else sims:
             self._batch.get_data(sim, self._data)
             mujoco.mj_rnePostConstraint(self._model, self._data)
             self.cfrc_ext[sim] = self._data.cfrc_ext

@@ -114,7 +114,8 @@ class LogUniforms(Distribution):
         return np.clip(drawn, self.low, self.high)  # the logarithm rounds
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
-        return ((self.low <= values) & (values <= self.high)).all(axis=1)
+        inside = (self.low <= values) & (values <= self.high)
+        return np.asarray(inside.all(axis=1))
 
     def describe(self) -> str:
         return f"{len(self.each)} scales of {self.kind}, each in {self.low:.2g} to {self.high:.2g}"

@@ -190,10 +190,10 @@ def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] 
             lame = np.flatnonzero(chosen == index)
             if not len(lame):
                 continue
-            bodies["actuator_gear"][np.ix_(lame, leg.actuators)] = 0.0
+            bodies["actuator_gear"][lame[:, None], leg.actuators] = 0.0
             geoms = [_index(bodies.model, "geom", name) for name in leg.geoms]
             for field in ("geom_size", "geom_pos", "geom_rbound", "geom_aabb"):
-                bodies[field][np.ix_(lame, geoms)] *= 0.5
+                bodies[field][lame[:, None], geoms] *= 0.5
 
     return Dynamics("a crippled leg", (_indices("crippled_leg", train, extrapolate),), change)
 

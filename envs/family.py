@@ -63,8 +63,9 @@ class TaskFamily:
         names = self.parameters
         if len(set(names)) != len(names):
             raise ValueError(f"task parameters must have different names, got {', '.join(names)}")
-        for split in SPLITS if any(d.extrapolates for d in self.distributions) else SPLITS[:1]:
-            self.bodies(self.sample_tasks(1, seed=0, split=split))  # says what the model lacks
+        self.bodies(self.sample_tasks(1, seed=0))  # says what the model lacks
+        if any(d.extrapolates for d in self.distributions):
+            self.bodies(self.sample_tasks(1, seed=0, split="extrapolate"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by value, with the functions that goals and dynamics are made of."""

@@ -49,6 +49,8 @@ class Robot(ABC):
     computed after each step."""
     camera: tuple[float, float, float] = (4.0, 90.0, -15.0)
     """For films: distance [m], azimuth and elevation [degrees]."""
+    lookat: tuple[float, float, float] | None = None
+    """For films: the point to look at [m]; None follows the robot."""
     tracks: tuple[str, ...] = ("x",)
     """The names of the columns of `position`: goals ask for them by name."""
     legs: tuple[Leg, ...] = ()

@@ -5,15 +5,16 @@
     observation = simulator.reset(generators)
     observation, reward, terminated = simulator.step(action)
 
-Built on `mujoco.batch`, which nothing else here knows. Its results do not depend on the number of
+Built on `mujoco.batch`, which only `contact_forces` knows besides. Its results do not depend on the number of
 threads or simulations. What it asks for: derived fields lag one physics step behind the state, as
 they do after `mj_step`; a field that a call does not compute holds another simulation's values; and
 a simulation that fails keeps its old state while the others go on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import mujoco
 import numpy as np
 from mujoco import mjtWarning
 from mujoco.batch import Batch, SimulationError
@@ -31,6 +32,8 @@ _BLOWN_UP = [
     mjtWarning.mjWARN_BADQVEL.value,
     mjtWarning.mjWARN_BADQACC.value,
 ]
+
+Sims = Sequence[int] | NDArray[np.integer] | None
 
 
 class Result(NamedTuple):
@@ -79,64 +82,78 @@ class Simulator:
         """The MjData fields that the robot reads, [sim, ...] each, live."""
         return self._fields
 
-    def set_tasks(self, tasks: Tasks) -> None:
-        """Give each simulation its task; takes effect at the next reset.
+    def model(self, sim: int) -> mujoco.MjModel:
+        """Return one simulation's model, with its own body, to draw it or to look into it."""
+        return self._batch.get_model(sim)
+
+    def set_tasks(self, tasks: Tasks, sims: Sims = None) -> None:
+        """Give simulations their tasks; takes effect at their next reset.
 
         Args:
             tasks: one row a simulation.
+            sims: which simulations, as indices; None for all.
 
         Raises:
             ValueError: for another number of rows, or a task outside the family's range.
             RuntimeError: when a body parameter did not arrive in the model.
         """
-        if len(tasks) != self.count:
-            raise ValueError(f"{self.count} simulations need as many tasks, got {len(tasks)}")
+        chosen = np.arange(self.count) if sims is None else np.asarray(sims)
+        if len(tasks) != len(chosen):
+            raise ValueError(f"{len(chosen)} simulations need as many tasks, got {len(tasks)}")
         tasks = self.family.task(tasks)
-        self._tasks = {name: tasks[name] for name in tasks.names}
+        if self._tasks is None:
+            if len(chosen) < self.count:
+                raise ValueError("the first tasks must be those of all simulations")
+            self._tasks = {name: tasks[name].copy() for name in tasks.names}
+        for name, column in self._tasks.items():
+            column[chosen] = tasks[name]
         written = self.family.bodies(tasks)
         for name, values in written.items():
-            self._batch.expand(name)[:] = values
+            self._batch.expand(name)[chosen] = values
         if written:
-            self._batch.set_const()
+            self._batch.set_const(chosen)
         for name, values in written.items():
-            if not np.array_equal(self._batch.expand(name), values):
+            if not np.array_equal(self._batch.expand(name)[chosen], values):
                 raise RuntimeError(f"{name} was changed by the simulator after it was set")
 
-    def reset(self, generators: Iterable[np.random.Generator]) -> Array:
-        """Start every simulation from a state drawn with its own generator.
+    def reset(self, generators: Iterable[np.random.Generator], sims: Sims = None) -> Array:
+        """Start simulations from a state drawn with each one's own generator.
 
         Args:
             generators: one a simulation, in order.
+            sims: which simulations, as indices; None for all.
 
         Returns:
-            The observations, [sim, observation].
+            The observations of all simulations, [sim, observation].
         """
+        chosen = np.arange(self.count) if sims is None else np.asarray(sims)
         starts = [self._robot.start(self.family.model, generator) for generator in generators]
         qpos, qvel = (np.stack(part) for part in zip(*starts, strict=True))
         target = self.family.goal.target
         if target and self._tasks:
-            self._robot.aim(qpos, target(self._tasks))
-        return self.set_state(qpos, qvel)
+            self._robot.aim(qpos, target({n: column[chosen] for n, column in self._tasks.items()}))
+        return self.set_state(qpos, qvel, sims)
 
-    def set_state(self, qpos: ArrayLike, qvel: ArrayLike) -> Array:
-        """Put every simulation into a state and return the observations, [sim, observation].
+    def set_state(self, qpos: ArrayLike, qvel: ArrayLike, sims: Sims = None) -> Array:
+        """Put simulations into a state and return all observations, [sim, observation].
 
         Args:
             qpos: generalised positions, [sim, nq].
             qvel: generalised velocities, [sim, nv].
+            sims: which simulations, as indices; None for all.
         """
-        self._batch.reset(stage=0)  # also clears time, controls and the solver's warm start
-        state = self._batch.bind("qpos"), self._batch.bind("qvel")
-        for array, values, name in zip(state, (qpos, qvel), ("qpos", "qvel"), strict=True):
-            if np.shape(values) != array.shape:
-                raise ValueError(
-                    f"{name} must be {list(array.shape)}, got {list(np.shape(values))}"
-                )
-            array[:] = values
-        self._batch.forward()
+        chosen = slice(None) if sims is None else np.asarray(sims)
+        self._batch.reset(sims, stage=0)  # clears time, controls and the solver's warm start too
+        for name, values in (("qpos", qpos), ("qvel", qvel)):
+            array = self._batch.bind(name)
+            expected = array[chosen].shape
+            if np.shape(values) != expected:
+                raise ValueError(f"{name} must be {list(expected)}, got {list(np.shape(values))}")
+            array[chosen] = values
+        self._batch.forward(sims)
         if self._contacts:
-            self._contacts.refresh()
-        self._batch.warning[:] = 0
+            self._contacts.refresh(sims)
+        self._batch.warning[chosen] = 0
         return self._robot.observe(self._fields)
 
     def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
@@ -201,5 +218,5 @@ class Simulator:
         if self._batch.warning.any():
             failed |= (self._batch.warning[:, _BLOWN_UP, 1] > 0).any(axis=1)
         if self._contacts:
-            self._contacts.refresh(active)
+            self._contacts.refresh(None if active is None else np.flatnonzero(active))
         return failed

@@ -15,7 +15,7 @@ from stable_baselines3.common.utils import configure_logger
 
 import envs
 from agents.actor import Actor
-from agents.policy import GaussianPolicy
+from agents.policy import GaussianPolicy, Parameters
 from envs.family import TaskFamily
 from envs.simulator import Simulator
 from envs.tasks import Tasks
@@ -175,7 +175,7 @@ class MAML:
         stages = list(self.adaptation(table, rollouts, [self.config.inner_lr] * steps, key))
         last = {name: value[0] for name, value in stages[-1].parameters.items()}
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
-        return AdaptedPolicy(table[0], Actor(self.policy, last, seed), returns)
+        return AdaptedPolicy(table[0], self._actor(last, seed), returns)
 
     def adaptation(
         self, tasks: Tasks, rollouts: int, inner_lrs: Sequence[float], key: Key
@@ -205,7 +205,7 @@ class MAML:
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
         """Return actions of the policy before adaptation; see `Actor.predict`."""
-        actor = Actor(self.policy, self.parameters, self.config.seed)
+        actor = self._actor(self.parameters, self.config.seed)
         return actor.predict(observation, state, episode_start, deterministic)
 
     def save(self, path: str | Path) -> None:
@@ -284,6 +284,9 @@ class MAML:
 
     def get_vec_normalize_env(self) -> None:
         """Return None: observations are not normalised."""
+
+    def _actor(self, parameters: Parameters, seed: int) -> Actor:
+        return Actor(self.policy, parameters, self.family.action_scale, seed)
 
     def _simulator(self, count: int) -> Simulator:
         return Simulator(self.family, count, threads=self.config.threads)

@@ -1,23 +1,17 @@
 """Films of a policy before and after adaptation, side by side, headless."""
 
-import copy
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from importlib import reload
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
-from mujoco.rendering.classic import gl_context
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from agents.policy import Parameters
+from envs.drawing import Camera, Frame
 from envs.family import TaskFamily
-from envs.goals import Marker
 from envs.simulator import Simulator
 from envs.tasks import Tasks
 from metarl.collect import collect
@@ -29,12 +23,7 @@ from metarl.streams import Key, Phase, Purpose, stream
 ENDINGS = (".mp4", ".gif")
 PANEL = (480, 400)  # width and height [pixel]
 GAP, HEADER = 16, 80
-FLOOR = np.array([[178, 188, 200], [204, 212, 221]], np.uint8)  # dark and light squares
-SKY = 246
 INK, SOFT, PAPER = (25, 30, 40), (110, 118, 130), (250, 250, 248)
-GOAL_COLOUR = np.array([0.85, 0.2, 0.15, 1.0], np.float32)
-
-Frame = NDArray[np.uint8]
 
 
 class Take(NamedTuple):
@@ -141,12 +130,11 @@ def frames(family: TaskFamily, task: Tasks, takes: Sequence[Take]) -> Iterator[F
     Raises:
         RuntimeError: when there is no OpenGL to draw with.
     """
-    model = _studio(family.model)
     width = len(takes) * PANEL[0] + (len(takes) - 1) * GAP
     name = f"{family.name}   {task.label(0)}".rstrip()
-    with ExitStack() as stack:
-        renderer = stack.enter_context(_renderer(model))
-        data = mujoco.MjData(model)
+    simulator = Simulator(family, 1, threads=1)
+    simulator.set_tasks(task)
+    with closing(Camera(family, PANEL, simulator.model(0))) as camera:
         for index in range(max(len(take.qpos) for take in takes)):
             page = Image.new("RGB", (width, PANEL[1] + HEADER), PAPER)
             pen = ImageDraw.Draw(page)
@@ -155,9 +143,7 @@ def frames(family: TaskFamily, task: Tasks, takes: Sequence[Take]) -> Iterator[F
             for column, take in enumerate(takes):
                 left = column * (PANEL[0] + GAP)
                 at = min(index, len(take.qpos) - 1)
-                data.qpos[:] = take.qpos[at]
-                mujoco.mj_forward(model, data)
-                picture = _draw(renderer, family, data, task[0], at * family.dt)
+                picture = camera.take(take.qpos[at], task[0], at * family.dt)
                 page.paste(Image.fromarray(picture), (left, HEADER))
                 pen.text((left + 8, HEADER - 40), take.title, INK, _font(17))
                 score = f"return {take.rewards[:at].sum():.1f}"
@@ -191,95 +177,6 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
 def _rate(family: TaskFamily) -> float:
     """Return frames a second: real time, unless a step is too long for that."""
     return 1.0 / family.dt if family.dt <= 0.1 else 20.0
-
-
-def _renderer(model: mujoco.MjModel) -> mujoco.Renderer:
-    if sys.platform == "linux" and not {"DISPLAY", "MUJOCO_GL"} & set(os.environ):
-        # MuJoCo has chosen a window system when it was imported; let it choose again
-        os.environ["MUJOCO_GL"] = "egl"
-        reload(gl_context)
-    try:
-        return mujoco.Renderer(model, PANEL[1], PANEL[0])
-    except Exception as error:
-        raise RuntimeError(
-            f"no OpenGL to draw with ({error}). On a headless Linux machine install EGL "
-            f"(Debian, Ubuntu: apt install libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0), "
-            f"or set MUJOCO_GL to egl, osmesa or glfw."
-        ) from error
-
-
-def _studio(model: mujoco.MjModel) -> mujoco.MjModel:
-    """Return a copy of the model with a calm, light sky and floor, without mirror images."""
-    model = copy.copy(model)
-    model.vis.global_.offwidth, model.vis.global_.offheight = PANEL
-    model.vis.quality.shadowsize = 1024
-    model.vis.map.shadowclip = 0.5
-    model.mat_reflectance[:] = 0.0
-    model.mat_specular[:] = 0.1
-    model.geom_rgba[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value, :3] = 1.0
-    for texture in range(model.ntex):
-        start = model.tex_adr[texture]
-        size = model.tex_height[texture] * model.tex_width[texture]
-        channels = model.tex_nchannel[texture]
-        pixels = model.tex_data[start : start + size * channels].reshape(size, channels)
-        if model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value:
-            pixels[:] = SKY
-        if model.tex_type[texture] != mujoco.mjtTexture.mjTEXTURE_2D.value:
-            continue
-        light = pixels[:, :3].mean(1) > pixels[:, :3].mean()
-        pixels[:, :3] = FLOOR[light.astype(int)]
-        model.mat_rgba[(model.mat_texid == texture).any(axis=1)] = 1.0
-    return model
-
-
-def _draw(
-    renderer: mujoco.Renderer,
-    family: TaskFamily,
-    data: mujoco.MjData,
-    task: Mapping[str, float],
-    time: float,
-) -> Frame:
-    marker = family.goal.marker(task, time) if family.goal.marker else None
-    camera = mujoco.MjvCamera()
-    camera.distance, camera.azimuth, camera.elevation = family.robot.camera
-    robot = data.xpos[1]
-    if marker and marker.kind == "point":
-        camera.lookat[:] = (marker.x / 2.0, marker.y / 2.0, 0.0)
-        camera.distance += float(np.hypot(marker.x, marker.y)) / 2.0
-    else:
-        camera.lookat[:] = robot
-    data.light_xpos[:, :2] = robot[:2]  # shadows are drawn near the light only
-    renderer.update_scene(data, camera)
-    if marker:
-        _mark(renderer.scene, marker, robot, family.robot.camera[0])
-    return renderer.render()
-
-
-def _mark(
-    scene: mujoco.MjvScene, marker: Marker, robot: NDArray[np.float64], distance: float
-) -> None:
-    """Add a marker to a scene; its size goes with the camera's distance."""
-    geom = scene.geoms[scene.ngeom]
-    size, nowhere, upright = np.zeros(3), np.zeros(3), np.eye(3).ravel()
-    arrow, capsule = mujoco.mjtGeom.mjGEOM_ARROW, mujoco.mjtGeom.mjGEOM_CAPSULE
-    if marker.kind == "arrow":
-        start = robot + np.array([0.0, 0.0, 0.17 * distance])
-        tip = start + 0.2 * distance * np.array([marker.x, marker.y, 0.0])
-        mujoco.mjv_initGeom(geom, arrow, size, nowhere, upright, GOAL_COLOUR)
-        mujoco.mjv_connector(geom, arrow, 0.012 * distance, start, tip)
-    elif marker.kind == "line":
-        # a robot far behind sees it at the edge of the picture
-        x = np.clip(marker.x, robot[0] - 0.45 * distance, robot[0] + 0.45 * distance)
-        ends = np.array([[x, -0.25 * distance, 0.0], [x, 0.25 * distance, 0.0]])
-        mujoco.mjv_initGeom(geom, capsule, size, nowhere, upright, GOAL_COLOUR)
-        mujoco.mjv_connector(geom, capsule, 0.01 * distance, *ends)
-    else:
-        centre = np.array([marker.x, marker.y, 0.0])
-        flat = np.array([0.03 * distance, 0.03 * distance, 0.002 * distance])
-        disc = mujoco.mjtGeom.mjGEOM_CYLINDER
-        mujoco.mjv_initGeom(geom, disc, flat, centre, upright, GOAL_COLOUR)
-    geom.category = mujoco.mjtCatBit.mjCAT_DECOR.value  # casts no shadow
-    scene.ngeom += 1
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

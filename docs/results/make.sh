@@ -4,15 +4,20 @@ set -e
 cd "$(dirname "$0")"
 metarl=../../.venv/bin/metarl
 
-run() {
-    name=$1; steps=$2; shift 2
-    [ -z "$wanted" ] || [ "$wanted" = "$name" ] || return 0
-    rm -rf "$name"
-    $metarl train "$@" --out "$name" --device cpu
-    $metarl evaluate "$name" --tasks 40 --rollouts 20 --steps "$steps"
+wanted() {
+    [ -z "$only" ] || [ "$only" = "$1" ] || return 1
+    rm -rf "$1"
 }
 
-wanted=$1
-run half_cheetah_dir 3 HalfCheetahDir --total-timesteps 12_000_000
-run point_maml2017 3 Point2D --preset maml2017 --total-timesteps 12_000_000 \
-    --inner-lr 0.5 --hidden 100 100 --activation relu
+only=$1
+
+if wanted half_cheetah_dir; then
+    $metarl train HalfCheetahDir --out half_cheetah_dir --total-timesteps 12_000_000 --device cpu
+    $metarl evaluate half_cheetah_dir
+fi
+
+if wanted point_maml2017; then
+    $metarl train Point2D --preset maml2017 --out point_maml2017 --total-timesteps 12_000_000 \
+        --inner-lr 0.5 --hidden 100 100 --activation relu --device cpu
+    $metarl evaluate point_maml2017 --halve --tasks 100
+fi

@@ -14,7 +14,8 @@ class Pusher(Robot):
     mjcf = gymnasium_asset("pusher_v5.xml")
     frame_skip = 5
     fields = ("qpos", "qvel", "ctrl", "xpos")
-    camera = (3.2, 130.0, -35.0)
+    camera = (2.4, 140.0, -35.0)
+    lookat = (0.3, -0.1, -0.2)
     tracks = ("x", "y", "z", "object_x", "object_y", "object_z")
 
     def __init__(self, *, sees_target: bool = True) -> None:

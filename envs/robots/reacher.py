@@ -17,7 +17,8 @@ class Reacher(Robot):
     mjcf = gymnasium_asset("reacher.xml")
     frame_skip = 2
     fields = ("qpos", "qvel", "ctrl", "xpos")
-    camera = (0.9, 90.0, -75.0)
+    camera = (0.75, 90.0, -65.0)
+    lookat = (0.0, 0.0, 0.0)
     tracks = ("x", "y", "z")
 
     def __init__(self, *, sees_target: bool = True) -> None:

@@ -85,12 +85,18 @@ def test_actor_predicts_one_or_many_like_a_stable_baselines_model(policy: Gaussi
 
 
 def test_actor_samples_with_the_policys_std(policy: GaussianPolicy):
-    actor = Actor(policy, initial(policy), seed=1)
+    actor = Actor(policy, initial(policy), action_scale=0.1, seed=1)
     observation = np.tile(np.ones(4), (20_000, 1))
     sampled, _ = actor.predict(observation)
     mean, _ = actor.predict(observation[0], deterministic=True)
-    np.testing.assert_allclose(sampled.mean(0), mean, atol=0.03)
-    np.testing.assert_allclose(sampled.std(0), 1.0, atol=0.02)
+    np.testing.assert_allclose(sampled.mean(0), mean, atol=0.003)
+    np.testing.assert_allclose(sampled.std(0), 0.1, atol=0.002)
+
+
+def test_actor_keeps_within_the_control_range(policy: GaussianPolicy):
+    actor = Actor(policy, initial(policy), action_scale=5.0)
+    actions, _ = actor.predict(np.random.default_rng(0).standard_normal((50, 4)))
+    assert np.abs(actions).max() == 1.0
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (1, 1, 4)])

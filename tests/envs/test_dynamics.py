@@ -7,13 +7,12 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 import pytest
+from mujoco import MjSpec as Spec
 
 import envs
 from envs import Simulator, TaskFamily, Tasks, dynamics, goals
 from envs.robot import Robot, quiet
 from envs.robots import Ant, HalfCheetah, Hopper, Walker2d
-
-Spec = mujoco.MjSpec
 
 
 def make(robot: Robot, *varies: dynamics.Dynamics) -> TaskFamily:

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.vec_env import VecMonitor
 
 import envs
 import metarl
+from envs.gymnasium_env import TaskEnv
+from envs.sb3_vec_env import TaskVecEnv
 from tests.conftest import SMALL
 
 
@@ -100,6 +104,48 @@ def test_adapts_to_one_task_and_shows_what_it_brought(learner: metarl.MAML):
     assert not np.array_equal(action, before)
     again = learner.adapt({"x": 0.3, "y": -0.2}, rollouts=5, steps=2)
     np.testing.assert_array_equal(adapted.returns, again.returns)
+
+
+def test_an_adapted_policy_acts_in_the_environment_as_it_did_in_training():
+    """Same task, same start: its most likely actions earn the same through either interface."""
+    family = envs.make("HalfCheetahVel", horizon=15)
+    learner = metarl.MAML(family, **SMALL)
+    task = {"velocity": 1.5}
+    adapted = learner.adapt(task, rollouts=4)
+    env = TaskEnv(family, task=task)
+    observation, _ = env.reset(seed=3)
+    state = env.unwrapped._episodes.simulator.fields  # type: ignore[attr-defined]
+    start = state["qpos"].copy(), state["qvel"].copy()
+    total, done = 0.0, False
+    while not done:
+        action, _ = adapted.predict(observation, deterministic=True)
+        observation, reward, _, done, _ = env.step(action)
+        total += reward
+
+    simulator = envs.Simulator(family, 1)
+    simulator.set_tasks(family.task(task))
+    observation, expected = simulator.set_state(*start), 0.0
+    for _ in range(15):
+        raw = adapted.actor.policy(
+            adapted.actor.parameters, torch.from_numpy(observation).float()
+        ).mean
+        observation, reward, _ = simulator.step(raw.detach().numpy())
+        expected += float(reward[0])
+    assert total == pytest.approx(expected, rel=1e-4)
+
+
+def test_predicts_for_stable_baselines_own_evaluation():
+    family = envs.make("Point2D", horizon=12)
+    learner = metarl.MAML(family, **SMALL)
+    env = VecMonitor(TaskVecEnv(family, 2, task={"x": 0.3, "y": 0.1}))
+    returns, lengths = evaluate_policy(
+        learner,  # type: ignore[arg-type]
+        env,
+        n_eval_episodes=4,
+        return_episode_rewards=True,
+    )
+    assert lengths == [12] * 4
+    assert np.isfinite(returns).all()
 
 
 @pytest.mark.parametrize(

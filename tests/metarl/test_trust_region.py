@@ -6,7 +6,7 @@ import torch
 from metarl.config import Config
 from metarl.trust_region import Evaluation, conjugate_gradient, trust_region_step
 
-SETTINGS = Config(cg_damping=0.0).trust_region
+SETTINGS = Config(cg_damping=0.0, max_kl=0.01).trust_region
 
 
 def matrix(size: int) -> torch.Tensor:

@@ -1,0 +1,154 @@
+"""`TaskVectorEnv`: a family as a `gymnasium.vector.VectorEnv`, stepped by one native batch.
+
+envs = gymnasium.make_vec("metarl/HalfCheetahVel-v0", num_envs=64)
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from envs.catalogue import make
+from envs.distributions import Split
+from envs.episodes import Episodes
+from envs.family import TaskFamily
+from envs.tasks import Tasks
+
+
+class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]):
+    """Several simulations of a family, each with its own task.
+
+    The info dict has every task parameter as an array, [env]. With `AutoresetMode.SAME_STEP` it has
+    the last observations of ended episodes under `final_obs`, those of others being None.
+    """
+
+    def __init__(
+        self,
+        family: str | TaskFamily,
+        num_envs: int = 1,
+        *,
+        task: Tasks | Mapping[str, float] | None = None,
+        split: Split = "train",
+        preset: str = "default",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        threads: int = 0,
+        **changes: Any,  # noqa: ANN401
+    ) -> None:
+        """Make the environments.
+
+        Args:
+            family: the tasks; a name stands for `envs.make(name)`.
+            num_envs: how many.
+            task: one for all, or a table with one row each; None draws one for each episode.
+            split: where tasks are drawn from.
+            preset: a published variant, when the family is given by name.
+            autoreset_mode: what a step does with an environment whose episode has ended: begins a
+                new one instead of stepping it (NEXT_STEP), begins it in the step that ends the old
+                one (SAME_STEP), or nothing (DISABLED).
+            threads: native threads; 0 for one a core.
+            changes: fields of the family to change, such as `horizon=200`.
+
+        Raises:
+            ValueError: for an unknown family, preset, field or split, or a task that the family
+                does not have.
+        """
+        if isinstance(family, str):
+            family = make(family, preset=preset, **changes)
+        elif changes:
+            family = family.replace(**changes)
+        self.family = family
+        self.num_envs = num_envs
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {
+            "render_modes": [],
+            "render_fps": round(1.0 / family.dt),
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self._episodes = Episodes(family, num_envs, task=task, split=split, threads=threads)
+        self.single_observation_space = self._episodes.observation_space
+        self.single_action_space = self._episodes.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._ended = np.zeros(num_envs, dtype=bool)
+
+    @property
+    def tasks(self) -> Tasks:
+        """The current task of each environment."""
+        return self._episodes.tasks
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Begin episodes.
+
+        Args:
+            seed: of the first environment, those after it counting up; or one each.
+            options: `{"task": ...}` gives these episodes' tasks, one for all or a table;
+                `{"reset_mask": [env]}` begins only those.
+        """
+        options = options or {}
+        if isinstance(seed, int):
+            seeds: list[int | None] = [seed + env for env in range(self.num_envs)]
+        else:
+            seeds = [None] * self.num_envs if seed is None else seed
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
+        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
+        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+            raise ValueError(
+                f"reset_mask must be [{self.num_envs}] of bool with at least one True, got {mask}"
+            )
+        self._episodes.seed([s if m else None for s, m in zip(seeds, mask, strict=True)])
+        self._ended[mask] = False
+        observation = self._episodes.begin(np.flatnonzero(mask), options.get("task"))
+        return observation, self._info()
+
+    def step(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.bool_],
+        NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Take one control step with each environment.
+
+        Args:
+            actions: [env, action], -1 to 1.
+        """
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
+            raise ValueError(
+                "some episodes have ended: reset them with options={'reset_mask': ...}"
+            )
+        begin = np.flatnonzero(self._ended)
+        observation, reward, terminated, truncated = self._episodes.step(
+            actions, ~self._ended if len(begin) else None
+        )
+        terminated = terminated & ~self._ended
+        if len(begin):
+            observation = self._episodes.begin(begin)
+        self._ended = terminated | truncated
+        info: dict[str, Any] = {}
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
+            ended = np.flatnonzero(self._ended)
+            final = np.full(self.num_envs, None, dtype=object)
+            for env in ended:
+                final[env] = observation[env].copy()
+            info = {"final_obs": final, "_final_obs": self._ended.copy()}
+            info["final_info"] = self._info()
+            info["_final_info"] = self._ended.copy()
+            observation = self._episodes.begin(ended)
+            self._ended = np.zeros(self.num_envs, dtype=bool)
+        return observation, reward, terminated, truncated, {**info, **self._info()}
+
+    def _info(self) -> dict[str, Any]:
+        every = np.ones(self.num_envs, dtype=bool)
+        columns = {name: self.tasks[name].copy() for name in self.tasks.names}
+        return columns | {f"_{name}": every.copy() for name in columns}
