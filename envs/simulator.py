@@ -5,10 +5,10 @@
     observation = simulator.reset(generators)
     observation, reward, terminated = simulator.step(action)
 
-Built on `mujoco.batch`, which only `contact_forces` knows besides. Its results do not depend on the number of
-threads or simulations. What it asks for: derived fields lag one physics step behind the state, as
-they do after `mj_step`; a field that a call does not compute holds another simulation's values; and
-a simulation that fails keeps its old state while the others go on.
+Built on `mujoco.batch`, which only `contact_forces` knows besides. Its results do not depend on the
+number of threads or simulations. What it asks for: derived fields lag one physics step behind the
+state, as they do after `mj_step`; a field that a call does not compute holds another simulation's
+values; and a simulation that fails keeps its old state while the others go on.
 """
 
 from collections.abc import Iterable, Sequence

@@ -150,7 +150,7 @@ def render(
     print(f"video: {path}")
 
 
-def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_400_000, seed: int = 0) -> None:
+def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_000_000, seed: int = 0) -> None:
     """Train a small meta-policy on HalfCheetah, evaluate it on new tasks and film it.
 
     Args:

@@ -369,6 +369,6 @@ def _difference(saved: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     parts = (
         f"{name} was {value!r} and is {known.get(name)!r}"
         for name, value in saved.items()
-        if known.get(name) != value
+        if name != "source" and known.get(name) != value
     )
     return "; ".join(parts)

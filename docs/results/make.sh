@@ -17,7 +17,7 @@ if wanted half_cheetah_dir; then
 fi
 
 if wanted point_maml2017; then
-    $metarl train Point2D --preset maml2017 --out point_maml2017 --total-timesteps 12_000_000 \
-        --inner-lr 0.5 --hidden 100 100 --activation relu --device cpu
-    $metarl evaluate point_maml2017 --halve --tasks 100
+    $metarl train Point2D --preset maml2017 --out point_maml2017 --total-timesteps 4_000_000 \
+        --hidden 100 100 --activation relu --device cpu
+    $metarl evaluate point_maml2017 --halve
 fi
