@@ -2,11 +2,21 @@
 
 from envs.catalogue import families, make, presets
 from envs.family import TaskFamily
+from envs.foreign import ForeignFamily
 from envs.registration import register
 from envs.robot import Robot
 from envs.simulator import Simulator
 from envs.tasks import Tasks
 
-__all__ = ["Robot", "Simulator", "TaskFamily", "Tasks", "families", "make", "presets"]
+__all__ = [
+    "ForeignFamily",
+    "Robot",
+    "Simulator",
+    "TaskFamily",
+    "Tasks",
+    "families",
+    "make",
+    "presets",
+]
 
 register()

@@ -10,10 +10,11 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.distributions import SPLITS, Distribution, Split
+from envs.distributions import Distribution, Split
 from envs.dynamics import Bodies, Dynamics
 from envs.goals import Goal
 from envs.robot import Robot, load_model
+from envs.sampling import checked_tasks, parameters, sample_tasks
 from envs.tasks import Tasks
 
 
@@ -81,7 +82,7 @@ class TaskFamily:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the task parameters."""
-        return tuple(name for d in self.distributions for name in d.names)
+        return parameters(self.distributions)
 
     @property
     def model(self) -> mujoco.MjModel:
@@ -120,19 +121,7 @@ class TaskFamily:
         Raises:
             ValueError: for an unknown split, or one that the family does not have.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-        if count < 1:
-            raise ValueError(f"at least one task is needed, got {count}")
-        outside = split == "extrapolate"
-        if outside and not any(d.extrapolates for d in self.distributions):
-            raise ValueError(f"{self.name} declares no range outside its training range")
-        generator = np.random.default_rng([SPLITS.index(split), *np.atleast_1d(seed)])
-        columns = [
-            d.sample(generator, count, outside and d.extrapolates) for d in self.distributions
-        ]
-        values = np.concatenate(columns, axis=1) if columns else np.zeros((count, 0))
-        return Tasks(self.parameters, values)
+        return sample_tasks(self.name, self.distributions, count, seed, split)
 
     def task(self, task: "Tasks | Mapping[str, float]") -> Tasks:
         """Return `task` as a checked table.
@@ -140,22 +129,7 @@ class TaskFamily:
         Raises:
             ValueError: when parameters are missing, unknown, or outside the declared range.
         """
-        tasks = task if isinstance(task, Tasks) else Tasks.from_dicts([task])
-        if set(tasks.names) != set(self.parameters):
-            raise ValueError(
-                f"{self.name} has the task parameters {', '.join(self.parameters) or '(none)'}; "
-                f"got {', '.join(tasks.names) or '(none)'}"
-            )
-        for distribution in self.distributions:
-            columns = np.stack([tasks[name] for name in distribution.names], axis=1)
-            outside = np.flatnonzero(~distribution.contains(columns))
-            if len(outside):
-                given = ", ".join(
-                    f"{name} {tasks[name][outside[0]]:g}" for name in distribution.names
-                )
-                raise ValueError(f"{given} is outside the range: {distribution.describe()}")
-        order = [tasks.names.index(name) for name in self.parameters]
-        return Tasks(self.parameters, tasks.values[:, order])
+        return checked_tasks(self.name, self.distributions, task)
 
     def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
         """Return the model fields that tasks change, [task, ...] each, by name."""

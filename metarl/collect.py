@@ -13,7 +13,7 @@ from torch import Tensor
 
 from agents.gaussian import noise_log_prob
 from agents.policy import Parameters
-from envs.simulator import Simulator
+from envs.simulations import Simulations
 from metarl.losses import Policy
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Purpose, stream
@@ -32,7 +32,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def collect(
-    simulator: Simulator,
+    simulator: Simulations,
     policy: Policy,
     parameters: Parameters,
     rollouts: int,
@@ -71,7 +71,7 @@ def collect(
 
 
 def _episodes(
-    simulator: Simulator, policy: Policy, parameters: Parameters, start: np.ndarray, noise: Tensor
+    simulator: Simulations, policy: Policy, parameters: Parameters, start: np.ndarray, noise: Tensor
 ) -> Rollouts:
     tasks, rollouts, horizon, _ = noise.shape
     observation = torch.from_numpy(start).float().view(tasks, rollouts, -1)

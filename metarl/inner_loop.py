@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from agents.policy import Parameters
-from envs.simulator import Simulator
+from envs.simulations import Simulations
 from metarl.adapt import adapt_further
 from metarl.advantages import prepare
 from metarl.collect import collect
@@ -28,7 +28,7 @@ class Stage(NamedTuple):
 
 
 def inner_loop(
-    simulator: Simulator,
+    simulator: Simulations,
     policy: Policy,
     parameters: Parameters,
     key: Key,

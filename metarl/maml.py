@@ -17,7 +17,7 @@ import envs
 from agents.actor import Actor
 from agents.policy import GaussianPolicy, Parameters
 from envs.family import TaskFamily
-from envs.simulator import Simulator
+from envs.simulations import Family, Simulations, simulate
 from envs.tasks import Tasks
 from metarl import checkpoint
 from metarl.collect import torch_threads
@@ -57,7 +57,7 @@ class MAML:
     Model-agnostic meta-learning for reinforcement learning (Finn et al. 2017, algorithm 3).
     """
 
-    def __init__(self, family: str | TaskFamily, *, verbose: int = 0, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(self, family: str | Family, *, verbose: int = 0, **settings: Any) -> None:  # noqa: ANN401
         """Make a learner with new parameters.
 
         Args:
@@ -233,7 +233,7 @@ class MAML:
         cls,
         path: str | Path,
         *,
-        family: TaskFamily | None = None,
+        family: Family | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> "MAML":
         """Return the learner that was saved.
@@ -288,10 +288,10 @@ class MAML:
     def _actor(self, parameters: Parameters, seed: int) -> Actor:
         return Actor(self.policy, parameters, self.family.action_scale, seed)
 
-    def _simulator(self, count: int) -> Simulator:
-        return Simulator(self.family, count, threads=self.config.threads)
+    def _simulator(self, count: int) -> Simulations:
+        return simulate(self.family, count, threads=self.config.threads)
 
-    def _roll_out(self, simulator: Simulator) -> list[Stage]:
+    def _roll_out(self, simulator: Simulations) -> list[Stage]:
         """Draw this iteration's tasks and adapt to them."""
         config = self.config
         tasks = self.family.sample_tasks(config.tasks, seed=(config.seed, self.iteration))
@@ -301,7 +301,7 @@ class MAML:
         return list(self._stages(simulator, config.rollouts, inner_lrs, key))
 
     def _stages(
-        self, simulator: Simulator, rollouts: int, inner_lrs: Sequence[float], key: Key
+        self, simulator: Simulations, rollouts: int, inner_lrs: Sequence[float], key: Key
     ) -> Iterator[Stage]:
         return inner_loop(
             simulator,

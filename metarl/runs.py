@@ -11,7 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from envs.family import TaskFamily
+from envs.simulations import Family
 from metarl.checkpoint import versions
 from metarl.files import whole_file
 from metarl.maml import MAML
@@ -56,13 +56,20 @@ def train(learner: MAML, out: Path, total_timesteps: int, *, progress_bar: bool 
     return _learn(learner, out, total_timesteps, progress_bar)
 
 
-def resume(out: Path, *, total_timesteps: int | None = None, progress_bar: bool = False) -> MAML:
+def resume(
+    out: Path,
+    *,
+    total_timesteps: int | None = None,
+    progress_bar: bool = False,
+    family: Family | None = None,
+) -> MAML:
     """Go on with a run from its last checkpoint.
 
     Args:
         out: the run folder.
         total_timesteps: environment steps in all; None for what the run was started with.
         progress_bar: show one.
+        family: the one it was started with, when that is not one of the catalogue's.
 
     Raises:
         FileNotFoundError: when the folder holds no run.
@@ -71,7 +78,7 @@ def resume(out: Path, *, total_timesteps: int | None = None, progress_bar: bool 
     config = out / CONFIG
     if not config.is_file():
         raise FileNotFoundError(f"{out} holds no run: there is no {CONFIG}")
-    learner = MAML.load(out / CHECKPOINT)
+    learner = MAML.load(out / CHECKPOINT, family=family)
     if total_timesteps is None:
         total_timesteps = int(json.loads(config.read_text())["total_timesteps"])
     else:
@@ -81,7 +88,7 @@ def resume(out: Path, *, total_timesteps: int | None = None, progress_bar: bool 
     return learner
 
 
-def load(path: str | Path, *, family: TaskFamily | None = None, **settings: Any) -> MAML:  # noqa: ANN401
+def load(path: str | Path, *, family: Family | None = None, **settings: Any) -> MAML:  # noqa: ANN401
     """Return a learner from a checkpoint or a run folder; see `MAML.load`."""
     path = Path(path)
     return MAML.load(path / CHECKPOINT if path.is_dir() else path, family=family, **settings)

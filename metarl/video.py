@@ -16,6 +16,7 @@ from envs.simulator import Simulator
 from envs.tasks import Tasks
 from metarl.collect import collect
 from metarl.files import whole_file
+from metarl.losses import Policy
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase, Purpose, stream
@@ -67,7 +68,10 @@ def render(
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise ValueError(f"a video's name must end in {' or '.join(ENDINGS)}, got {path.name!r}")
-    table = learner.family.task(task)
+    family = learner.family
+    if not isinstance(family, TaskFamily):
+        raise ValueError(f"{family.name} cannot be filmed: its simulator is not MuJoCo's batch")
+    table = family.task(task)
     if len(table) != 1:
         raise ValueError(f"a video shows one task, got {len(table)}")
     key = Key(seed, Phase.ADAPT)
@@ -75,30 +79,33 @@ def render(
         stages = list(learner.adaptation(table, rollouts, [learner.config.inner_lr] * steps, key))
         done = "1 inner step" if steps == 1 else f"{steps} inner steps"
         takes = [
-            shoot(learner, table, stage.parameters, key, title)
+            shoot(family, learner.policy, table, stage.parameters, key, title)
             for stage, title in (
                 (stages[0], "before adaptation"),
                 (stages[-1], f"after {done}, {rollouts * steps} rollouts"),
             )
         ]
-        write_video(temporary, frames(learner.family, table, takes), _rate(learner.family))
+        write_video(temporary, frames(family, table, takes), _rate(family))
     return path
 
 
-def shoot(learner: MAML, task: Tasks, parameters: Parameters, key: Key, title: str) -> Take:
+def shoot(
+    family: TaskFamily, policy: Policy, task: Tasks, parameters: Parameters, key: Key, title: str
+) -> Take:
     """Run one episode with the most likely actions and keep its states.
 
     Args:
-        learner: gives the family and the policy.
+        family: of the task.
+        policy: the policy.
         task: one.
         parameters: with a leading task axis of 1.
         key: decides the start state.
         title: written above the film.
     """
-    simulator = Simulator(learner.family, 1, threads=1)
+    simulator = Simulator(family, 1, threads=1)
     simulator.set_tasks(task)
     on_cpu = {name: value.cpu() for name, value in parameters.items()}
-    rollout = collect(simulator, learner.policy, on_cpu, 1, key, deterministic=True)
+    rollout = collect(simulator, policy, on_cpu, 1, key, deterministic=True)
     rewards = rollout.rewards[0, 0, : int(rollout.lengths[0, 0])].double().numpy()
     return Take(title, replay(simulator, rollout, key), rewards)
 

@@ -64,8 +64,7 @@ def test_returns_are_those_of_the_adaptation(learner: metarl.MAML):
 
 
 def test_every_step_starts_from_the_same_states_with_other_exploration():
-    learner = metarl.MAML("HalfCheetahVel", **SMALL)
-    learner.family = learner.family.replace(horizon=5)
+    learner = metarl.MAML(envs.make("HalfCheetahVel", horizon=5), **SMALL)
     tasks = learner.family.sample_tasks(2, seed=0, split="test")
     stages = list(learner.adaptation(tasks, 3, [0.1, 0.1], Key(0, Phase.EVALUATE)))
     starts = [stage.rollouts.observations[:, :, 0] for stage in stages]

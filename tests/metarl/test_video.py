@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imageio.v2 as imageio
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -15,18 +16,20 @@ from metarl import video
 from metarl.streams import Key, Phase
 from tests.conftest import SMALL
 
+FAMILY = envs.make("HalfCheetahDir", horizon=10)
+
 
 @pytest.fixture
 def cheetah() -> metarl.MAML:
-    return metarl.MAML(envs.make("HalfCheetahDir", horizon=10), **SMALL)
+    return metarl.MAML(FAMILY, **SMALL)
 
 
 def test_mp4_shows_every_step_and_holds_the_last(cheetah: metarl.MAML, tmp_path: Path):
     path = metarl.render(cheetah, {"direction": 1.0}, tmp_path / "deep" / "film.mp4", rollouts=4)
-    with iio.imopen(path, "r") as film:
-        pictures = film.read()
-        codec = film.metadata()["codec"]
-    rate = round(1.0 / cheetah.family.dt)
+    with imageio.get_reader(path) as film:
+        pictures = np.stack(list(film))  # type: ignore[call-overload]
+        codec = film.get_meta_data()["codec"]
+    rate = round(1.0 / FAMILY.dt)
     assert len(pictures) == pytest.approx(11 + rate, abs=1)
     width, height = 2 * video.PANEL[0] + video.GAP, video.PANEL[1] + video.HEADER
     assert pictures.shape[1:] == (height, width, 3)
@@ -44,14 +47,17 @@ def test_gif(point: envs.TaskFamily, tmp_path: Path):
 
 
 def test_both_sides_start_alike_and_show_robot_and_goal(cheetah: metarl.MAML):
-    task = cheetah.family.task({"direction": -1.0})
+    task = FAMILY.task({"direction": -1.0})
     key = Key(0, Phase.ADAPT)
     stages = list(cheetah.adaptation(task, 4, [0.5], key))
-    takes = [video.shoot(cheetah, task, stage.parameters, key, "a title") for stage in stages]
+    takes = [
+        video.shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "a title")
+        for stage in stages
+    ]
     np.testing.assert_array_equal(takes[0].qpos[0], takes[1].qpos[0])
     assert not np.array_equal(takes[0].qpos[-1], takes[1].qpos[-1])
-    assert takes[0].qpos.shape == (11, cheetah.family.model.nq)
-    first = next(video.frames(cheetah.family, task, takes))
+    assert takes[0].qpos.shape == (11, FAMILY.model.nq)
+    first = next(video.frames(FAMILY, task, takes))
     sides = [first[video.HEADER :, : video.PANEL[0]], first[video.HEADER :, -video.PANEL[0] :]]
     np.testing.assert_array_equal(sides[0], sides[1])
     red = (sides[0][..., 0] > 150) & (sides[0][..., 1:] < 80).all(-1)
@@ -61,16 +67,16 @@ def test_both_sides_start_alike_and_show_robot_and_goal(cheetah: metarl.MAML):
 
 def test_the_filmed_states_are_those_of_the_episode(cheetah: metarl.MAML):
     """The reward that was counted is what the filmed positions give."""
-    task = cheetah.family.task({"direction": -1.0})
+    task = FAMILY.task({"direction": -1.0})
     key = Key(3, Phase.ADAPT)
     stage = next(cheetah.adaptation(task, 4, [0.5], key))
-    take = video.shoot(cheetah, task, stage.parameters, key, "")
-    forward = -np.diff(take.qpos[:, 0]) / cheetah.family.dt
+    take = video.shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "")
+    forward = -np.diff(take.qpos[:, 0]) / FAMILY.dt
     assert len(forward) == len(take.rewards) == 10
     # what the control cost takes off is at most 6 actuators' worth
     difference = forward - take.rewards
     assert (difference >= -1e-6).all()
-    assert (difference <= cheetah.family.control_cost * 6 + 1e-6).all()
+    assert (difference <= FAMILY.control_cost * 6 + 1e-6).all()
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film", "film.MP5"])
@@ -82,7 +88,7 @@ def test_other_endings_are_refused(cheetah: metarl.MAML, tmp_path: Path, name: s
 
 def test_two_tasks_are_refused(cheetah: metarl.MAML, tmp_path: Path):
     with pytest.raises(ValueError, match="a video shows one task, got 2"):
-        metarl.render(cheetah, cheetah.family.sample_tasks(2, seed=0), tmp_path / "film.mp4")
+        metarl.render(cheetah, FAMILY.sample_tasks(2, seed=0), tmp_path / "film.mp4")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="EGL is asked for on Linux")

@@ -1,0 +1,192 @@
+"""`ForeignFamily`: tasks of any Gymnasium environment that can be told its task.
+
+    family = ForeignFamily(
+        "PendulumMass",
+        lambda: gymnasium.make("Pendulum-v1"),
+        lambda env, task: setattr(env.unwrapped, "m", task["mass"]),
+        (Uniform("mass", 0.5, 2.0, "kg"),),
+        horizon=200,
+    )
+    metarl.MAML(family).learn(1_000_000)
+
+It goes where a `TaskFamily` goes; its simulations are Gymnasium's vector environments, so they run
+at the speed of those.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from numpy.typing import NDArray
+
+from envs.distributions import Distribution, Split
+from envs.robot import Array
+from envs.sampling import checked_tasks, parameters, sample_tasks
+from envs.simulator import Result
+from envs.tasks import Tasks
+
+SetTask = Callable[[gymnasium.Env, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class ForeignFamily:
+    """A family made of an environment that is not ours."""
+
+    name: str
+    make_env: Callable[[], gymnasium.Env]
+    """Makes one environment, with Box observations and actions."""
+    set_task: SetTask
+    """Tells an environment its task; called before each reset."""
+    distributions: tuple[Distribution, ...]
+    """Of the task parameters."""
+    horizon: int
+    """Steps in an episode, unless it terminates before."""
+    action_scale: float = 0.3
+    """The part of the action range that an action of 1 of the policy asks for."""
+    processes: bool = False
+    """Run each environment in a process of its own (AsyncVectorEnv)."""
+    preset: str = "default"
+
+    def __post_init__(self) -> None:
+        env = self.make_env()
+        try:
+            for kind, space in (
+                ("observations", env.observation_space),
+                ("actions", env.action_space),
+            ):
+                if not isinstance(space, Box):
+                    raise ValueError(f"{self.name} needs Box {kind}, got {space}")
+            limit = env.spec.max_episode_steps if env.spec else None
+            if limit is not None and limit < self.horizon:
+                raise ValueError(
+                    f"the environment of {self.name} ends after {limit} steps, "
+                    f"before the horizon of {self.horizon}"
+                )
+            object.__setattr__(self, "_observation_size", _size(env.observation_space))
+            object.__setattr__(self, "_action_size", _size(env.action_space))
+        finally:
+            env.close()
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the task parameters."""
+        return parameters(self.distributions)
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers are observed."""
+        return self._observation_size  # type: ignore[attr-defined]
+
+    @property
+    def action_size(self) -> int:
+        """How many numbers an action has."""
+        return self._action_size  # type: ignore[attr-defined]
+
+    def sample_tasks(
+        self, count: int, *, seed: int | tuple[int, ...], split: Split = "train"
+    ) -> Tasks:
+        """Draw tasks; see `TaskFamily.sample_tasks`."""
+        return sample_tasks(self.name, self.distributions, count, seed, split)
+
+    def task(self, task: Tasks | Mapping[str, float]) -> Tasks:
+        """Return `task` as a checked table; see `TaskFamily.task`."""
+        return checked_tasks(self.name, self.distributions, task)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the family as plain data."""
+        return {
+            "name": self.name,
+            "preset": self.preset,
+            "varies": [d.describe() for d in self.distributions],
+            "parameters": list(self.parameters),
+            "horizon": self.horizon,
+            "action_scale": self.action_scale,
+            "observation_size": self.observation_size,
+            "action_size": self.action_size,
+        }
+
+
+class ForeignSimulator:
+    """Many copies of an environment, stepped as `Simulator` steps its simulations."""
+
+    def __init__(self, family: ForeignFamily, count: int) -> None:
+        """Make `count` environments."""
+        self.family = family
+        self.count = count
+
+        def make(index: int) -> Callable[[], gymnasium.Env]:
+            return lambda: _Told(family.make_env(), family.set_task, index)
+
+        kind = AsyncVectorEnv if family.processes else SyncVectorEnv
+        self._envs = kind([make(index) for index in range(count)])
+        space: Any = self._envs.single_action_space
+        self._low, self._high = space.low.ravel(), space.high.ravel()
+        if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
+            raise ValueError(f"the actions of {family.name} need bounds, got {space}")
+        self._tasks: Tasks | None = None
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Give each environment its task; takes effect at the next reset."""
+        if len(tasks) != self.count:
+            raise ValueError(f"{self.count} simulations need as many tasks, got {len(tasks)}")
+        self._tasks = self.family.task(tasks)
+
+    def reset(self, generators: Iterable[np.random.Generator]) -> Array:
+        """Start every environment with a seed drawn from its generator; [sim, observation]."""
+        if self._tasks is None:
+            raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
+        seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]
+        observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
+        return self._flat(observation)
+
+    def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
+        """Advance by one step; see `Simulator.step`.
+
+        Environments that are not active may be stepped too, but nothing of it is told.
+        """
+        if np.shape(action) != (self.count, self.family.action_size):
+            raise ValueError(
+                f"action must be {[self.count, self.family.action_size]}, "
+                f"got {list(np.shape(action))}"
+            )
+        live = np.ones(self.count, dtype=bool) if active is None else active
+        if not np.isfinite(action[live]).all():
+            raise ValueError("an action is not finite")
+        part = np.clip(self.family.action_scale * np.nan_to_num(action), -1.0, 1.0)
+        scaled = self._low + (self._high - self._low) * (part + 1.0) / 2.0
+        scaled = scaled.reshape(self._envs.action_space.shape).astype(self._envs.action_space.dtype)
+        observation, reward, terminated, _, _ = self._envs.step(scaled)
+        return Result(self._flat(observation), np.where(live, reward, 0.0), terminated & live)
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._envs.close()
+
+    def _flat(self, observation: Any) -> Array:  # noqa: ANN401
+        return np.asarray(observation, dtype=np.float64).reshape(self.count, -1)
+
+
+class _Told(gymnasium.Wrapper):
+    """Takes its own row of the tasks that a reset hands to all environments."""
+
+    def __init__(self, env: gymnasium.Env, set_task: SetTask, index: int) -> None:
+        super().__init__(env)
+        self._set_task = set_task
+        self._index = index
+        self._task: dict[str, float] = {}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        if options and "tasks" in options:
+            self._task = options["tasks"][self._index]
+        self._set_task(self.env, self._task)
+        return self.env.reset(seed=seed)
+
+
+def _size(space: gymnasium.Space) -> int:
+    return int(np.prod(space.shape or ()))

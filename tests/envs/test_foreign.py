@@ -1,0 +1,90 @@
+"""Environments that are not ours: told their tasks, stepped alike, learned from."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+import metarl
+from envs import ForeignFamily, Tasks
+from envs.distributions import Uniform
+from envs.foreign import ForeignSimulator
+from tests.conftest import SMALL
+
+
+def set_mass(env: gymnasium.Env, task: dict[str, float]) -> None:
+    env.unwrapped.m = task["mass"]  # type: ignore[attr-defined]
+
+
+def pendulum(**changes: object) -> ForeignFamily:
+    settings = {"horizon": 15, "action_scale": 0.5, **changes}
+    return ForeignFamily(
+        "PendulumMass",
+        lambda: gymnasium.make("Pendulum-v1"),
+        set_mass,
+        (Uniform("mass", 0.5, 2.0, "kg", (2.0, 3.0)),),
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_steps_as_the_environment_itself_with_its_task(processes: bool):
+    family = pendulum(processes=processes)
+    simulator = ForeignSimulator(family, 2)
+    masses = [0.5, 2.0]
+    simulator.set_tasks(Tasks(("mass",), np.array(masses)[:, None]))
+    observation = simulator.reset([np.random.default_rng(seed) for seed in (3, 4)])
+    singles = [gymnasium.make("Pendulum-v1") for _ in masses]
+    for env, mass, seed in zip(singles, masses, (3, 4), strict=True):
+        env.unwrapped.m = mass  # type: ignore[attr-defined]
+        env.reset(seed=int(np.random.default_rng(seed).integers(2**31)))
+    rng = np.random.default_rng(0)
+    for _ in range(15):
+        action = rng.standard_normal((2, 1))
+        observation, reward, terminated = simulator.step(action)
+        assert not terminated.any()
+        for index, env in enumerate(singles):
+            force = 2.0 * np.clip(0.5 * action[index], -1, 1)  # the torque's range is 2
+            expected, r, *_ = env.step(force.astype(np.float32))
+            np.testing.assert_allclose(observation[index], expected, rtol=1e-6)
+            assert reward[index] == pytest.approx(float(r), rel=1e-6)
+    simulator.close()
+
+
+def test_inactive_environments_earn_nothing():
+    simulator = ForeignSimulator(pendulum(), 2)
+    simulator.set_tasks(Tasks(("mass",), np.ones((2, 1))))
+    simulator.reset([np.random.default_rng(0), np.random.default_rng(1)])
+    result = simulator.step(np.array([[0.0], [np.nan]]), np.array([True, False]))
+    assert result.reward[0] < 0.0
+    assert result.reward[1] == 0.0
+
+
+def test_is_learned_evaluated_saved_and_loaded(tmp_path):
+    family = pendulum()
+    learner = metarl.MAML(family, **SMALL)
+    metarl.train(learner, tmp_path / "run", 600)
+    with pytest.raises(ValueError, match=r"not in the catalogue; pass it: load\(path, family"):
+        metarl.load(tmp_path / "run")
+    again = metarl.load(tmp_path / "run", family=pendulum())
+    options = {"tasks": 3, "rollouts": 3, "steps": 1}
+    first, second = (metarl.evaluate(each, **options) for each in (learner, again))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(first.returns, second.returns)
+    metarl.resume(tmp_path / "run", total_timesteps=1000, family=family)
+    with pytest.raises(ValueError, match="cannot be filmed"):
+        metarl.render(learner, {"mass": 1.0}, tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: pendulum(horizon=300), "ends after 200 steps, before the horizon of 300"),
+        (
+            lambda: ForeignFamily("Cart", lambda: gymnasium.make("CartPole-v1"), set_mass, (), 10),
+            "Cart needs Box actions, got Discrete",
+        ),
+        (lambda: pendulum().task({"mass": 9.0}), "outside the range"),
+    ],
+)
+def test_bad_input_is_named(call, message: str):
+    with pytest.raises(ValueError, match=message):
+        call()
