@@ -114,6 +114,33 @@ def iteration(name: str, tasks: int, rollouts: int, repeats: int) -> list[str]:
     ]
 
 
+def bodies(name: str, count: int, repeats: int) -> list[str]:
+    """Return a table row: as many different bodies against as many copies of one."""
+    family = envs.make(name)
+    plain = family.replace(dynamics=())
+    actions = np.random.default_rng(0).uniform(-1, 1, (50, count, family.action_size))
+
+    def stepper(family: TaskFamily) -> tuple[Callable[[], None], float]:
+        began = time.perf_counter()
+        simulator = envs.Simulator(family, count)
+        simulator.set_tasks(family.sample_tasks(count, seed=0))
+        made = time.perf_counter() - began
+        state = family.robot.start(family.model, np.random.default_rng(1))
+        start = [np.tile(part, (count, 1)) for part in state]
+
+        def step() -> None:
+            simulator.set_state(*start)
+            for action in actions:
+                simulator.step(action)
+
+        step()
+        return step, made
+
+    (alike, _), (different, made) = stepper(plain), stepper(family)
+    ratios = [seconds(different) / seconds(alike) for _ in range(repeats)]
+    return [name, f"{count:,}", f"{made:.2f} s", f"{statistics.median(ratios):.2f}"]
+
+
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     header = list(header)
     lines = [header, ["---"] * len(header), *rows]
@@ -136,6 +163,9 @@ def main() -> None:
     print(table(columns, samples), flush=True)
     columns = ("family", "tasks x rollouts x steps", "physics alone", "iteration", "ratio")
     print("\n" + table(columns, [iteration("HalfCheetahDir", 40, 20, repeats)]))
+    columns = ("family", "bodies", "construction", "stepping, against one body")
+    varied = ("HopperRandParams", "WalkerRandParams", "HalfCheetahRandParams", "AntCrippled")
+    print("\n" + table(columns, [bodies(name, 1000, repeats) for name in varied]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Worlds: robots, what is asked of them, what varies in their bodies, and many of them at once."""
 
+from envs import dynamics, goals
 from envs.catalogue import families, make, presets
 from envs.family import TaskFamily
 from envs.foreign import ForeignFamily
@@ -14,7 +15,9 @@ __all__ = [
     "Simulator",
     "TaskFamily",
     "Tasks",
+    "dynamics",
     "families",
+    "goals",
     "make",
     "presets",
 ]

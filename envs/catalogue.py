@@ -3,6 +3,7 @@
 Each entry is a composition; a preset says what it changes. Adding a family is adding an entry.
 """
 
+from functools import cache
 from typing import Any
 
 from envs import dynamics, goals
@@ -18,6 +19,7 @@ from envs.robots import (
     Reacher,
     Swimmer,
     Walker2d,
+    fetch,
 )
 
 _MAML = "Finn et al. 2017 (MAML)"
@@ -240,6 +242,43 @@ _ENTRIES = (
 
 CATALOGUE: dict[str, TaskFamily] = {family.name: family for family in _ENTRIES}
 
+_FETCH: dict[str, tuple[fetch.Task, float, float, str]] = {
+    "FetchReach": ("reach", 0.15, 0.15, "goal in the cube around the gripper's start"),
+    "FetchPush": ("push", 0.15, 0.0, "goal on the table"),
+    "FetchSlide": ("slide", 0.3, 0.0, "goal on the table, 0.4 m ahead"),
+    "FetchPickAndPlace": (
+        "pick_and_place",
+        0.15,
+        0.45,
+        "goal up to 0.45 m above the table, evenly, not half of them on it",
+    ),
+}
+"""Family -> surroundings, half the goal's range in x and y, its range in z, remark."""
+
+
+@cache
+def _fetch(name: str) -> TaskFamily:
+    """Make a Fetch family; its models are large, so they are read when asked for."""
+    task, reach, rise, remark = _FETCH[name]
+    robot = fetch.Fetch(task)
+    x, y, z = map(float, robot.grip)
+    if task == "reach":
+        low, high = (x - reach, y - reach, z - rise), (x + reach, y + reach, z + rise)
+    else:
+        x += 0.4 if task == "slide" else 0.0
+        low = (x - reach, y - reach, robot.table)
+        high = (x + reach, y + reach, robot.table + rise)
+    tracks = ("x", "y", "z") if task == "reach" else ("object_x", "object_y", "object_z")
+    return TaskFamily(
+        name,
+        robot,
+        goals.reach_in_box(low, high, tracks=tracks),
+        f"gymnasium-robotics {name}Dense-v4 with a hidden goal; {remark}",
+        horizon=50,
+        action_scale=1.0,
+    )
+
+
 _MAML_ANT = {
     "robot": Ant(),
     "action_scale": 1.0,
@@ -321,8 +360,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def families() -> tuple[str, ...]:
-    """Return the names that `make` knows."""
-    return tuple(CATALOGUE)
+    """Return the names that `make` knows; Fetch's only where gymnasium-robotics is installed."""
+    return (*CATALOGUE, *(_FETCH if fetch.available() else ()))
 
 
 def presets(name: str) -> tuple[str, ...]:
@@ -341,9 +380,11 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:
     Raises:
         ValueError: for an unknown name, preset or field; the message lists what there is.
     """
-    if name not in CATALOGUE:
-        raise ValueError(f"no family {name!r}{nearest(name, CATALOGUE)}")
-    family = CATALOGUE[name]
+    if name in _FETCH and not fetch.available():
+        raise ValueError(f"{name} needs gymnasium-robotics: pip install 'metarl[robots]'")
+    if name not in families():
+        raise ValueError(f"no family {name!r}{nearest(name, families())}")
+    family = _fetch(name) if name in _FETCH else CATALOGUE[name]
     if preset is not None and preset != "default":
         known = PRESETS.get(name, {})
         if preset not in known:

@@ -42,6 +42,8 @@ class Camera:
         self._model = _studio(model or family.model, size)
         self._data = mujoco.MjData(self._model)
         self._renderer = _renderer(self._model, size)
+        skybox = mujoco.mjtTexture.mjTEXTURE_SKYBOX.value
+        self._has_sky = bool((self._model.tex_type == skybox).any())
 
     def take(self, qpos: Array, task: Mapping[str, float], time: float) -> Frame:
         """Return a picture, [height, width, 3].
@@ -68,7 +70,10 @@ class Camera:
         self._renderer.update_scene(self._data, camera)
         if marker:
             _mark(self._renderer.scene, marker, robot, self._family.robot.camera[0])
-        return self._renderer.render()
+        picture = self._renderer.render()
+        if not self._has_sky:
+            picture[(picture == 0).all(axis=-1)] = SKY
+        return picture
 
     def close(self) -> None:
         """Free the renderer."""
@@ -133,7 +138,7 @@ def _mark(
         mujoco.mjv_initGeom(geom, capsule, size, nowhere, upright, GOAL_COLOUR)
         mujoco.mjv_connector(geom, capsule, 0.01 * distance, *ends)
     else:
-        centre = np.array([marker.x, marker.y, 0.0])
+        centre = np.array([marker.x, marker.y, marker.z])
         flat = np.array([0.03 * distance, 0.03 * distance, 0.002 * distance])
         disc = mujoco.mjtGeom.mjGEOM_CYLINDER
         mujoco.mjv_initGeom(geom, disc, flat, centre, upright, GOAL_COLOUR)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from envs.distributions import Distribution, Split
 from envs.dynamics import Bodies, Dynamics
 from envs.goals import Goal
-from envs.robot import Robot, load_model
+from envs.robot import Robot
 from envs.sampling import checked_tasks, parameters, sample_tasks
 from envs.tasks import Tasks
 
@@ -88,7 +88,7 @@ class TaskFamily:
     def model(self) -> mujoco.MjModel:
         """The robot's compiled model, shared: copy it before writing to it."""
         edits = tuple(dynamics.edit for dynamics in self.dynamics if dynamics.edit)
-        return load_model(self.robot.mjcf, edits)
+        return self.robot.load(edits)
 
     @property
     def dt(self) -> float:
@@ -97,8 +97,8 @@ class TaskFamily:
 
     @property
     def action_size(self) -> int:
-        """How many actuators the robot has."""
-        return self.model.nu
+        """How many numbers an action has."""
+        return len(self.robot.control_range(self.model)[0])
 
     @property
     def observation_size(self) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from envs.distributions import Array, Choice, Disc, Distribution, Uniform
 
+Point3 = tuple[float, float, float]
 Parameters = Mapping[str, Array]
 """Task parameters by name, each [sim]."""
 
@@ -43,6 +44,8 @@ class Marker(NamedTuple):
     """Where [m]; of an arrow, the x component of its direction."""
     y: float = 0.0
     """Where [m]; of an arrow, the y component of its direction."""
+    z: float = 0.0
+    """Where [m]."""
 
 
 def never(step: Step, parameters: Parameters) -> NDArray[np.bool_]:
@@ -247,6 +250,41 @@ def reach_in_disc(radius: float, extrapolate: tuple[float, float] | None = None)
         return -np.linalg.norm(step.after - _target(task), axis=1)
 
     return _reach((Disc(radius, extrapolate),), reward)
+
+
+def reach_in_box(low: Point3, high: Point3, *, tracks: tuple[str, str, str]) -> Goal:
+    """Bring the gripper or an object to a point: reward minus the distance, goal uniform in a box.
+
+    Args:
+        low: the smallest x, y and z of the goal [m].
+        high: the largest [m]; a coordinate whose bounds are equal does not vary.
+        tracks: what is to be brought there, such as x, y, z or object_x, object_y, object_z.
+    """
+    names = ("x", "y", "z")
+    varying = {name: (a, b) for name, a, b in zip(names, low, high, strict=True) if a != b}
+
+    def goal(task: Parameters) -> Array:
+        count = len(task[next(iter(varying))])
+        columns = [
+            task[name] if name in varying else np.full(count, fixed)
+            for name, fixed in zip(names, low, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def reward(step: Step, task: Parameters) -> Array:
+        return -np.linalg.norm(step.after - goal(task), axis=1)
+
+    def marker(task: Mapping[str, float], time: float) -> Marker:
+        place = {**dict(zip(names, low, strict=True)), **task}
+        return Marker("point", place["x"], place["y"], place["z"])
+
+    return Goal(
+        "bring it to a point",
+        tuple(Uniform(name, *bounds, "m") for name, bounds in varying.items()),
+        reward,
+        tracks=tracks,
+        marker=marker,
+    )
 
 
 def push_to(

@@ -76,6 +76,24 @@ class Robot(ABC):
         """Apply `control` [sim, nu], within the actuators' range, for the coming step."""
         fields["ctrl"][:] = control
 
+    def settle(self, fields: Fields, stepped: NDArray[np.bool_] | slice) -> bool:
+        """Correct the state after a step; return whether kinematics are to be computed anew.
+
+        Args:
+            fields: `qpos` and `qvel` may be written.
+            stepped: the simulations that were stepped.
+        """
+        return False
+
+    def load(self, edits: "tuple[Edit, ...]" = ()) -> mujoco.MjModel:
+        """Return the compiled model, shared by all who ask; see `load_model`."""
+        return load_model(self.mjcf, edits)
+
+    def control_range(self, model: mujoco.MjModel) -> tuple[Array, Array]:
+        """Return the lowest and highest controls, [action] each; by default the actuators'."""
+        low, high = model.actuator_ctrlrange.T
+        return low, high
+
     def aim(self, qpos: Array, target: Array) -> None:  # noqa: B027, most models show no target
         """Move the target that the model shows, if it has one, in start states.
 

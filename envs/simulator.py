@@ -73,9 +73,8 @@ class Simulator:
             self._fields["cfrc_ext"] = self._contacts.cfrc_ext
         self._tracks = [self._robot.tracks.index(track) for track in family.goal.tracks]
         self._tasks: dict[str, Array] | None = None
-        control_range = family.model.actuator_ctrlrange
-        self._control_middle = control_range.mean(axis=1)
-        self._control_half = (control_range[:, 1] - control_range[:, 0]) / 2.0
+        low, high = self._robot.control_range(family.model)
+        self._control_middle, self._control_half = (low + high) / 2.0, (high - low) / 2.0
 
     @property
     def fields(self) -> dict[str, Array]:
@@ -217,6 +216,8 @@ class Simulator:
                 failed[error.ids] = True
         if self._batch.warning.any():
             failed |= (self._batch.warning[:, _BLOWN_UP, 1] > 0).any(axis=1)
+        if self._robot.settle(self._fields, slice(None) if active is None else active):
+            self._batch.forward(active)
         if self._contacts:
             self._contacts.refresh(None if active is None else np.flatnonzero(active))
         return failed

@@ -33,10 +33,12 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
         print(json_format.dumps(rows, indent=2))
         return
     for row in rows:
-        print(f"{row['name']:<16} {row['robot']}: {row['goal']}, {row['horizon']} steps")
-        print(f"{'':<16} {'; '.join(row['varies'])}")
+        print(f"{row['name']}: {row['robot']}, {row['goal']}, {row['horizon']} steps")
+        print(f"    varies   {'; '.join(row['varies'])}")
+        print(f"    spaces   observation {row['observation_size']}, action {row['action_size']}")
         if row["presets"]:
-            print(f"{'':<16} presets: {', '.join(row['presets'])}")
+            print(f"    presets  {', '.join(row['presets'])}")
+        print(f"    source   {row['source']}")
 
 
 def train(

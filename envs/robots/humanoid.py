@@ -15,7 +15,7 @@ class Humanoid(Robot):
     name = "Humanoid"
     mjcf = gymnasium_asset("humanoid.xml")
     frame_skip = 5
-    camera = (5.5, 90.0, -15.0)
+    camera = (4.2, 90.0, -10.0)
     tracks = ("x", "y", "yaw")
 
     def __init__(self, *, contact_forces: bool = True) -> None:

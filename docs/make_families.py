@@ -1,0 +1,162 @@
+"""Writes families.md and a still of each family, from the catalogue itself.
+
+python docs/make_families.py            # text and stills
+python docs/make_families.py --text     # text only
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import envs
+from envs.drawing import Camera
+
+DOCS = Path(__file__).parent
+STILLS = DOCS / "families"
+SIZE = (320, 240)
+
+HEAD = """\
+# Task families
+
+Made by `docs/make_families.py` from the catalogue; `metarl families` prints the same.
+`envs.make("AntDir", horizon=100)` changes a field, `envs.make("AntDir", preset="promp2018")` takes
+a published variant. Every family is also `gymnasium.make("metarl/<Family>-v0")`.
+
+An action of 1 of the policy asks for *action scale* of the robot's control range: policies begin
+with unit standard deviation, so this decides how widely a new policy explores.
+
+"""
+
+PRESETS = """\
+
+## Published variants
+
+What each preset changes; everything else is as above.
+
+| family | preset | differs in |
+| --- | --- | --- |
+"""
+
+NOTES = """\
+
+## What is not reproduced
+
+The originals have mistakes that their numbers carry. They are named here and left out:
+
+- **SwimmerVel**: ProMP's reward is `+|v - v*|`, which rewards being off the speed; the sign is put
+  right.
+- **Point2D**: ProMP's `done` asks whether the point is near the origin, not near its goal; the
+  presets other than `maml2017` end by the time limit only.
+- **HalfCheetahDir**: several repositories observe the torso's x, by which the policy can tell which
+  way it has been running; it is left out, as ProMP does.
+- **AntDir** as in PEARL's configuration has two fixed random angles instead of forward and back.
+- **HalfCheetahVel**: PEARL draws the same tasks for any seed (1337) and calls `np.random.seed`.
+- **Contact forces**: with MuJoCo 2 and mujoco-py they were silently zero, in observations and in
+  the contact cost, so runs of that time had neither. Here they are computed when asked for:
+  `Ant(contact_forces=True)`, as in the presets `maml2017` and `promp2018`.
+- **Varied bodies**: ports to newer MuJoCo often multiply values that an earlier task has changed
+  already, or leave the constants derived from masses as they were; here each task starts from the
+  unchanged model, and the constants follow.
+- rllab's simulators, which Finn et al. (2017) used, differ from Gymnasium's: a control step of
+  0.01 s for the cheetah and 0.02 s for the ant. The robots here are Gymnasium's v5 throughout, so
+  returns of `maml2017` are not to be compared with that paper's.
+"""
+
+
+def row(name: str) -> str:
+    family = envs.make(name)
+    facts = family.describe()
+    varies = "; ".join(facts["varies"])
+    costs = [
+        f"control cost {family.control_cost:g}" if family.control_cost else "",
+        f"survive bonus {family.survive_bonus:g}" if family.survive_bonus else "",
+        "" if family.falls else "a fall does not end the episode",
+    ]
+    lines = [
+        f"## {name}",
+        "",
+        f"![{name}](families/{name}.png)",
+        "",
+        f"- robot: {facts['robot']}, observes {facts['observation_size']} numbers, "
+        f"{facts['action_size']} actions",
+        f"- goal: {facts['goal']}",
+        f"- varies: {varies}",
+        f"- horizon {family.horizon} steps of {family.dt:g} s, "
+        f"action scale {family.action_scale:g}",
+        f"- source: {family.source}",
+        "",
+    ]
+    extra = ", ".join(cost for cost in costs if cost)
+    if extra:
+        lines.insert(-2, f"- {extra}")
+    return "\n".join(lines)
+
+
+def overview() -> str:
+    lines = ["| family | robot | goal | varies | horizon |", "| --- | --- | --- | --- | --- |"]
+    for name in envs.families():
+        family = envs.make(name)
+        varied = [d.name for d in family.dynamics]
+        what = ", ".join([*(["goal"] if family.goal.distributions else []), *varied])
+        lines.append(
+            f"| [{name}](#{name.lower()}) | {family.robot.name} | {family.goal.name} "
+            f"| {what} | {family.horizon} |"
+        )
+    return "\n".join(lines) + "\n\n"
+
+
+def difference(name: str, preset: str) -> str:
+    plain, published = envs.make(name), envs.make(name, preset=preset)
+    words: list[str] = []
+    for field in ("horizon", "action_scale", "control_cost", "survive_bonus", "contact_cost"):
+        value = getattr(published, field)
+        if value != getattr(plain, field):
+            words.append(f"{field.replace('_', ' ')} {value:g}")
+    if published.falls != plain.falls:
+        words.append("a fall does not end the episode")
+    if published.observation_size != plain.observation_size:
+        words.append(f"observes {published.observation_size} numbers, with contact forces")
+    if published.goal.name != plain.goal.name:
+        words.append(published.goal.name)
+    a, b = ([d.describe() for d in family.goal.distributions] for family in (plain, published))
+    words += [text for text in b if text not in a]
+    spread: Any = getattr(published.robot, "spread", 0.0)
+    if spread != getattr(plain.robot, "spread", 0.0):
+        words.append(f"starts within {spread:g} m of the origin")
+    return "; ".join(words) or "nothing"
+
+
+def text() -> str:
+    pages = [HEAD, overview(), *(row(name) + "\n" for name in envs.families()), PRESETS.lstrip()]
+    for name in envs.families():
+        pages += [f"| {name} | {p} | {difference(name, p)} |\n" for p in envs.presets(name)]
+    return "".join([*pages, NOTES])
+
+
+def still(name: str) -> Image.Image:
+    family = envs.make(name)
+    simulator = envs.Simulator(family, 1)
+    tasks = family.sample_tasks(1, seed=1, split="test")
+    simulator.set_tasks(tasks)
+    simulator.reset([np.random.default_rng(0)])
+    camera = Camera(family, SIZE, simulator.model(0))
+    picture = camera.take(simulator.fields["qpos"][0], tasks[0], 1.0)
+    camera.close()
+    return Image.fromarray(picture).quantize(64)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--text", action="store_true")
+    (DOCS / "families.md").write_text(text())
+    if not parser.parse_args().text:
+        STILLS.mkdir(exist_ok=True)
+        for name in envs.families():
+            still(name).save(STILLS / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
