@@ -36,6 +36,7 @@ format: .venv
 
 benchmark: .venv
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/vec_env.py
 
 clean:
 	rm -rf .venv runs

@@ -129,7 +129,7 @@ def bodies(name: str, count: int, repeats: int) -> list[str]:
         start = [np.tile(part, (count, 1)) for part in state]
 
         def step() -> None:
-            simulator.set_state(*start)
+            simulator.set_state(start[0], start[1])
             for action in actions:
                 simulator.step(action)
 

@@ -73,6 +73,33 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
         """The task of the current episode."""
         return self._episodes.tasks[0]
 
+    @property
+    def model(self) -> mujoco.MjModel:
+        """A copy of the MuJoCo model, with the current task's body."""
+        return self._episodes.simulator.model(0)
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """A copy of the MuJoCo data, computed anew from the current state."""
+        model = self.model
+        data = mujoco.MjData(model)
+        data.qpos[:] = self._episodes.simulator.fields["qpos"][0]
+        data.qvel[:] = self._episodes.simulator.fields["qvel"][0]
+        mujoco.mj_forward(model, data)
+        return data
+
+    def set_state(
+        self, qpos: NDArray[np.float64], qvel: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Put the robot into a state, as `MujocoEnv` does, and return the observation.
+
+        Args:
+            qpos: generalised positions, [nq].
+            qvel: generalised velocities, [nv].
+        """
+        simulator = self._episodes.simulator
+        return simulator.set_state(np.asarray(qpos)[None], np.asarray(qvel)[None])[0]
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:

@@ -65,6 +65,19 @@ def test_task_is_given_or_drawn_at_reset():
     assert env.family.preset == "maml2017"
 
 
+def test_state_model_and_data_are_offered_as_in_gymnasiums_mujoco_environments():
+    env = TaskEnv("HalfCheetahMass", task={"mass_scale": 2.0})
+    env.reset(seed=0)
+    theirs: Any = gymnasium.make("HalfCheetah-v5").unwrapped
+    theirs.reset(seed=4)
+    observation = env.set_state(theirs.data.qpos, theirs.data.qvel)
+    np.testing.assert_array_equal(observation, theirs._get_obs())
+    np.testing.assert_array_equal(env.data.qpos, theirs.data.qpos)
+    np.testing.assert_allclose(env.model.body_mass, 2.0 * theirs.model.body_mass)
+    with pytest.raises(ValueError, match=r"qpos must be \[1, 9\], got \[1, 3\]"):
+        env.set_state(np.zeros(3), np.zeros(9))
+
+
 def test_an_episode_is_truncated_at_the_horizon_and_terminated_by_a_fall():
     env = TaskEnv("HalfCheetahDir", horizon=3)
     env.reset(seed=0)
