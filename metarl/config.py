@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 from envs.nearest import nearest
 from metarl.trust_region import TrustRegion
 
-Algorithm = Literal["maml-trpo"]
-ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
+Algorithm = Literal["maml-trpo", "fomaml", "anil", "meta-sgd", "pretrain"]
+InnerLoss = Literal["likelihood-ratio", "loaded-dice", "score-function"]
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,15 @@ class Config:
     """Settings of a meta-learner. The defaults learn HalfCheetahDir in minutes."""
 
     algorithm: Algorithm = "maml-trpo"
-    """How common parameters are improved."""
+    """How common parameters are improved; see docs/algorithms.md."""
     tasks: int = 20
     """Tasks per iteration (the meta-batch)."""
     rollouts: int = 20
     """Rollouts of each task, before adaptation and again after each inner step."""
     inner_lr: float = 0.1
     """Step size of the adaptation."""
+    inner_loss: InnerLoss = "likelihood-ratio"
+    """What an inner step lowers, which decides its second derivatives."""
     inner_steps: int = 1
     """Gradient steps of the adaptation while training."""
     discount: float = 0.99
@@ -66,10 +68,9 @@ class Config:
         Raises:
             ValueError: with the setting's name, its value and what is allowed.
         """
-        if self.algorithm not in ALGORITHMS:
-            raise ValueError(
-                f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}"
-            )
+        for name, kind in (("algorithm", Algorithm), ("inner_loss", InnerLoss)):
+            known = get_args(kind)
+            self._check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
         for name in ("tasks", "rollouts", "inner_steps", "cg_iterations", "max_backtracks"):
             self._check(
                 name,

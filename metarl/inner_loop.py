@@ -8,7 +8,7 @@ from torch import Tensor
 
 from agents.policy import Parameters
 from envs.simulations import Simulations
-from metarl.adapt import adapt_further
+from metarl.adapt import Inner, adapt_further
 from metarl.advantages import prepare
 from metarl.collect import collect
 from metarl.losses import Policy
@@ -34,7 +34,7 @@ def inner_loop(
     key: Key,
     *,
     rollouts: int,
-    inner_lrs: Sequence[float],
+    inner: Sequence[Inner],
     discount: float,
     gae_lambda: float,
 ) -> Iterator[Stage]:
@@ -46,7 +46,7 @@ def inner_loop(
         parameters: where to start, common to all tasks.
         key: of the first stage; its `step` counts up.
         rollouts: how many of each task in each stage.
-        inner_lrs: the size of each step; as many steps are taken.
+        inner: what each step is; as many are taken.
         discount: in [0, 1].
         gae_lambda: in [0, 1].
     """
@@ -55,11 +55,11 @@ def inner_loop(
         name: value.detach().expand(tasks, *value.shape) for name, value in parameters.items()
     }
     device = next(iter(adapted.values())).device
-    for step in range(len(inner_lrs) + 1):
+    for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
         experience = collect(simulator, policy, on_cpu, rollouts, key._replace(step=step))
         batch = prepare(experience.to(device), discount, gae_lambda)
         yield Stage(adapted, experience, batch)
-        if step < len(inner_lrs):
+        if step < len(inner):
             with torch.no_grad():
-                adapted = adapt_further(policy, adapted, batch, inner_lrs[step])
+                adapted = adapt_further(policy, adapted, batch, inner[step])

@@ -20,13 +20,22 @@ from envs.family import TaskFamily
 from envs.simulations import Family, Simulations, simulate
 from envs.tasks import Tasks
 from metarl import checkpoint
+from metarl.adapt import RATE, Inner, Loss
+from metarl.algorithms import ALGORITHMS
 from metarl.collect import torch_threads
 from metarl.config import Config
 from metarl.inner_loop import Stage, inner_loop
-from metarl.meta import maml_trpo
+from metarl.losses import likelihood_ratio, loaded_dice, score_function
+from metarl.meta import trpo
 from metarl.record import ProgressBar, record_iteration
 from metarl.streams import Key, Phase, torch_generator
 from metarl.trust_region import Trace
+
+INNER_LOSSES: dict[str, Loss] = {
+    "likelihood-ratio": likelihood_ratio,
+    "loaded-dice": loaded_dice,
+    "score-function": score_function,
+}
 
 Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | None
 
@@ -54,7 +63,8 @@ class AdaptedPolicy:
 class MAML:
     """Learns policy parameters from which a few gradient steps lead to any task's own.
 
-    Model-agnostic meta-learning for reinforcement learning (Finn et al. 2017, algorithm 3).
+    Model-agnostic meta-learning for reinforcement learning (Finn et al. 2017, algorithm 3), and
+    its kin: `algorithm` chooses one of `metarl.algorithms.ALGORITHMS`.
     """
 
     def __init__(self, family: str | Family, *, verbose: int = 0, **settings: Any) -> None:  # noqa: ANN401
@@ -80,7 +90,10 @@ class MAML:
             self.config.initial_std,
             self.config.min_std,
         )
+        self.algorithm = ALGORITHMS[self.config.algorithm]
         initial = self.policy.initial(torch_generator(self.config.seed))
+        if self.algorithm.learns_rates:
+            initial |= {RATE + name: torch.ones_like(value) for name, value in initial.items()}
         self.parameters = {name: value.to(self.device) for name, value in initial.items()}
         self.iteration = 0
         self.num_timesteps = 0
@@ -257,12 +270,12 @@ class MAML:
                 f"{path} was trained on {saved['name']} as it was then, which differs from the "
                 f"family given or known here: {difference}"
             )
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if shapes != learner.policy.shapes:
+        shapes = {name: tuple(value.shape) for name, value in learner.parameters.items()}
+        if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
             raise ValueError(f"{path} holds other parameters than its settings call for")
         # in the policy's order, as sums over parameters depend on it, and in memory of torch's own
         learner.parameters = {
-            name: tensors[name].clone().to(learner.device) for name in learner.policy.shapes
+            name: tensors[name].clone().to(learner.device) for name in learner.parameters
         }
         learner.iteration = data["iteration"]
         learner.num_timesteps = data["num_timesteps"]
@@ -297,7 +310,8 @@ class MAML:
         tasks = self.family.sample_tasks(config.tasks, seed=(config.seed, self.iteration))
         simulator.set_tasks(tasks.repeat(config.rollouts))
         key = Key(config.seed, Phase.TRAIN, self.iteration)
-        inner_lrs = [config.inner_lr] * config.inner_steps
+        steps = config.inner_steps if self.algorithm.adapts_in_training else 0
+        inner_lrs = [config.inner_lr] * steps
         return list(self._stages(simulator, config.rollouts, inner_lrs, key))
 
     def _stages(
@@ -309,20 +323,27 @@ class MAML:
             self.parameters,
             key,
             rollouts=rollouts,
-            inner_lrs=inner_lrs,
+            inner=[self._inner(lr) for lr in inner_lrs],
             discount=self.config.discount,
             gae_lambda=self.config.gae_lambda,
         )
 
+    def _inner(self, lr: float) -> Inner:
+        """Return what an inner step of this size is."""
+        head = len(self.config.hidden)
+        names = (f"weight{head}", f"bias{head}", "log_std") if self.algorithm.head_only else ()
+        loss = INNER_LOSSES[self.config.inner_loss]
+        return Inner(lr, loss, self.algorithm.first_order, names)
+
     def _update(self, stages: list[Stage]) -> Trace:
         *pre, post = (stage.batch for stage in stages)
         with torch_threads(self.config.threads):
-            self.parameters, trace = maml_trpo(
+            self.parameters, trace = trpo(
                 self.policy,
                 self.parameters,
                 pre,
                 post,
-                self.config.inner_lr,
+                self._inner(self.config.inner_lr),
                 self.config.trust_region,
             )
         return trace

@@ -8,6 +8,7 @@ from torch import Tensor
 import envs
 from agents.gaussian import Gaussian
 from agents.policy import GaussianPolicy, Parameters
+from metarl.adapt import Inner
 from metarl.collect import collect
 from metarl.inner_loop import inner_loop
 from metarl.rollouts import Rollouts
@@ -110,7 +111,7 @@ def test_stages_start_alike_and_improve_their_own_tasks():
         parameters,
         KEY,
         rollouts=10,
-        inner_lrs=[0.3],
+        inner=[Inner(0.3)],
         discount=0.99,
         gae_lambda=1.0,
     )

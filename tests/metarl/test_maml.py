@@ -1,6 +1,6 @@
 """The learner: it learns, adapts, and has the manners of a Stable-Baselines3 algorithm."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,6 +14,8 @@ import envs
 import metarl
 from envs.gymnasium_env import TaskEnv
 from envs.sb3_vec_env import TaskVecEnv
+from metarl.algorithms import ALGORITHMS
+from metarl.config import Algorithm, InnerLoss
 from tests.conftest import SMALL
 
 
@@ -104,6 +106,35 @@ def test_adapts_to_one_task_and_shows_what_it_brought(learner: metarl.MAML):
     assert not np.array_equal(action, before)
     again = learner.adapt({"x": 0.3, "y": -0.2}, rollouts=5, steps=2)
     np.testing.assert_array_equal(adapted.returns, again.returns)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("inner_loss", get_args(InnerLoss))
+def test_every_algorithm_learns_adapts_and_is_saved(
+    point: envs.TaskFamily, tmp_path, algorithm: str, inner_loss: str
+):
+    settings = {**SMALL, "algorithm": algorithm, "inner_loss": inner_loss}
+    learner = metarl.MAML(point, seed=3, **settings)
+    before = {name: value.clone() for name, value in learner.parameters.items()}
+    learner.learn(600)
+    assert any((learner.parameters[name] != value).any() for name, value in before.items())
+    learner.save(tmp_path / "point")
+    again = metarl.load(tmp_path / "point.safetensors")
+    options: dict[str, Any] = {"tasks": 3, "rollouts": 3, "steps": 1}
+    first, second = (metarl.evaluate(each, **options) for each in (learner, again))
+    np.testing.assert_array_equal(first.returns, second.returns)
+    assert first.algorithm == algorithm
+    assert (first.returns[:, 0] != first.returns[:, 1]).any(), "it adapts when it is evaluated"
+
+
+def test_the_table_of_algorithms_is_that_of_the_settings():
+    assert tuple(ALGORITHMS) == get_args(Algorithm)
+
+
+def test_pretraining_uses_no_rollouts_after_adaptation(point: envs.TaskFamily):
+    learner = metarl.MAML(point, algorithm="pretrain", **SMALL)
+    learner.learn(1)
+    assert learner.num_timesteps <= 4 * 3 * 12
 
 
 def test_an_adapted_policy_acts_in_the_environment_as_it_did_in_training():
