@@ -16,15 +16,28 @@ if TYPE_CHECKING:
     import envs
     from metarl.config import Config
     from metarl.evaluation import evaluate
+    from metarl.experience import Experience
     from metarl.maml import MAML
     from metarl.runs import load, resume, train
     from metarl.video import render
 
-__all__ = ["MAML", "Config", "agents", "envs", "evaluate", "load", "render", "resume", "train"]
+__all__ = [
+    "MAML",
+    "Config",
+    "Experience",
+    "agents",
+    "envs",
+    "evaluate",
+    "load",
+    "render",
+    "resume",
+    "train",
+]
 __version__ = version("metarl")
 
 _HOMES = {
     "Config": "metarl.config",
+    "Experience": "metarl.experience",
     "MAML": "metarl.maml",
     "evaluate": "metarl.evaluation",
     "load": "metarl.runs",

@@ -20,10 +20,12 @@ from envs.family import TaskFamily
 from envs.simulations import Family, Simulations, simulate
 from envs.tasks import Tasks
 from metarl import checkpoint
-from metarl.adapt import RATE, Inner, Loss
+from metarl.adapt import RATE, Inner, Loss, adapt_further
+from metarl.advantages import prepare
 from metarl.algorithms import ALGORITHMS
 from metarl.collect import torch_threads
 from metarl.config import Config
+from metarl.experience import Experience
 from metarl.inner_loop import Stage, inner_loop
 from metarl.losses import likelihood_ratio, loaded_dice, score_function
 from metarl.meta import trpo
@@ -189,6 +191,34 @@ class MAML:
         last = {name: value[0] for name, value in stages[-1].parameters.items()}
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
         return AdaptedPolicy(table[0], self._actor(last, seed), returns)
+
+    def adapt_from(self, *experience: Experience, seed: int = 0) -> Actor:
+        """Return the policy after a gradient step on each experience of one task.
+
+        No simulator is used: the experience may come from a real robot. It gives the same policy as
+        `adapt` on the same data.
+
+        Args:
+            experience: one a step. The first is taken with this learner's `predict`, each
+                other one with the policy that `adapt_from` returned for those before it.
+            seed: of the returned policy's exploration.
+
+        Raises:
+            ValueError: for no experience, or arrays that do not fit the family or each other.
+        """
+        if not experience:
+            raise ValueError("adapt_from needs the experience of at least one step")
+        inner = self._inner(self.config.inner_lr)
+        adapted = self.parameters
+        for each in experience:
+            on_cpu = {name: value.cpu() for name, value in adapted.items()}
+            rollouts = each.rollouts(self.policy, on_cpu, self.family.action_scale)
+            batch = prepare(rollouts.to(self.device), self.config.discount, self.config.gae_lambda)
+            with torch.no_grad():
+                one = {name: value[None] for name, value in adapted.items()}
+                stepped = adapt_further(self.policy, one, batch, inner)
+            adapted = {name: value[0] for name, value in stepped.items()}
+        return self._actor(adapted, seed)
 
     def adaptation(
         self, tasks: Tasks, rollouts: int, inner_lrs: Sequence[float], key: Key
