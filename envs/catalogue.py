@@ -90,7 +90,8 @@ _ENTRIES = (
         "HalfCheetahCrippled",
         HalfCheetah(),
         goals.forward(),
-        f"{_CRIPPLED}; actuator 0 never in training, horizon 100 for 1000",
+        f"{_CRIPPLED}; actuator 0 never in training, horizon 100 for 1000, "
+        "the dead actuator's control costs as any other",
         dynamics=(dynamics.dead_actuator((1, 2, 3, 4, 5), extrapolate=(0,)),),
         control_cost=0.05,
     ),
@@ -106,7 +107,7 @@ _ENTRIES = (
         "AntDir",
         _ANT,
         goals.direction(),
-        f"{_PROMP}, without contact forces",
+        f"{_PROMP}, without contact forces, a fall being below 0.2 m as in Ant-v5",
         horizon=200,
         control_cost=0.5,
         survive_bonus=1.0,
@@ -115,7 +116,7 @@ _ENTRIES = (
         "AntDir2D",
         _ANT,
         goals.heading(),
-        f"{_PROMP}, without contact forces",
+        f"{_PROMP}, without contact forces, a fall being below 0.2 m as in Ant-v5",
         horizon=200,
         control_cost=0.5,
         survive_bonus=1.0,
@@ -133,7 +134,7 @@ _ENTRIES = (
         "AntGoal",
         _ANT,
         goals.position_in_disc(3.0, extrapolate=(3.0, 4.0)),
-        f"{_PROMP}, without contact forces; falling ends the episode and forgoes the bonus",
+        f"{_PROMP}, without contact forces; falls and their bonus of 4 as in {_MAML}",
         horizon=200,
         control_cost=0.1,
         survive_bonus=4.0,
@@ -280,15 +281,22 @@ def _fetch(name: str) -> TaskFamily:
 
 
 _MAML_ANT = {
+    "source": f"{_MAML}, 5.3, on Ant-v5's body and control steps",
     "robot": Ant(),
     "action_scale": 1.0,
     "control_cost": 0.005,
     "contact_cost": 5e-4,
     "survive_bonus": 0.05,
 }
-_PROMP_ANT = {"robot": Ant(), "action_scale": 0.1, "contact_cost": 5e-4}
-_PEARL_ANT = {"action_scale": 1.0}
+_PROMP_ANT = {
+    "source": _PROMP,
+    "robot": Ant(lowest=0.0),
+    "action_scale": 0.1,
+    "contact_cost": 5e-4,
+}
+_PEARL_ANT = {"source": f"{_PEARL}, without contact forces", "action_scale": 1.0}
 _PROMP_HUMANOID = {
+    "source": _PROMP,
     "robot": Humanoid(),
     "action_scale": 0.1,
     "contact_cost": 5e-7,
@@ -298,14 +306,19 @@ _PROMP_HUMANOID = {
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "Point2D": {
         "maml2017": {},
-        "promp2018": {"goal": goals.position_in_square(2.0, extrapolate=(2.0, 3.0))},
+        "promp2018": {
+            "goal": goals.position_in_square(2.0, extrapolate=(2.0, 3.0)),
+            "action_scale": 0.1,
+        },
         "pearl2019": {
             "robot": Point(spread=1.0),
             "goal": goals.position_in_square(1.0, extrapolate=(1.0, 1.5)),
             "horizon": 20,
         },
     },
-    "Point2DCorner": {"promp2018": {"goal": goals.corner(2.0, sparse_within=0.5)}},
+    "Point2DCorner": {
+        "promp2018": {"goal": goals.corner(2.0, sparse_within=0.5), "action_scale": 0.1}
+    },
     "Point2DSparse": {"pearl2019": {}},
     "HalfCheetahDir": {
         "maml2017": {"horizon": 200, "action_scale": 1.0},
@@ -331,7 +344,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "survive_bonus": 4.05,
         },
         "promp2018": {**_PROMP_ANT, "survive_bonus": 0.0, "falls": False},
-        "pearl2019": {**_PROMP_ANT, "action_scale": 1.0, "survive_bonus": 0.0, "falls": False},
+        "pearl2019": {
+            **_PROMP_ANT,
+            "source": _PEARL,
+            "action_scale": 1.0,
+            "survive_bonus": 0.0,
+            "falls": False,
+        },
     },
     "HopperRandParams": {
         "promp2018": {"action_scale": 0.1},
@@ -353,7 +372,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "HumanoidDir": {"promp2018": _PROMP_HUMANOID},
     "HumanoidDir2D": {
         "promp2018": _PROMP_HUMANOID,
-        "pearl2019": {**_PROMP_HUMANOID, "action_scale": 1.0},
+        "pearl2019": {**_PROMP_HUMANOID, "source": _PEARL, "action_scale": 1.0},
     },
 }
 """Published variants: family -> preset -> what differs from the catalogue's entry."""

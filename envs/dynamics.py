@@ -167,9 +167,9 @@ def dead_actuator(train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dyna
 
 
 def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dynamics:
-    """Let one leg give no force and shrink to half its size (Clavera et al. 2019).
+    """Let one leg give no force and shrink to half its size, after Clavera et al. (2019).
 
-    As published, the leg's geoms halve in size and in distance from their joints, and masses stay.
+    The leg's geoms halve in size and in distance from their joints, and masses stay.
 
     Args:
         robot: has `legs`.

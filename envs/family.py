@@ -36,7 +36,7 @@ class TaskFamily:
     control_cost: float = 0.0
     """The reward loses this times the sum of squared controls."""
     survive_bonus: float = 0.0
-    """The reward gains this in every step that ends upright."""
+    """The reward gains this in every step that does not end in a fall, as in Gymnasium's v5."""
     contact_cost: float = 0.0
     """The reward loses this times the sum of squared contact forces of the robot."""
     contact_cost_limit: float = float("inf")

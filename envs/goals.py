@@ -203,7 +203,7 @@ def corner(half_width: float, sparse_within: float = 0.0) -> Goal:
         gained = np.linalg.norm(step.before - goal(task), axis=1) - after
         distances = np.linalg.norm(step.after[:, None] - corners, axis=2)
         nearest = after <= distances.min(axis=1)
-        away = np.abs(step.before).sum(axis=1) >= sparse_within
+        away = np.abs(step.after).sum(axis=1) >= sparse_within
         return np.where(nearest & away, gained, 0.0)
 
     return Goal(

@@ -179,7 +179,8 @@ class Simulator:
         if self.family.control_cost:
             reward = reward - self.family.control_cost * np.square(control).sum(axis=1)
         if self.family.survive_bonus:
-            reward = reward + self.family.survive_bonus * healthy
+            standing = healthy if self.family.falls else True
+            reward = reward + self.family.survive_bonus * standing
         if self.family.contact_cost:
             forces = self._robot.contact_forces(self._fields)
             cost = self.family.contact_cost * np.square(forces).sum(axis=1)

@@ -8,7 +8,7 @@ from envs.robot import Array, Fields, Leg, Robot, gymnasium_asset, yaw
 
 _RESET_NOISE = 0.1
 _TORSO = 1
-_HEALTHY_HEIGHT = (0.2, 1.0)
+_HIGHEST = 1.0
 
 
 class Ant(Robot):
@@ -26,13 +26,15 @@ class Ant(Robot):
         Leg("back right", (0, 1), ("rightback_leg_geom", "fourth_ankle_geom")),
     )
 
-    def __init__(self, *, contact_forces: bool = True) -> None:
+    def __init__(self, *, contact_forces: bool = True, lowest: float = 0.2) -> None:
         """Make an ant.
 
         Args:
             contact_forces: observe the contact forces, as Ant-v5 does by default. They cost about
                 a seventh of the speed, and few published families use them.
+            lowest: the least height of the torso at which it has not fallen [m].
         """
+        self._lowest = lowest
         self.fields = ("qpos", "qvel", "ctrl", "xpos")
         if contact_forces:
             self.fields += ("cfrc_ext",)
@@ -56,11 +58,10 @@ class Ant(Robot):
         return np.concatenate([xy, yaw(fields["qpos"][:, 3:7])[:, None]], axis=1)
 
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
-        """Whether the torso is at a height of 0.2 to 1.0 m and the state finite."""
+        """Whether the torso is at a height of 0.2 to 1 m (as made) and the state finite."""
         height = fields["qpos"][:, 2]
-        low, high = _HEALTHY_HEIGHT
         finite = np.isfinite(fields["qpos"]).all(axis=1) & np.isfinite(fields["qvel"]).all(axis=1)
-        return finite & (low <= height) & (height <= high)
+        return finite & (self._lowest <= height) & (height <= _HIGHEST)
 
     def contact_forces(self, fields: Fields) -> Array:
         """Forces and torques on every body, each cut off at +-1 as in Gymnasium."""
