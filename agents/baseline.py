@@ -42,7 +42,8 @@ def fit(inputs: Tensor, targets: Tensor, valid: Tensor, ridge: float = 1e-5) -> 
     identity = torch.eye(normal.shape[-1], dtype=normal.dtype, device=normal.device)
     moment = masked.mT @ targets.double().unsqueeze(-1)
     regularised = normal + ridge * scale[:, None, None] * identity
-    return torch.linalg.solve(regularised, moment).squeeze(-1)
+    # not torch.linalg.solve: its batched LU is wrong for large systems on several CPU threads
+    return torch.cholesky_solve(moment, torch.linalg.cholesky(regularised)).squeeze(-1)
 
 
 def predict(weights: Tensor, inputs: Tensor) -> Tensor:

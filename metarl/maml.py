@@ -347,7 +347,7 @@ class MAML:
     def _stages(
         self, simulator: Simulations, rollouts: int, inner_lrs: Sequence[float], key: Key
     ) -> Iterator[Stage]:
-        return inner_loop(
+        stages = inner_loop(
             simulator,
             self.policy,
             self.parameters,
@@ -357,6 +357,8 @@ class MAML:
             discount=self.config.discount,
             gae_lambda=self.config.gae_lambda,
         )
+        with torch_threads(self.config.threads):
+            yield from stages
 
     def _inner(self, lr: float) -> Inner:
         """Return what an inner step of this size is."""

@@ -41,3 +41,14 @@ def test_features_are_those_of_the_paper():
     feature = baseline.features(torch.tensor([2.0, -30.0]), torch.tensor(50))
     expected = [2.0, -10.0, 4.0, 100.0, 0.5, 0.25, 0.125, 1.0]
     assert feature.tolist() == expected
+
+
+def test_fits_many_features_on_several_threads():
+    """As many as contact forces bring; compared with numpy, task by task."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(3, 2000, 544, generator=generator, dtype=torch.float64)
+    targets = torch.randn(3, 2000, generator=generator, dtype=torch.float64)
+    weights = baseline.fit(inputs, targets, torch.ones(3, 2000, dtype=torch.bool), ridge=1e-9)
+    for task in range(3):
+        expected, *_ = np.linalg.lstsq(inputs[task].numpy(), targets[task].numpy(), rcond=None)
+        np.testing.assert_allclose(weights[task].numpy(), expected, atol=1e-6)
