@@ -17,7 +17,7 @@ class Actor:
         policy: GaussianPolicy,
         parameters: Parameters,
         action_scale: float = 1.0,
-        seed: int = 0,
+        seed: int | np.random.Generator = 0,
     ) -> None:
         """Take one network's parameters.
 
@@ -26,7 +26,7 @@ class Actor:
             parameters: as in `policy.shapes`.
             action_scale: the part of the robot's control range that an action of 1 of the policy
                 asks for.
-            seed: of the generator that sampled actions come from.
+            seed: of the generator that sampled actions come from, or the generator itself.
         """
         self.policy = policy
         self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}

@@ -413,5 +413,7 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:
         return family.replace(**changes)
     except TypeError:
         fields = [f for f in TaskFamily.__dataclass_fields__ if f not in ("name", "preset")]
-        unknown = next(field for field in changes if field not in fields)
+        unknown = next((field for field in changes if field not in fields), None)
+        if unknown is None:
+            raise
         raise ValueError(f"a family has no field {unknown!r}{nearest(unknown, fields)}") from None

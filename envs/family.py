@@ -149,6 +149,7 @@ class TaskFamily:
             "name": self.name,
             "preset": self.preset,
             "robot": self.robot.name,
+            "robot_settings": self.robot.settings,
             "goal": self.goal.name,
             "varies": [d.describe() for d in self.distributions],
             "parameters": list(self.parameters),
@@ -158,6 +159,9 @@ class TaskFamily:
             "control_cost": self.control_cost,
             "survive_bonus": self.survive_bonus,
             "contact_cost": self.contact_cost,
+            "contact_cost_limit": None
+            if self.contact_cost_limit == float("inf")
+            else self.contact_cost_limit,
             "falls": self.falls,
             "observation_size": self.observation_size,
             "action_size": self.action_size,

@@ -128,6 +128,7 @@ class ForeignSimulator:
         if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
             raise ValueError(f"the actions of {family.name} need bounds, got {space}")
         self._tasks: Tasks | None = None
+        self._time = 0
 
     def set_tasks(self, tasks: Tasks) -> None:
         """Give each environment its task; takes effect at the next reset."""
@@ -140,6 +141,7 @@ class ForeignSimulator:
         if self._tasks is None:
             raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
         seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]
+        self._time = 0
         observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
         return self._flat(observation)
 
@@ -159,7 +161,13 @@ class ForeignSimulator:
         part = np.clip(self.family.action_scale * np.nan_to_num(action), -1.0, 1.0)
         scaled = self._low + (self._high - self._low) * (part + 1.0) / 2.0
         scaled = scaled.reshape(self._envs.action_space.shape).astype(self._envs.action_space.dtype)
-        observation, reward, terminated, _, _ = self._envs.step(scaled)
+        observation, reward, terminated, truncated, _ = self._envs.step(scaled)
+        self._time += 1
+        if self._time < self.family.horizon and (truncated & live).any():
+            raise ValueError(
+                f"the environment of {self.family.name} was truncated after {self._time} steps, "
+                f"before the horizon of {self.family.horizon}; make the horizon at most that"
+            )
         return Result(self._flat(observation), np.where(live, reward, 0.0), terminated & live)
 
     def close(self) -> None:

@@ -76,6 +76,15 @@ class Robot(ABC):
         """Apply `control` [sim, nu], within the actuators' range, for the coming step."""
         fields["ctrl"][:] = control
 
+    @property
+    def settings(self) -> dict[str, bool | int | float | str]:
+        """The options that the robot was made with: its public attributes that are plain values."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and isinstance(value, bool | int | float | str)
+        }
+
     def settle(self, fields: Fields, stepped: NDArray[np.bool_] | slice) -> bool:
         """Correct the state after a step; return whether kinematics are to be computed anew.
 

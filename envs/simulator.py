@@ -142,14 +142,16 @@ class Simulator:
             sims: which simulations, as indices; None for all.
         """
         chosen = slice(None) if sims is None else np.asarray(sims)
-        self._batch.reset(sims, stage=0)  # clears time, controls and the solver's warm start too
-        for name, values in (("qpos", qpos), ("qvel", qvel)):
-            array = self._batch.bind(name)
-            expected = array[chosen].shape
+        state = {"qpos": qpos, "qvel": qvel}
+        for name, values in state.items():
+            expected = self._batch.bind(name)[chosen].shape
             if np.shape(values) != expected:
                 raise ValueError(f"{name} must be {list(expected)}, got {list(np.shape(values))}")
-            array[chosen] = values
-        self._batch.forward(sims)
+        self._batch.reset(sims, stage=0)  # clears time, controls and the solver's warm start too
+        for name, values in state.items():
+            self._batch.bind(name)[chosen] = values
+        with quiet():
+            self._batch.forward(sims)
         if self._contacts:
             self._contacts.refresh(sims)
         self._batch.warning[chosen] = 0
@@ -188,6 +190,7 @@ class Simulator:
         terminated = failed | self.family.goal.reached(step, self._tasks)
         if self.family.falls:
             terminated |= ~healthy
+        reward = np.where(failed, 0.0, reward)  # a state put back to the defaults earns nothing
         if active is not None:
             reward = np.where(active, reward, 0.0)
             terminated &= active

@@ -94,11 +94,11 @@ def evaluate(
     halve: bool = False,
     device: str = "auto",
 ) -> None:
-    """Measure the return before and after adaptation, on tasks never trained on.
+    """Measure the return before and after adaptation, on tasks drawn apart from those of training.
 
     Args:
         run_folder: A run folder or a checkpoint.
-        tasks: Held-out tasks.
+        tasks: How many tasks to draw.
         rollouts: Rollouts of each task at each step.
         steps: Inner steps.
         seed: Decides tasks, start states and exploration.
@@ -130,7 +130,7 @@ def render(
 
     Args:
         run_folder: A run folder or a checkpoint.
-        task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; a held-out one when left out.
+        task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; a drawn one when left out.
         out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
         rollouts: Rollouts that each inner step learns from.
         steps: Inner steps.

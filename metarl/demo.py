@@ -5,12 +5,14 @@ from pathlib import Path
 
 from metarl.evaluation import Evaluation, evaluate
 from metarl.maml import MAML
-from metarl.runs import CONFIG, train
+from metarl.runs import train
 from metarl.video import render
+
+MARK = "DEMO"
 
 
 def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[str, Path]]:
-    """Train on HalfCheetahDir, evaluate on held-out tasks and film one.
+    """Train on HalfCheetahDir, evaluate on new draws of its tasks and film one.
 
     Args:
         out: the run folder; an earlier run in it is replaced.
@@ -20,8 +22,14 @@ def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[s
     Returns:
         The evaluation, and the files by what they are.
     """
-    if (out / CONFIG).exists():
+    if (out / MARK).exists():
         shutil.rmtree(out)
+    elif out.exists() and any(out.iterdir()):
+        raise ValueError(
+            f"{out} holds something that is not an earlier demo; choose another folder"
+        )
+    out.mkdir(parents=True)
+    (out / MARK).write_text("This folder belongs to `metarl demo`, which replaces it.\n")
     learner = MAML("HalfCheetahDir", seed=seed)
     train(learner, out, total_timesteps, progress_bar=True)
     evaluation = evaluate(learner, tasks=40, rollouts=20, steps=1, seed=seed)

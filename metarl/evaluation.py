@@ -20,7 +20,7 @@ from metarl.streams import Key, Phase
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Returns on held-out tasks before adaptation and after each inner step."""
+    """Returns on new tasks before adaptation and after each inner step."""
 
     family: str
     algorithm: str
@@ -34,6 +34,15 @@ class Evaluation:
     def steps(self) -> int:
         """Inner steps."""
         return self.returns.shape[1] - 1
+
+    @property
+    def sample(self) -> str:
+        """What the returns are of, in words: draws may repeat where there are few tasks."""
+        split = self.settings.get("split", "test")
+        distinct = len(np.unique(self.tasks.values, axis=0))
+        if distinct == len(self.tasks):
+            return f"{distinct} {split} tasks"
+        return f"{len(self.tasks)} draws of {distinct} {split} tasks"
 
     def curve(self) -> list[Interval]:
         """Return the mean return before adaptation and after each step."""
@@ -51,7 +60,7 @@ class Evaluation:
     @property
     def title(self) -> str:
         """What was evaluated, in a line."""
-        return f"{self.family}, {self.algorithm}: {len(self.tasks)} held-out tasks"
+        return f"{self.family}, {self.algorithm}: {self.sample}"
 
     @property
     def helps(self) -> bool:
@@ -77,7 +86,7 @@ class Evaluation:
         else:
             finding = "Adaptation is NOT shown to help (the interval includes 0)"
         steps = "1 inner step" if self.steps == 1 else f"{self.steps} inner steps"
-        return f"{finding}: gain {gain} after {steps}, {len(self.tasks)} held-out tasks."
+        return f"{finding}: gain {gain} after {steps}, {self.sample}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, as in `evaluation.json`."""
@@ -95,8 +104,9 @@ class Evaluation:
             "settings": self.settings,
         }
 
-    def save(self, folder: Path) -> tuple[Path, Path]:
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `evaluation.json` and the figure `evaluation.png`; return their paths."""
+        folder = Path(folder)
         numbers, picture = folder / "evaluation.json", folder / "evaluation.png"
         with whole_file(numbers) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
@@ -122,7 +132,7 @@ def evaluate(
 
     Args:
         learner: the learner; it is not changed.
-        tasks: how many held-out tasks, or a table of them; at least 2.
+        tasks: how many to draw, or a table of them; at least 2.
         rollouts: of each task at each step.
         steps: inner steps.
         seed: decides the tasks, start states and exploration.

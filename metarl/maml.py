@@ -100,6 +100,7 @@ class MAML:
         self.iteration = 0
         self.num_timesteps = 0
         """Environment steps so far."""
+        self._exploration = np.random.default_rng(self.config.seed)
         self._logger: Logger | None = None
 
     def learn(
@@ -122,8 +123,9 @@ class MAML:
             reset_num_timesteps: start counting steps at 0.
             progress_bar: show one.
         """
-        if total_timesteps < 1:
-            raise ValueError(f"total_timesteps must be at least 1, got {total_timesteps}")
+        for name, value in (("total_timesteps", total_timesteps), ("log_interval", log_interval)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         if reset_num_timesteps:
             self.num_timesteps = 0
         goal = self.num_timesteps + total_timesteps
@@ -248,7 +250,7 @@ class MAML:
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
         """Return actions of the policy before adaptation; see `Actor.predict`."""
-        actor = self._actor(self.parameters, self.config.seed)
+        actor = self._actor(self.parameters, self._exploration)
         return actor.predict(observation, state, episode_start, deterministic)
 
     def save(self, path: str | Path) -> None:
@@ -291,6 +293,8 @@ class MAML:
             ValueError: when the file is damaged or foreign, or the family is not the same.
         """
         path = Path(path)
+        if not path.suffix and not path.exists():
+            path = path.with_suffix(".safetensors")
         tensors, data = checkpoint.read(path)
         saved = data["family"]
         learner = cls(family or _saved_family(path, saved), **{**data["config"], **settings})
@@ -298,7 +302,8 @@ class MAML:
         if difference:
             raise ValueError(
                 f"{path} was trained on {saved['name']} as it was then, which differs from the "
-                f"family given or known here: {difference}"
+                f"family given or known here: {difference}. Pass the one it was trained on: "
+                f"load(path, family=...)"
             )
         shapes = {name: tuple(value.shape) for name, value in learner.parameters.items()}
         if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
@@ -328,7 +333,7 @@ class MAML:
     def get_vec_normalize_env(self) -> None:
         """Return None: observations are not normalised."""
 
-    def _actor(self, parameters: Parameters, seed: int) -> Actor:
+    def _actor(self, parameters: Parameters, seed: int | np.random.Generator) -> Actor:
         return Actor(self.policy, parameters, self.family.action_scale, seed)
 
     def _simulator(self, count: int) -> Simulations:
@@ -403,6 +408,17 @@ def _device(name: str) -> torch.device:
     return device
 
 
+CHANGEABLE = (
+    "horizon",
+    "action_scale",
+    "control_cost",
+    "survive_bonus",
+    "contact_cost",
+    "falls",
+)
+"""Fields of a family that a checkpoint has in full."""
+
+
 def _saved_family(path: Path, saved: Mapping[str, Any]) -> TaskFamily:
     """Return the catalogue's family with the saved preset and changes."""
     if saved["name"] not in envs.families():
@@ -413,8 +429,7 @@ def _saved_family(path: Path, saved: Mapping[str, Any]) -> TaskFamily:
     return envs.make(
         saved["name"],
         preset=saved["preset"],
-        horizon=saved["horizon"],
-        action_scale=saved["action_scale"],
+        **{name: saved[name] for name in CHANGEABLE if name in saved},
     )
 
 

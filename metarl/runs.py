@@ -34,7 +34,9 @@ class SaveEveryIteration(BaseCallback):
         return True
 
 
-def train(learner: MAML, out: Path, total_timesteps: int, *, progress_bar: bool = False) -> MAML:
+def train(
+    learner: MAML, out: str | Path, total_timesteps: int, *, progress_bar: bool = False
+) -> MAML:
     """Train a new learner in a new run folder.
 
     Args:
@@ -47,6 +49,7 @@ def train(learner: MAML, out: Path, total_timesteps: int, *, progress_bar: bool 
         ValueError: when the folder holds a run already.
         OSError: when it cannot be written.
     """
+    out = Path(out)
     if (out / CONFIG).exists():
         raise ValueError(f"{out} holds a run already; resume it, or choose another folder")
     if total_timesteps < 1:
@@ -57,7 +60,7 @@ def train(learner: MAML, out: Path, total_timesteps: int, *, progress_bar: bool 
 
 
 def resume(
-    out: Path,
+    out: str | Path,
     *,
     total_timesteps: int | None = None,
     progress_bar: bool = False,
@@ -75,12 +78,18 @@ def resume(
         FileNotFoundError: when the folder holds no run.
         ValueError: when the checkpoint is damaged.
     """
+    out = Path(out)
     config = out / CONFIG
     if not config.is_file():
         raise FileNotFoundError(f"{out} holds no run: there is no {CONFIG}")
     learner = MAML.load(out / CHECKPOINT, family=family)
     if total_timesteps is None:
         total_timesteps = int(json.loads(config.read_text())["total_timesteps"])
+    elif total_timesteps < learner.num_timesteps:
+        raise ValueError(
+            f"the run has {learner.num_timesteps} environment steps already; "
+            f"total_timesteps must be more than that, got {total_timesteps}"
+        )
     else:
         _write_config(learner, out, total_timesteps)
     if learner.num_timesteps < total_timesteps:

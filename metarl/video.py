@@ -1,5 +1,6 @@
 """Films of a policy before and after adaptation, side by side, headless."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -127,7 +128,7 @@ def replay(simulator: Simulator, rollout: Rollouts, key: Key) -> NDArray[np.floa
 
 
 def frames(family: TaskFamily, task: Tasks, takes: Sequence[Take]) -> Iterator[Frame]:
-    """Draw the takes side by side, one frame a control step, [height, width, 3] each.
+    """Draw the takes side by side, [height, width, 3] each, at most 50 frames a second of them.
 
     Args:
         family: of the takes.
@@ -138,11 +139,12 @@ def frames(family: TaskFamily, task: Tasks, takes: Sequence[Take]) -> Iterator[F
         RuntimeError: when there is no OpenGL to draw with.
     """
     width = len(takes) * PANEL[0] + (len(takes) - 1) * GAP
-    name = f"{family.name}   {task.label(0)}".rstrip()
+    label = task.label(0) if len(task.names) <= 4 else f"{len(task.names)} parameters"
+    name = f"{family.name}   {label}".rstrip()
     simulator = Simulator(family, 1, threads=1)
     simulator.set_tasks(task)
     with closing(Camera(family, PANEL, simulator.model(0))) as camera:
-        for index in range(max(len(take.qpos) for take in takes)):
+        for index in range(0, max(len(take.qpos) for take in takes), _stride(family)):
             page = Image.new("RGB", (width, PANEL[1] + HEADER), PAPER)
             pen = ImageDraw.Draw(page)
             pen.text((8, 6), name, INK, _font(20))
@@ -181,9 +183,14 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
             writer.append_data(picture)
 
 
+def _stride(family: TaskFamily) -> int:
+    """Return how many control steps a frame is: players do not show more than 50 a second."""
+    return max(1, math.ceil(0.02 / family.dt - 1e-9))
+
+
 def _rate(family: TaskFamily) -> float:
     """Return frames a second: real time, unless a step is too long for that."""
-    return 1.0 / family.dt if family.dt <= 0.1 else 20.0
+    return 1.0 / (family.dt * _stride(family)) if family.dt <= 0.1 else 20.0
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -34,7 +34,7 @@ class Ant(Robot):
                 a seventh of the speed, and few published families use them.
             lowest: the least height of the torso at which it has not fallen [m].
         """
-        self._lowest = lowest
+        self.lowest = lowest
         self.fields = ("qpos", "qvel", "ctrl", "xpos")
         if contact_forces:
             self.fields += ("cfrc_ext",)
@@ -61,7 +61,7 @@ class Ant(Robot):
         """Whether the torso is at a height of 0.2 to 1 m (as made) and the state finite."""
         height = fields["qpos"][:, 2]
         finite = np.isfinite(fields["qpos"]).all(axis=1) & np.isfinite(fields["qvel"]).all(axis=1)
-        return finite & (self._lowest <= height) & (height <= _HIGHEST)
+        return finite & (self.lowest <= height) & (height <= _HIGHEST)
 
     def contact_forces(self, fields: Fields) -> Array:
         """Forces and torques on every body, each cut off at +-1 as in Gymnasium."""
