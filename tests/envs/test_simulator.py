@@ -114,3 +114,20 @@ def test_bad_actions_are_refused(action: np.ndarray, message: str):
     simulator.reset(generators(3))
     with pytest.raises(ValueError, match=message):
         simulator.step(action)
+
+
+def test_a_failed_simulation_earns_nothing_and_a_bad_state_changes_nothing():
+    """MuJoCo puts a failed state back to the defaults; that jump is not a run."""
+    family = envs.make("HalfCheetahDir")
+    simulator = Simulator(family, 2)
+    simulator.set_tasks(Tasks(("direction",), -np.ones((2, 1))))
+    simulator.reset(generators(2))
+    before = simulator.fields["qpos"].copy()
+    with pytest.raises(ValueError, match=r"qvel must be \[2, 9\], got \[2, 3\]"):
+        simulator.set_state(np.ones((2, 9)), np.ones((2, 3)))
+    np.testing.assert_array_equal(simulator.fields["qpos"], before)
+    simulator.fields["qpos"][1, 0] = 50.0
+    simulator.fields["qvel"][1] = 1e12
+    result = simulator.step(np.zeros((2, 6)))
+    assert result.terminated.tolist() == [False, True]
+    assert result.reward[1] == 0.0

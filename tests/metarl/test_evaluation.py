@@ -74,6 +74,15 @@ def test_every_step_starts_from_the_same_states_with_other_exploration():
     assert not stages[0].rollouts.actions.equal(stages[1].rollouts.actions)
 
 
+def test_says_how_many_tasks_there_are():
+    made = made_up(np.zeros((3, 2)))
+    assert made.sample == "3 test tasks"
+    two = Evaluation(
+        "AntDir", "maml-trpo", envs.make("AntDir").sample_tasks(9, seed=0), np.zeros((9, 2)), {}
+    )
+    assert two.sample == "9 draws of 2 test tasks"
+
+
 def test_is_reproducible_and_leaves_the_learner_alone(learner: metarl.MAML):
     before = {name: value.clone() for name, value in learner.parameters.items()}
     first = metarl.evaluate(learner, tasks=3, rollouts=4, steps=1, seed=1)

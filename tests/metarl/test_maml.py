@@ -204,3 +204,8 @@ def test_predicts_for_stable_baselines_own_evaluation():
 def test_bad_input_is_named(call, message: str):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_predict_explores_anew_each_time(learner: metarl.MAML):
+    first, second = (learner.predict(np.zeros(2))[0] for _ in range(2))
+    assert not np.array_equal(first, second)
