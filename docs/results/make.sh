@@ -19,5 +19,5 @@ fi
 if wanted point_maml2017; then
     $metarl train Point2D --preset maml2017 --out point_maml2017 --total-timesteps 4_000_000 \
         --hidden 100 100 --activation relu --device cpu
-    $metarl evaluate point_maml2017 --halve
+    $metarl evaluate point_maml2017 --halve --tasks 100
 fi
