@@ -14,13 +14,17 @@ import torch
 from torch import Tensor
 
 from agents.gaussian import Gaussian
+from agents.normaliser import Normaliser
 
 Parameters = Mapping[str, Tensor]
+
+CONTEXT = "context"
+"""The parameter that stands for the task where only it is adapted; without it, it is all zeros."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GaussianPolicy:
     """A multilayer perceptron for the mean, and a log-std for each action, whatever is observed."""
 
@@ -31,6 +35,11 @@ class GaussianPolicy:
     initial_std: float = 1.0
     min_std: float = 0.05
     """The std never falls below this, however it is adapted."""
+    context_size: int = 0
+    """Numbers of context that the first layer sees beside the observation (Zintgraf et al. 2019,
+    "CAVIA", section 3.1)."""
+    normaliser: Normaliser | None = None
+    """What observations pass through first; None leaves them as they are."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -44,12 +53,14 @@ class GaussianPolicy:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every parameter, in order."""
+        """The shape of every parameter that is learned, in order."""
         sizes = (self.observation_size, *self.hidden, self.action_size)
         shapes: dict[str, tuple[int, ...]] = {}
         for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             shapes[f"weight{layer}"] = (fan_in, fan_out)
             shapes[f"bias{layer}"] = (fan_out,)
+        if self.context_size:
+            shapes["context_weight"] = (self.context_size, sizes[1])
         shapes["log_std"] = (self.action_size,)
         return shapes
 
@@ -57,7 +68,7 @@ class GaussianPolicy:
         """Draw parameters: weights by Glorot and Bengio (2010), biases zero, one std for all."""
         parameters = {}
         for name, shape in self.shapes.items():
-            if name.startswith("weight"):
+            if len(shape) == 2:
                 bound = math.sqrt(6.0 / sum(shape))
                 uniform = torch.rand(shape, generator=generator)
                 parameters[name] = bound * (2.0 * uniform - 1.0)
@@ -71,16 +82,21 @@ class GaussianPolicy:
         """Return the distribution of actions.
 
         Args:
-            parameters: as in `shapes`, or each with a leading task axis.
+            parameters: as in `shapes`, or each with a leading task axis; and `context` when it was
+                adapted, [context] or [task, context].
             observation: [..., observation], or [task, n, observation] with a task axis.
         """
         activate = ACTIVATIONS[self.activation]
-        features = observation
+        features = self.normaliser(observation) if self.normaliser else observation
         for layer in range(len(self.hidden) + 1):
             if layer:
                 features = activate(features)
             features = features @ parameters[f"weight{layer}"]
             features = features + parameters[f"bias{layer}"].unsqueeze(-2)
+            if layer == 0 and CONTEXT in parameters:
+                # as if the context were part of the observation
+                context = parameters[CONTEXT].unsqueeze(-2)
+                features = features + context @ parameters["context_weight"]
         return Gaussian(features, self._log_std(parameters).unsqueeze(-2))
 
     def std(self, parameters: Parameters) -> Tensor:

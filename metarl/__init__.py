@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl.evaluation import evaluate
     from metarl.experience import Experience
     from metarl.maml import MAML
+    from metarl.onnx_export import export
     from metarl.runs import load, resume, train
     from metarl.video import render
 
@@ -28,6 +29,7 @@ __all__ = [
     "agents",
     "envs",
     "evaluate",
+    "export",
     "load",
     "render",
     "resume",
@@ -40,6 +42,7 @@ _HOMES = {
     "Experience": "metarl.experience",
     "MAML": "metarl.maml",
     "evaluate": "metarl.evaluation",
+    "export": "metarl.onnx_export",
     "load": "metarl.runs",
     "render": "metarl.video",
     "resume": "metarl.runs",

@@ -4,21 +4,19 @@ Written for one task; `adapt_tasks` maps it over all tasks at once. It is differ
 gradients and Fisher products pass through it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.func import grad, vmap
 
 from agents.policy import Parameters
-from metarl.losses import Policy, likelihood_ratio
+from metarl.losses import Loss, Policy, likelihood_ratio
 from metarl.rollouts import Batch
 
 RATE = "rate_"
 """`rate_weight0`, when among the parameters, multiplies the steps of `weight0`, element by element:
 learned step sizes (Li et al. 2017, "Meta-SGD", eq. 2)."""
-
-Loss = Callable[[Policy, Parameters, Batch], Tensor]
 
 
 class Inner(NamedTuple):
@@ -32,12 +30,16 @@ class Inner(NamedTuple):
     """Whether outer gradients take the step as given (Finn et al. 2017, section 5.2)."""
     adapts: tuple[str, ...] = ()
     """The parameters that move; none named is all of them."""
+    fresh: Mapping[str, Tensor] = {}
+    """Parameters that are not common to tasks: they start each adaptation with these values."""
 
 
 def adapt(
     policy: Policy, parameters: Parameters, batches: Sequence[Batch], inner: Inner
-) -> dict[str, Tensor]:
-    """Return one task's parameters after a gradient step on each batch (Finn et al. 2017, eq. 1).
+) -> list[dict[str, Tensor]]:
+    """Return one task's parameters before the first gradient step and after each.
+
+    A step is theta' = theta - lr * grad loss(theta) (Finn et al. 2017, eq. 1).
 
     Args:
         policy: the policy.
@@ -45,44 +47,42 @@ def adapt(
         batches: one a step, [rollout, time, ...], each sampled with the parameters before its step.
         inner: what a step is.
     """
-    adapted = dict(parameters)
+    stages = [{**inner.fresh, **parameters}]
     names = inner.adapts or tuple(name for name in parameters if not name.startswith(RATE))
     for batch in batches:
-        fixed = adapted
+        current = stages[-1]
 
         def loss(
             moving: dict[str, Tensor],
-            fixed: dict[str, Tensor] = fixed,
+            current: dict[str, Tensor] = current,
             batch: Batch = batch,
         ) -> Tensor:
-            return inner.loss(policy, {**fixed, **moving}, batch)
+            return inner.loss(policy({**current, **moving}, batch.observations), batch)
 
-        gradient = grad(loss)({name: adapted[name] for name in names})
-        adapted = dict(adapted)
+        gradient = grad(loss)({name: current[name] for name in names})
+        adapted = dict(current)
         for name in names:
             direction = gradient[name].detach() if inner.first_order else gradient[name]
             if RATE + name in parameters:
                 direction = parameters[RATE + name] * direction
-            adapted[name] = adapted[name] - inner.lr * direction
-    return adapted
+            adapted[name] = current[name] - inner.lr * direction
+        stages.append(adapted)
+    return stages
 
 
 def adapt_tasks(
-    policy: Policy, parameters: Parameters, batches: Sequence[Batch], inner: Inner, tasks: int
-) -> dict[str, Tensor]:
-    """Return every task's parameters, each with a leading task axis, from common ones.
+    policy: Policy, parameters: Parameters, batches: Sequence[Batch], inner: Inner
+) -> list[dict[str, Tensor]]:
+    """Return every task's parameters at every stage, [task, ...] each, from common ones.
 
     Args:
         policy: the policy.
         parameters: common to all tasks.
-        batches: one a step, [task, rollout, time, ...]; none leaves the parameters as they are.
+        batches: one a step, [task, rollout, time, ...]; at least one.
         inner: what a step is.
-        tasks: how many.
     """
-    if not batches:
-        return {name: value.expand(tasks, *value.shape) for name, value in parameters.items()}
 
-    def one(parameters: Parameters, batches: Sequence[Batch]) -> dict[str, Tensor]:
+    def one(parameters: Parameters, batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
         return adapt(policy, parameters, batches, inner)
 
     return vmap(one, in_dims=(None, 0))(dict(parameters), tuple(batches))
@@ -94,6 +94,6 @@ def adapt_further(
     """Return every task's parameters after one more step from its own, [task, ...] each."""
 
     def one(parameters: Parameters, batch: Batch) -> dict[str, Tensor]:
-        return adapt(policy, parameters, [batch], inner)
+        return adapt(policy, parameters, [batch], inner)[-1]
 
     return vmap(one)(dict(parameters), batch)

@@ -58,32 +58,43 @@ def next_values(values: Tensor, final_values: Tensor, valid: Tensor, terminated:
     return shifted.scatter(-1, last, bootstrap)
 
 
-def normalise(advantages: Tensor, valid: Tensor) -> Tensor:
-    """Return advantages with mean 0 and std 1 over each task's valid steps; 0 elsewhere.
+def centre(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return advantages with mean 0 over each task's valid steps, 0 elsewhere, and their std.
 
     Args:
         advantages: [task, rollout, time].
         valid: [task, rollout, time].
+
+    Returns:
+        The centred advantages, [task, rollout, time], and the std of the valid ones, [task, 1, 1].
     """
     count = valid.sum((1, 2), keepdim=True).clamp_min(1)
     mean = torch.where(valid, advantages, 0.0).sum((1, 2), keepdim=True) / count
     centred = torch.where(valid, advantages - mean, 0.0)
-    std = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
-    return centred / (std + 1e-8)
+    return centred, (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
 
 
-def prepare(rollouts: Rollouts, discount: float, lambda_: float) -> Batch:
+def prepare(
+    rollouts: Rollouts,
+    discount: float,
+    lambda_: float,
+    *,
+    normalise: bool = True,
+    reward_scale: float = 1.0,
+) -> Batch:
     """Fit a baseline to each task and return the batch a learner needs.
 
     Args:
         rollouts: the experience.
         discount: in [0, 1].
         lambda_: of generalised advantage estimation, in [0, 1].
+        normalise: divide each task's advantages by their std, and centre them.
+        reward_scale: what rewards are multiplied by first; of no effect on normalised advantages.
     """
     tasks, count, horizon = rollouts.rewards.shape
     valid = rollouts.valid
     time = torch.arange(horizon, device=valid.device)
-    rewards = rollouts.rewards.double()
+    rewards = reward_scale * rollouts.rewards.double()
 
     inputs = baseline.features(rollouts.observations, time).flatten(1, 2)
     targets = discounted_returns(rewards, discount)
@@ -94,11 +105,16 @@ def prepare(rollouts: Rollouts, discount: float, lambda_: float) -> Batch:
 
     following = next_values(values, final_values, valid, rollouts.terminated)
     advantages = generalised_advantages(rewards, values, following, valid, discount, lambda_)
+    discounted = discount**time * rewards
+    if normalise:
+        advantages, std = centre(advantages, valid)
+        advantages, discounted = (each / (std + 1e-8) for each in (advantages, discounted))
     dtype = rollouts.observations.dtype
     return Batch(
         rollouts.observations,
         rollouts.actions,
         rollouts.log_probs,
-        normalise(advantages, valid).to(dtype),
+        advantages.to(dtype),
+        discounted.to(dtype),
         valid / valid.sum((1, 2), keepdim=True).clamp_min(1).to(dtype),
     )

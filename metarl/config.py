@@ -8,13 +8,48 @@ from typing import Any, Literal, get_args
 from envs.nearest import nearest
 from metarl.trust_region import TrustRegion
 
-Algorithm = Literal["maml-trpo", "fomaml", "anil", "meta-sgd", "pretrain"]
-InnerLoss = Literal["likelihood-ratio", "loaded-dice", "score-function"]
+Algorithm = Literal[
+    "maml-trpo",
+    "maml-vpg",
+    "maml-ppo",
+    "promp",
+    "e-maml",
+    "fomaml",
+    "reptile",
+    "meta-sgd",
+    "anil",
+    "cavia",
+    "pretrain",
+]
+InnerLoss = Literal["likelihood-ratio", "loaded-dice", "dice", "score-function"]
+
+_COUNTS = (
+    "tasks",
+    "rollouts",
+    "inner_steps",
+    "context_size",
+    "cg_iterations",
+    "max_backtracks",
+    "outer_epochs",
+)
+_POSITIVE = (
+    "inner_lr",
+    "reward_scale",
+    "initial_std",
+    "min_std",
+    "max_kl",
+    "outer_lr",
+    "clip_ratio",
+    "interpolation",
+)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of a meta-learner. The defaults learn HalfCheetahDir in minutes."""
+    """Settings of a meta-learner.
+
+    The values here hold unless `metarl.defaults` has others for a family, preset or algorithm.
+    """
 
     algorithm: Algorithm = "maml-trpo"
     """How common parameters are improved; see docs/algorithms.md."""
@@ -28,10 +63,16 @@ class Config:
     """What an inner step lowers, which decides its second derivatives."""
     inner_steps: int = 1
     """Gradient steps of the adaptation while training."""
+    learned_rates: bool = False
+    """Learn a step size for every parameter, as meta-sgd does, with any algorithm."""
     discount: float = 0.99
     """Discount of future rewards, in [0, 1]."""
     gae_lambda: float = 0.97
     """Lambda of generalised advantage estimation, in [0, 1]."""
+    normalise_advantages: bool = True
+    """Centre each task's advantages and divide them by their standard deviation."""
+    reward_scale: float = 1.0
+    """What rewards are multiplied by for learning; of no effect on normalised advantages."""
     hidden: tuple[int, ...] = (64, 64)
     """Sizes of the policy's hidden layers."""
     activation: Literal["tanh", "relu"] = "tanh"
@@ -40,6 +81,12 @@ class Config:
     """Standard deviation of a new policy's actions, in units of the family's action scale."""
     min_std: float = 0.05
     """The standard deviation never falls below this."""
+    normalise_observations: bool = False
+    """Bring observations to mean 0 and std 1, by what training has seen so far."""
+    context_size: int = 50
+    """cavia: numbers in the context vector."""
+    entropy_bonus: float = 0.0
+    """What the entropy of the adapted policies [nat] counts for in the outer step."""
     max_kl: float = 0.02
     """Trust region: bound on the mean KL divergence of the adapted policies [nat]."""
     cg_iterations: int = 10
@@ -52,6 +99,19 @@ class Config:
     """Trust region: what each refused step is shortened by."""
     max_backtracks: int = 15
     """Trust region: how many lengths the line search tries."""
+    outer_lr: float = 1e-3
+    """maml-vpg, maml-ppo, promp: Adam's step size."""
+    outer_epochs: int = 5
+    """maml-ppo, promp: steps of Adam in an iteration."""
+    clip_ratio: float = 0.3
+    """maml-ppo, promp: how far ratios of probabilities may be from 1 and still gain."""
+    inner_kl_penalty: float = 5e-4
+    """promp: what the KL divergence before adaptation [nat] counts for."""
+    exploration_weight: float = 0.05
+    """e-maml: what the credit to rollouts before adaptation counts for; 1 is the exact gradient,
+    whose noise grows with the number of rollouts."""
+    interpolation: float = 1.0
+    """reptile: the part of the way to the mean of the adapted parameters."""
     seed: int = 0
     """Decides everything random."""
     device: str = "auto"
@@ -71,7 +131,7 @@ class Config:
         for name, kind in (("algorithm", Algorithm), ("inner_loss", InnerLoss)):
             known = get_args(kind)
             self._check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
-        for name in ("tasks", "rollouts", "inner_steps", "cg_iterations", "max_backtracks"):
+        for name in _COUNTS:
             self._check(
                 name,
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
@@ -84,13 +144,14 @@ class Config:
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number of at least 0",
             )
-        for name in ("inner_lr", "initial_std", "min_std", "max_kl"):
+        for name in _POSITIVE:
             self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
+        for name in ("cg_damping", "inner_kl_penalty", "exploration_weight", "entropy_bonus"):
+            self._check(name, 0.0 <= getattr(self, name) < float("inf"), "at least 0")
         for name in ("discount", "gae_lambda"):
             self._check(name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
         for name in ("fisher_fraction", "backtrack_ratio"):
             self._check(name, 0.0 < getattr(self, name) <= 1.0, "in (0, 1]")
-        self._check("cg_damping", self.cg_damping >= 0.0, "at least 0")
         self._check(
             "hidden", all(isinstance(n, int) and n >= 1 for n in self.hidden), "sizes of at least 1"
         )

@@ -1,6 +1,6 @@
 """The inner loop: roll out, take a gradient step, roll out again, for all tasks at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 from agents.policy import Parameters
 from envs.simulations import Simulations
 from metarl.adapt import Inner, adapt_further
-from metarl.advantages import prepare
 from metarl.collect import collect
 from metarl.losses import Policy
 from metarl.rollouts import Batch, Rollouts
@@ -32,11 +31,10 @@ def inner_loop(
     policy: Policy,
     parameters: Parameters,
     key: Key,
+    prepare: Callable[[Rollouts], Batch],
     *,
     rollouts: int,
     inner: Sequence[Inner],
-    discount: float,
-    gae_lambda: float,
 ) -> Iterator[Stage]:
     """Adapt to the simulator's tasks; yield the stage before the first step and after each.
 
@@ -45,10 +43,9 @@ def inner_loop(
         policy: the policy.
         parameters: where to start, common to all tasks.
         key: of the first stage; its `step` counts up.
+        prepare: makes a batch of rollouts, on the device of the parameters.
         rollouts: how many of each task in each stage.
         inner: what each step is; as many are taken.
-        discount: in [0, 1].
-        gae_lambda: in [0, 1].
     """
     tasks = simulator.count // rollouts
     adapted = {
@@ -58,7 +55,7 @@ def inner_loop(
     for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
         experience = collect(simulator, policy, on_cpu, rollouts, key._replace(step=step))
-        batch = prepare(experience.to(device), discount, gae_lambda)
+        batch = prepare(experience.to(device))
         yield Stage(adapted, experience, batch)
         if step < len(inner):
             with torch.no_grad():

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +16,29 @@ from stable_baselines3.common.utils import configure_logger
 
 import envs
 from agents.actor import Actor
-from agents.policy import GaussianPolicy, Parameters
-from envs.family import TaskFamily
+from agents.normaliser import Normaliser
+from agents.policy import CONTEXT, GaussianPolicy, Parameters
 from envs.simulations import Family, Simulations, simulate
 from envs.tasks import Tasks
-from metarl import checkpoint
-from metarl.adapt import RATE, Inner, Loss, adapt_further
+from metarl import saved
+from metarl.adapt import RATE, Inner, adapt_further
+from metarl.adapted import AdaptedPolicy
 from metarl.advantages import prepare
 from metarl.algorithms import ALGORITHMS
 from metarl.collect import torch_threads
 from metarl.config import Config
+from metarl.defaults import defaults
 from metarl.experience import Experience
 from metarl.inner_loop import Stage, inner_loop
-from metarl.losses import likelihood_ratio, loaded_dice, score_function
-from metarl.meta import trpo
+from metarl.losses import INNER_LOSSES
+from metarl.objective import Objective, Terms
+from metarl.outer_steps import Update, adam, interpolate, trust_region
 from metarl.record import ProgressBar, record_iteration
+from metarl.rollouts import Batch, Rollouts
 from metarl.streams import Key, Phase, torch_generator
-from metarl.trust_region import Trace
-
-INNER_LOSSES: dict[str, Loss] = {
-    "likelihood-ratio": likelihood_ratio,
-    "loaded-dice": loaded_dice,
-    "score-function": score_function,
-}
+from metarl.trace import Trace
 
 Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class AdaptedPolicy:
-    """A policy adapted to one task, with how it did on the way there."""
-
-    task: dict[str, float]
-    actor: Actor
-    returns: NDArray[np.float64]
-    """Return of every rollout before the first step and after each, [step, rollout]."""
-
-    def predict(
-        self,
-        observation: NDArray[np.floating],
-        state: tuple[NDArray, ...] | None = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
-        """Return actions; see `Actor.predict`."""
-        return self.actor.predict(observation, state, episode_start, deterministic)
 
 
 class MAML:
@@ -75,28 +54,39 @@ class MAML:
         Args:
             family: the tasks to learn; a name stands for `envs.make(name)`.
             verbose: 1 prints a table every iteration.
-            settings: fields of `metarl.Config`, such as `seed=1` or `inner_lr=0.05`.
+            settings: fields of `metarl.Config`, such as `seed=1` or `inner_lr=0.05`; the others are
+                what `metarl.defaults` has for the family, its preset and the algorithm.
 
         Raises:
             ValueError: for an unknown family or setting, or a value that is not allowed.
         """
         self.family = envs.make(family) if isinstance(family, str) else family
-        self.config = Config.of(settings)
+        algorithm = settings.get("algorithm", Config.algorithm)
+        own = defaults(self.family.name, self.family.preset, algorithm)
+        self.config = Config.of({**own, **settings})
+        self.algorithm = ALGORITHMS[self.config.algorithm]
         self.device = _device(self.config.device)
         self.verbose = verbose
+        size = self.family.observation_size
         self.policy = GaussianPolicy(
-            self.family.observation_size,
+            size,
             self.family.action_size,
             self.config.hidden,
             self.config.activation,
             self.config.initial_std,
             self.config.min_std,
+            self.config.context_size if self.algorithm.adapts == "context" else 0,
+            Normaliser.new(size) if self.config.normalise_observations else None,
         )
-        self.algorithm = ALGORITHMS[self.config.algorithm]
         initial = self.policy.initial(torch_generator(self.config.seed))
-        if self.algorithm.learns_rates:
-            initial |= {RATE + name: torch.ones_like(value) for name, value in initial.items()}
+        learns_rates = self.algorithm.learns_rates or self.config.learned_rates
+        if learns_rates and self.algorithm.adapts_in_training:
+            moved = {**initial, CONTEXT: torch.zeros(self.policy.context_size)}
+            names = self._adapted_names() or initial
+            initial |= {RATE + name: torch.ones_like(moved[name]) for name in names}
         self.parameters = {name: value.to(self.device) for name, value in initial.items()}
+        self.memory: dict[str, torch.Tensor] = {}
+        """What the outer step remembers."""
         self.iteration = 0
         self.num_timesteps = 0
         """Environment steps so far."""
@@ -215,7 +205,7 @@ class MAML:
         for each in experience:
             on_cpu = {name: value.cpu() for name, value in adapted.items()}
             rollouts = each.rollouts(self.policy, on_cpu, self.family.action_scale)
-            batch = prepare(rollouts.to(self.device), self.config.discount, self.config.gae_lambda)
+            batch = self._prepare(rollouts.to(self.device))
             with torch.no_grad():
                 one = {name: value[None] for name, value in adapted.items()}
                 stepped = adapt_further(self.policy, one, batch, inner)
@@ -262,16 +252,7 @@ class MAML:
         Raises:
             OSError: when the path cannot be written.
         """
-        path = Path(path)
-        data = {
-            "family": self.family.describe(),
-            "config": dataclasses.asdict(self.config),
-            "iteration": self.iteration,
-            "num_timesteps": self.num_timesteps,
-            "versions": checkpoint.versions(),
-        }
-        path = path if path.suffix else path.with_suffix(".safetensors")
-        checkpoint.write(path, self.parameters, data)
+        saved.save(self, path)
 
     @classmethod
     def load(
@@ -292,29 +273,7 @@ class MAML:
             FileNotFoundError: when there is no such file.
             ValueError: when the file is damaged or foreign, or the family is not the same.
         """
-        path = Path(path)
-        if not path.suffix and not path.exists():
-            path = path.with_suffix(".safetensors")
-        tensors, data = checkpoint.read(path)
-        saved = data["family"]
-        learner = cls(family or _saved_family(path, saved), **{**data["config"], **settings})
-        difference = _difference(saved, learner.family.describe())
-        if difference:
-            raise ValueError(
-                f"{path} was trained on {saved['name']} as it was then, which differs from the "
-                f"family given or known here: {difference}. Pass the one it was trained on: "
-                f"load(path, family=...)"
-            )
-        shapes = {name: tuple(value.shape) for name, value in learner.parameters.items()}
-        if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
-            raise ValueError(f"{path} holds other parameters than its settings call for")
-        # in the policy's order, as sums over parameters depend on it, and in memory of torch's own
-        learner.parameters = {
-            name: tensors[name].clone().to(learner.device) for name in learner.parameters
-        }
-        learner.iteration = data["iteration"]
-        learner.num_timesteps = data["num_timesteps"]
-        return learner
+        return saved.load(cls, path, family, settings)
 
     @property
     def logger(self) -> Logger:
@@ -331,7 +290,7 @@ class MAML:
         """Return None: rollouts come from the family's simulator, which is not an environment."""
 
     def get_vec_normalize_env(self) -> None:
-        """Return None: observations are not normalised."""
+        """Return None: the policy itself normalises observations, if asked to."""
 
     def _actor(self, parameters: Parameters, seed: int | np.random.Generator) -> Actor:
         return Actor(self.policy, parameters, self.family.action_scale, seed)
@@ -357,33 +316,71 @@ class MAML:
             self.policy,
             self.parameters,
             key,
+            self._prepare,
             rollouts=rollouts,
             inner=[self._inner(lr) for lr in inner_lrs],
-            discount=self.config.discount,
-            gae_lambda=self.config.gae_lambda,
         )
         with torch_threads(self.config.threads):
             yield from stages
 
+    def _prepare(self, rollouts: Rollouts) -> Batch:
+        config = self.config
+        return prepare(
+            rollouts,
+            config.discount,
+            config.gae_lambda,
+            normalise=config.normalise_advantages,
+            reward_scale=config.reward_scale,
+        )
+
     def _inner(self, lr: float) -> Inner:
         """Return what an inner step of this size is."""
+        context = torch.zeros(self.policy.context_size, device=self.device)
+        return Inner(
+            lr,
+            INNER_LOSSES[self.config.inner_loss],
+            self.algorithm.first_order,
+            self._adapted_names(),
+            {CONTEXT: context} if self.algorithm.adapts == "context" else {},
+        )
+
+    def _adapted_names(self) -> tuple[str, ...]:
+        """Return the parameters that inner steps move; none for all of them."""
         head = len(self.config.hidden)
-        names = (f"weight{head}", f"bias{head}", "log_std") if self.algorithm.head_only else ()
-        loss = INNER_LOSSES[self.config.inner_loss]
-        return Inner(lr, loss, self.algorithm.first_order, names)
+        return {
+            "all": (),
+            "head": (f"weight{head}", f"bias{head}", "log_std"),
+            "context": (CONTEXT,),
+        }[self.algorithm.adapts]
 
     def _update(self, stages: list[Stage]) -> Trace:
         *pre, post = (stage.batch for stage in stages)
-        with torch_threads(self.config.threads):
-            self.parameters, trace = trpo(
-                self.policy,
-                self.parameters,
-                pre,
-                post,
-                self._inner(self.config.inner_lr),
-                self.config.trust_region,
-            )
+        config, algorithm = self.config, self.algorithm
+        terms = Terms(
+            clip=config.clip_ratio if algorithm.outer_step == "clipped" else None,
+            inner_kl_penalty=config.inner_kl_penalty if algorithm.penalises_inner_kl else 0.0,
+            exploration_weight=config.exploration_weight if algorithm.credits_exploration else 0.0,
+            entropy_bonus=config.entropy_bonus,
+        )
+        inner = self._inner(config.inner_lr)
+        with torch_threads(config.threads):
+            objective = Objective.of(self.policy, self.parameters, pre, post, inner, terms)
+            step = self._outer_step()
+            self.parameters, self.memory, trace = step(objective, self.parameters, self.memory)
+        if self.policy.normaliser:
+            seen = [stage.rollouts.observations[stage.rollouts.valid] for stage in stages]
+            normaliser = self.policy.normaliser.updated(torch.cat(seen))
+            self.policy = dataclasses.replace(self.policy, normaliser=normaliser)
         return trace
+
+    def _outer_step(self) -> Callable[..., Update]:
+        config = self.config
+        return {
+            "trust-region": partial(trust_region, settings=config.trust_region),
+            "gradient": partial(adam, lr=config.outer_lr, epochs=1),
+            "clipped": partial(adam, lr=config.outer_lr, epochs=config.outer_epochs),
+            "interpolation": partial(interpolate, rate=config.interpolation),
+        }[self.algorithm.outer_step]
 
     def _hooks(self, callback: Callback, goal: int) -> BaseCallback:
         if isinstance(callback, list):
@@ -406,37 +403,3 @@ def _device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name!r} cannot be used: {reason}") from None
     return device
-
-
-CHANGEABLE = (
-    "horizon",
-    "action_scale",
-    "control_cost",
-    "survive_bonus",
-    "contact_cost",
-    "falls",
-)
-"""Fields of a family that a checkpoint has in full."""
-
-
-def _saved_family(path: Path, saved: Mapping[str, Any]) -> TaskFamily:
-    """Return the catalogue's family with the saved preset and changes."""
-    if saved["name"] not in envs.families():
-        raise ValueError(
-            f"{path} was trained on {saved['name']}, which is not in the catalogue; "
-            f"pass it: load(path, family=...)"
-        )
-    return envs.make(
-        saved["name"],
-        preset=saved["preset"],
-        **{name: saved[name] for name in CHANGEABLE if name in saved},
-    )
-
-
-def _difference(saved: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    parts = (
-        f"{name} was {value!r} and is {known.get(name)!r}"
-        for name, value in saved.items()
-        if name != "source" and known.get(name) != value
-    )
-    return "; ".join(parts)

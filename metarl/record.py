@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import (
 from tqdm import tqdm
 
 from metarl.files import whole_file
-from metarl.trust_region import Trace
+from metarl.trace import Trace
 
 STEP_COLUMN = "time/total_timesteps"
 

@@ -49,7 +49,7 @@ class Rollouts(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a loss needs: the same axes, with advantages in place of rewards."""
+    """What a loss needs: the same axes, with advantages."""
 
     observations: Tensor
     """[task, rollout, time, observation]."""
@@ -58,7 +58,9 @@ class Batch(NamedTuple):
     log_probs: Tensor
     """[task, rollout, time], of the policy that sampled."""
     advantages: Tensor
-    """[task, rollout, time], normalised within each task."""
+    """[task, rollout, time]; in units of their std within the task, when they are normalised."""
+    rewards: Tensor
+    """[task, rollout, time], each discounted from the start of its rollout, in the same units."""
     weights: Tensor
     """[task, rollout, time]: 1 / (valid steps of the task) where valid, else 0, so that a weighted
     sum is the task's mean."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from agents.gaussian import Gaussian
 from agents.policy import Parameters
+from metarl.trace import Trace
 
 Product = Callable[[Tensor], Tensor]
 
@@ -45,21 +46,6 @@ class Evaluation(NamedTuple):
     """Minus the surrogate return after adaptation, a scalar."""
     kl: Tensor
     """Mean KL(old || new) of the adapted policies [nat], a scalar."""
-
-
-class Trace(NamedTuple):
-    """What a step did and why it stopped."""
-
-    accepted: bool
-    reason: str
-    loss_before: float
-    loss_after: float
-    kl: float
-    step_fraction: float
-    """The accepted part of the full step; 0 when the parameters were restored."""
-    gradient_norm: float
-    cg_residual: float
-    """Norm of F x - g relative to that of g, for the direction x that was found."""
 
 
 def flatten(parameters: Parameters) -> Tensor:
@@ -159,8 +145,7 @@ def trust_region_step(
     norm = float(gradient.norm())
 
     def stay(reason: str, residual: float = math.nan) -> tuple[dict[str, Tensor], Trace]:
-        loss = float(before.loss)
-        return start, Trace(False, reason, loss, loss, 0.0, 0.0, norm, residual)
+        return start, Trace.kept(reason, float(before.loss), norm, residual)
 
     if not (math.isfinite(norm) and torch.isfinite(before.loss)):
         return stay("the gradient is not finite")
@@ -188,8 +173,8 @@ def trust_region_step(
                 float(before.loss),
                 float(after.loss),
                 float(after.kl),
-                fraction,
                 norm,
+                fraction,
                 residual,
             )
             return candidate, trace

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from agents import Actor, GaussianPolicy
+from agents.normaliser import Normaliser
 
 
 @pytest.fixture
@@ -104,3 +105,29 @@ def test_actor_refuses_other_shapes(policy: GaussianPolicy, shape: tuple[int, ..
     actor = Actor(policy, initial(policy))
     with pytest.raises(ValueError, match=r"an observation must be \[4\] or \[n, 4\]"):
         actor.predict(np.zeros(shape))
+
+
+def test_a_context_is_more_of_the_observation():
+    """CAVIA: the same network over the observation with the context beside it."""
+    narrow = GaussianPolicy(3, 2, hidden=(8,), context_size=2)
+    wide = GaussianPolicy(5, 2, hidden=(8,))
+    parameters = initial(narrow)
+    context = torch.tensor([0.7, -1.2])
+    joined = {**parameters}
+    joined["weight0"] = torch.cat([joined["weight0"], joined.pop("context_weight")])
+    observation = torch.randn(6, 3)
+    beside = torch.cat([observation, context.expand(6, 2)], dim=1)
+    found = narrow({**parameters, "context": context}, observation).mean
+    torch.testing.assert_close(found, wide(joined, beside).mean)
+    without = narrow(parameters, observation).mean
+    zero = narrow({**parameters, "context": torch.zeros(2)}, observation).mean
+    torch.testing.assert_close(without, zero)
+    assert not torch.allclose(without, found)
+
+
+def test_observations_pass_through_the_normaliser():
+    normaliser = Normaliser.new(4).updated(5.0 + 2.0 * torch.randn(50, 4))
+    plain, normal = (GaussianPolicy(4, 2, hidden=(8,), normaliser=n) for n in (None, normaliser))
+    parameters, observation = initial(plain), torch.randn(6, 4)
+    expected = plain(parameters, normaliser(observation)).mean
+    torch.testing.assert_close(normal(parameters, observation).mean, expected)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from metarl.advantages import (
+    centre,
     discounted_returns,
     generalised_advantages,
     next_values,
-    normalise,
     prepare,
 )
 from metarl.rollouts import Rollouts
@@ -44,18 +44,19 @@ def test_generalised_advantages_are_the_sum_of_their_definition(lambda_: float):
     assert (found[length:] == 0).all()
 
 
-def test_normalises_each_task_over_its_valid_steps():
+def test_centres_each_task_over_its_valid_steps():
     advantages = (
         torch.randn(3, 4, 10, dtype=torch.float64) * torch.tensor([1.0, 5.0, 100.0])[:, None, None]
         + torch.tensor([0.0, 3.0, -50.0])[:, None, None]
     )
     valid = torch.rand(3, 4, 10) < 0.6
-    normal = normalise(advantages, valid)
+    centred, std = centre(advantages, valid)
     for task in range(3):
-        part = normal[task][valid[task]]
+        part = centred[task][valid[task]]
         assert part.mean().item() == pytest.approx(0.0, abs=1e-9)
-        assert part.std(correction=0).item() == pytest.approx(1.0, abs=1e-6)
-    assert (normal[~valid] == 0).all()
+        assert part.std(correction=0).item() == pytest.approx(float(std[task]))
+        torch.testing.assert_close(part.diff(), advantages[task][valid[task]].diff())
+    assert (centred[~valid] == 0).all()
 
 
 def rollouts(seed: int = 0) -> Rollouts:
@@ -99,3 +100,20 @@ def test_a_subset_keeps_a_mean():
     assert part.actions.shape == (2, 2, 8, 2)
     torch.testing.assert_close(part.weights.sum((1, 2)), torch.ones(2))
     assert batch.subset(1.0) is batch
+
+
+def test_normalised_advantages_and_rewards_have_one_unit():
+    """Whatever rewards are multiplied by; without normalisation they keep their own."""
+    data = rollouts()
+    normal = prepare(data, 0.9, 0.95)
+    scaled = prepare(data, 0.9, 0.95, reward_scale=100.0)
+    torch.testing.assert_close(scaled.advantages, normal.advantages)
+    torch.testing.assert_close(scaled.rewards, normal.rewards)
+    stds = [normal.advantages[t][data.valid[t]].std(correction=0) for t in range(2)]
+    torch.testing.assert_close(torch.stack(stds), torch.ones(2))
+
+    raw = prepare(data, 0.9, 0.95, normalise=False, reward_scale=2.0)
+    torch.testing.assert_close(raw.rewards, 2.0 * 0.9 ** torch.arange(8.0) * data.rewards)
+    ratio = raw.rewards[1] / normal.rewards[1]
+    torch.testing.assert_close(ratio, ratio.mean().expand(5, 8))
+    assert raw.advantages[1].mean().abs() > 1e-3, "not centred"

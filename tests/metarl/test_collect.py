@@ -1,5 +1,7 @@
 """Rollouts: reproducible, correctly padded, with the densities that the losses assume."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import envs
 from agents.gaussian import Gaussian
 from agents.policy import GaussianPolicy, Parameters
 from metarl.adapt import Inner
+from metarl.advantages import prepare
 from metarl.collect import collect
 from metarl.inner_loop import inner_loop
 from metarl.rollouts import Rollouts
@@ -110,10 +113,9 @@ def test_stages_start_alike_and_improve_their_own_tasks():
         policy,
         parameters,
         KEY,
+        partial(prepare, discount=0.99, lambda_=1.0),
         rollouts=10,
         inner=[Inner(0.3)],
-        discount=0.99,
-        gae_lambda=1.0,
     )
     start = before.rollouts.observations[:, :, 0]
     assert torch.equal(start, after.rollouts.observations[:, :, 0])

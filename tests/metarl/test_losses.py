@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from metarl.losses import likelihood_ratio, loaded_dice, score_function
+from metarl.losses import clipped, dice, likelihood_ratio, loaded_dice, score_function
 from metarl.rollouts import Batch
 
 HORIZON = 3
@@ -44,12 +44,12 @@ def batch() -> Batch:
     """All paths with their probabilities as weights: a sample without sampling error."""
     log_probs = policy({"theta": THETA}, STATES).log_prob(HEADS)
     weights = log_probs.sum(1).exp()[:, None].expand(8, HORIZON)
-    return Batch(STATES, HEADS, log_probs, TO_COME, weights)
+    return Batch(STATES, HEADS, log_probs, TO_COME, REWARDS, weights)
 
 
 def derivatives(loss) -> tuple[Tensor, Tensor]:
     """Gradient and Hessian of minus a loss."""
-    value = lambda theta: -loss(policy, {"theta": theta}, batch())  # noqa: E731
+    value = lambda theta: -loss(policy({"theta": theta}, STATES), batch())  # noqa: E731
     return grad(value)(THETA), hessian_of(value)
 
 
@@ -58,14 +58,15 @@ def hessian_of(value) -> Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("loss", [likelihood_ratio, loaded_dice, score_function])
+@pytest.mark.parametrize("loss", [likelihood_ratio, loaded_dice, dice, score_function])
 def test_every_loss_has_the_policy_gradient(loss):
     torch.testing.assert_close(derivatives(loss)[0], grad(expected_return)(THETA))
 
 
-def test_loaded_dice_has_the_exact_hessian():
+@pytest.mark.parametrize("loss", [loaded_dice, dice])
+def test_dice_has_the_exact_hessian(loss):
     exact = hessian_of(expected_return)
-    torch.testing.assert_close(derivatives(loaded_dice)[1], exact)
+    torch.testing.assert_close(derivatives(loss)[1], exact)
 
 
 def test_the_others_hessians_are_biased():
@@ -83,9 +84,26 @@ def test_the_likelihood_ratios_hessian_is_exact_for_one_step():
     first = first._replace(advantages=REWARDS[:, :1])
 
     def surrogate(theta: Tensor) -> Tensor:
-        return -likelihood_ratio(policy, {"theta": theta}, first)  # type: ignore[arg-type]
+        coin = policy({"theta": theta}, STATES[:, :1])
+        return -likelihood_ratio(coin, first)  # type: ignore[arg-type]
 
     def exact(theta: Tensor) -> Tensor:
         return torch.sigmoid(theta[0])  # heads at first are worth 1
 
     torch.testing.assert_close(hessian_of(surrogate), hessian_of(exact))
+
+
+def test_the_clipped_loss_by_hand():
+    """A gain stops at the clip, a loss does not: PPO's figure 1."""
+    ratios = torch.tensor([[1.5, 1.1, 0.5, 1.5, 0.5]]).log()
+    advantages = torch.tensor([[1.0, 1.0, 1.0, -1.0, -1.0]])
+    gains = torch.tensor([[1.2, 1.1, 0.5, -1.5, -0.8]])
+
+    class Fixed:
+        def log_prob(self, actions: Tensor) -> Tensor:
+            return ratios
+
+    zeros = torch.zeros_like(ratios)
+    data = Batch(zeros, zeros, zeros, advantages, zeros, torch.full_like(zeros, 0.2))
+    found = clipped(Fixed(), data, 0.2)  # type: ignore[arg-type]
+    torch.testing.assert_close(found, -gains.mean())

@@ -127,6 +127,65 @@ def test_every_algorithm_learns_adapts_and_is_saved(
     assert (first.returns[:, 0] != first.returns[:, 1]).any(), "it adapts when it is evaluated"
 
 
+@pytest.mark.parametrize("algorithm", ["maml-trpo", "promp", "meta-sgd", "cavia"])
+def test_a_loaded_learner_goes_on_as_if_it_had_not_been_saved(
+    point: envs.TaskFamily, tmp_path, algorithm: str
+):
+    """Parameters, what the outer step remembers, and the moments of the observations."""
+    settings = {**SMALL, "algorithm": algorithm, "normalise_observations": True}
+    learner = metarl.MAML(point, seed=3, **settings).learn(600)
+    learner.save(tmp_path / "point")
+    again = metarl.load(tmp_path / "point.safetensors")
+    for each in (learner, again):
+        each.learn(600, reset_num_timesteps=False)
+    assert all(torch.equal(again.parameters[n], p) for n, p in learner.parameters.items())
+    assert all(torch.equal(again.memory[n], value) for n, value in learner.memory.items())
+    moments, found = learner.policy.normaliser, again.policy.normaliser
+    assert moments is not None
+    assert found is not None
+    assert all(torch.equal(a, b) for a, b in zip(moments, found, strict=True))
+
+
+def test_observations_are_normalised_by_what_training_has_seen(point: envs.TaskFamily):
+    learner = metarl.MAML(point, seed=3, normalise_observations=True, **SMALL)
+    learner.learn(1)
+    normaliser = learner.policy.normaliser
+    assert normaliser is not None
+    assert int(normaliser.count) == learner.num_timesteps
+    twin = metarl.MAML(point, seed=3, **SMALL)
+    stages = twin._roll_out(twin._simulator(12))
+    seen = torch.cat([s.rollouts.observations[s.rollouts.valid] for s in stages]).double()
+    torch.testing.assert_close(normaliser.mean, seen.mean(0))
+    torch.testing.assert_close(normaliser.variance, seen.var(0, correction=0))
+
+
+def test_learned_rates_go_with_any_algorithm_and_move(point: envs.TaskFamily):
+    for algorithm, count in (("maml-trpo", 5), ("anil", 3), ("cavia", 1), ("pretrain", 0)):
+        settings = {**SMALL, "algorithm": algorithm, "learned_rates": True}
+        learner = metarl.MAML(point, **settings).learn(600)
+        rates = [value for name, value in learner.parameters.items() if name.startswith("rate_")]
+        assert len(rates) == count
+        assert all((rate != 1.0).any() for rate in rates)
+
+
+def test_cavia_moves_the_context_alone(point: envs.TaskFamily):
+    learner = metarl.MAML(point, algorithm="cavia", **SMALL)
+    adapted = learner.adapt({"x": 0.3, "y": -0.2}, rollouts=5)
+    for name, value in learner.parameters.items():
+        assert torch.equal(adapted.actor.parameters[name], value)
+    context = adapted.actor.parameters["context"]
+    assert context.shape == (learner.config.context_size,)
+    assert context.abs().max() > 0
+
+
+def test_settings_come_from_the_user_then_the_variant_then_the_algorithm():
+    published = metarl.MAML(envs.make("Point2D", preset="maml2017")).config
+    assert (published.inner_lr, published.hidden, published.tasks) == (0.5, (100, 100), 40)
+    mine = metarl.MAML(envs.make("Point2D", preset="maml2017"), inner_lr=0.2).config
+    assert (mine.inner_lr, mine.hidden) == (0.2, (100, 100))
+    assert metarl.MAML("HopperRandParams", algorithm="e-maml").config.inner_loss == "score-function"
+
+
 def test_the_table_of_algorithms_is_that_of_the_settings():
     assert tuple(ALGORITHMS) == get_args(Algorithm)
 

@@ -1,6 +1,8 @@
-"""The meta-update against slow twins: per-task autograd and the Hessian of the KL divergence."""
+"""The outer objective against slow twins: autograd task by task, and the KL's Hessian."""
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,10 +12,11 @@ from torch.func import grad
 from agents import GaussianPolicy
 from metarl.adapt import RATE, Inner, adapt_further, adapt_tasks
 from metarl.config import Config
-from metarl.losses import likelihood_ratio
-from metarl.meta import adapted_policies, meta_gradient, surrogate_loss, trpo
+from metarl.losses import INNER_LOSSES, likelihood_ratio
+from metarl.objective import Objective, Terms, exploration_credit
+from metarl.outer_steps import trust_region
 from metarl.rollouts import Batch
-from metarl.trust_region import fisher_product, flatten, unflatten
+from metarl.trust_region import flatten, unflatten
 from tests import reference
 
 INNER_LR = 0.1
@@ -38,7 +41,8 @@ def batch(policy: GaussianPolicy, parameters: dict[str, Tensor], seed: int) -> B
     valid = torch.rand(3, 4, 5, generator=generator) < 0.8
     weights = valid / valid.sum((1, 2), keepdim=True)
     advantages = torch.randn(3, 4, 5, generator=generator)
-    return Batch(observations, actions, gaussian.log_prob(actions), advantages, weights)
+    rewards = valid * torch.randn(3, 4, 5, generator=generator)
+    return Batch(observations, actions, gaussian.log_prob(actions), advantages, rewards, weights)
 
 
 def problem(inner_steps: int) -> tuple[dict[str, Tensor], list[Batch], Batch]:
@@ -48,23 +52,34 @@ def problem(inner_steps: int) -> tuple[dict[str, Tensor], list[Batch], Batch]:
     return parameters, batches[:-1], batches[-1]
 
 
+def gradient(
+    parameters: dict[str, Tensor],
+    pre: list[Batch],
+    post: Batch,
+    inner: Inner = INNER,
+    terms: Terms = Terms(),  # noqa: B008
+) -> Tensor:
+    """The outer gradient, flat."""
+    objective = Objective.of(POLICY, parameters, pre, post, inner, terms)
+    return flatten(objective.gradient(parameters)[1])
+
+
 @pytest.mark.parametrize("inner_steps", [1, 2])
 def test_meta_gradient_is_the_brute_force_one(inner_steps: int):
     parameters, pre, post = problem(inner_steps)
     leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
     loss = reference.meta_loss(leaves, pre, post, INNER_LR, LAYERS)
     expected = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, list(leaves.values()))])
-    found = meta_gradient(POLICY, parameters, pre, post, INNER)
+    found = gradient(parameters, pre, post)
     torch.testing.assert_close(found, expected, atol=1e-8, rtol=0)
     assert found.norm() > 0.01
 
 
 def test_adapted_parameters_are_the_brute_force_ones():
     parameters, pre, _ = problem(2)
-    found = adapt_tasks(POLICY, parameters, pre, INNER, 3)
-    further = adapt_further(
-        POLICY, adapt_tasks(POLICY, parameters, pre[:1], INNER, 3), pre[1], INNER
-    )
+    stages = adapt_tasks(POLICY, parameters, pre, INNER)
+    found = stages[-1]
+    further = adapt_further(POLICY, stages[1], pre[1], INNER)
     for task in range(3):
         leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
         batches = [reference.task_of(b, task) for b in pre]
@@ -84,8 +99,8 @@ def test_fisher_product_is_the_hessian_of_the_mean_kl(inner_steps: int):
 
     vector = torch.randn(flatten(parameters).shape, generator=torch.Generator().manual_seed(5))
     _, expected = torch.autograd.functional.hvp(divergence, flatten(parameters), vector)
-    distributions = adapted_policies(POLICY, pre, post.observations, INNER)
-    found = fisher_product(distributions, parameters, post.weights)(vector)
+    objective = Objective.of(POLICY, parameters, pre, post, INNER)
+    found = objective.fisher(parameters, 1.0)(vector)
     torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-8)
 
 
@@ -110,11 +125,10 @@ def test_second_derivative_of_the_likelihood_ratio_by_hand():
     arms = torch.tensor([1.0, 0.0, 0.0, 0.0])
     rewards = torch.where(arms == 1, r1, r0)
     weights = torch.full((4,), 0.25)
-    data = Batch(arms, arms, Bandit(theta).log_prob(arms), rewards, weights)
+    data = Batch(arms, arms, Bandit(theta).log_prob(arms), rewards, rewards, weights)
 
     def surrogate(theta: Tensor) -> Tensor:
-        policy = lambda parameters, _: Bandit(parameters["theta"])  # noqa: E731
-        return -likelihood_ratio(policy, {"theta": theta}, data)  # type: ignore[arg-type]
+        return -likelihood_ratio(Bandit(theta), data)  # type: ignore[arg-type]
 
     def score(theta: Tensor) -> Tensor:
         return (weights * Bandit(theta).log_prob(arms) * rewards).sum()
@@ -131,7 +145,8 @@ def test_second_derivative_of_the_likelihood_ratio_by_hand():
 def test_a_step_lowers_the_loss_within_the_trust_region():
     parameters, pre, post = problem(1)
     settings = Config(fisher_fraction=1.0, max_kl=0.01).trust_region
-    stepped, trace = trpo(POLICY, parameters, pre, post, INNER, settings)
+    objective = Objective.of(POLICY, parameters, pre, post, INNER)
+    stepped, _, trace = trust_region(objective, parameters, {}, settings)
     before, after = (
         reference.meta_loss(
             {n: v.clone().requires_grad_() for n, v in p.items()}, pre, post, INNER_LR, LAYERS
@@ -149,15 +164,6 @@ def test_a_step_lowers_the_loss_within_the_trust_region():
     assert 0.0 < trace.kl <= 0.01
 
 
-def test_a_step_that_cannot_be_taken_restores_the_parameters():
-    parameters, pre, post = problem(1)
-    poisoned = post._replace(advantages=torch.full_like(post.advantages, torch.nan))
-    stepped, trace = trpo(POLICY, parameters, pre, poisoned, INNER, Config().trust_region)
-    assert not trace.accepted
-    assert trace.reason == "the gradient is not finite"
-    assert all(torch.equal(stepped[name], parameters[name]) for name in parameters)
-
-
 def leaves_of(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.clone().requires_grad_() for name, value in parameters.items()}
 
@@ -165,7 +171,7 @@ def leaves_of(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_first_order_gradient_is_that_at_the_adapted_parameters():
     """FOMAML: the mean over tasks of each task's own gradient, after its step."""
     parameters, pre, post = problem(2)
-    found = meta_gradient(POLICY, parameters, pre, post, Inner(INNER_LR, first_order=True))
+    found = gradient(parameters, pre, post, Inner(INNER_LR, first_order=True))
     expected = torch.zeros_like(found)
     for task in range(3):
         batches = [reference.task_of(b, task) for b in pre]
@@ -176,15 +182,15 @@ def test_first_order_gradient_is_that_at_the_adapted_parameters():
             dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
         )
     torch.testing.assert_close(found, expected / 3, atol=1e-10, rtol=1e-8)
-    exact = meta_gradient(POLICY, parameters, pre, post, INNER)
+    exact = gradient(parameters, pre, post)
     assert not torch.allclose(found, exact, atol=1e-4)
 
 
 def test_only_the_named_parameters_adapt():
     parameters, pre, _ = problem(1)
     names = ("weight1", "log_std")
-    adapted = adapt_tasks(POLICY, parameters, pre, Inner(INNER_LR, adapts=names), 3)
-    everything = adapt_tasks(POLICY, parameters, pre, INNER, 3)
+    adapted = adapt_tasks(POLICY, parameters, pre, Inner(INNER_LR, adapts=names))[-1]
+    everything = adapt_tasks(POLICY, parameters, pre, INNER)[-1]
     for name, value in parameters.items():
         if name in names:
             torch.testing.assert_close(adapted[name], everything[name])
@@ -197,31 +203,139 @@ def test_learned_rates_scale_their_steps_and_have_gradients():
     parameters, pre, post = problem(1)
     rates = {RATE + name: torch.full_like(value, 0.5) for name, value in parameters.items()}
     both = {**parameters, **rates}
-    half = adapt_tasks(POLICY, both, pre, INNER, 3)
-    plain = adapt_tasks(POLICY, parameters, pre, Inner(INNER_LR / 2), 3)
+    half = adapt_tasks(POLICY, both, pre, INNER)[-1]
+    plain = adapt_tasks(POLICY, parameters, pre, Inner(INNER_LR / 2))[-1]
     for name in parameters:
         torch.testing.assert_close(half[name], plain[name])
         assert (half[RATE + name] == 0.5).all()
 
-    gradient = unflatten(meta_gradient(POLICY, both, pre, post, INNER), both)
+    slopes = unflatten(gradient(both, pre, post), both)
     step = 1e-5
     for name in ("weight0", "log_std"):
         losses = []
         for sign in (1.0, -1.0):
             moved = {key: value.clone() for key, value in both.items()}
             moved[RATE + name].view(-1)[0] += sign * step
-            adapted = adapt_tasks(POLICY, moved, pre, INNER, 3)
-            losses.append(surrogate_loss(POLICY, adapted, post))
+            losses.append(Objective.of(POLICY, parameters, pre, post, INNER).evaluate(moved).loss)
         expected = (losses[0] - losses[1]) / (2 * step)
-        found = gradient[RATE + name].view(-1)[0]
+        found = slopes[RATE + name].view(-1)[0]
         torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-4)
 
 
 def test_without_adaptation_the_gradient_is_the_policy_gradient_of_all_tasks():
     parameters, _, post = problem(1)
-    found = meta_gradient(POLICY, parameters, [], post, INNER)
+    found = gradient(parameters, [], post)
     leaves = leaves_of(parameters)
     losses = [reference.surrogate(leaves, reference.task_of(post, t), LAYERS) for t in range(3)]
-    gradient = torch.autograd.grad(torch.stack(losses).mean(), list(leaves.values()))
-    expected = torch.cat([part.reshape(-1) for part in gradient])
+    slopes = torch.autograd.grad(torch.stack(losses).mean(), list(leaves.values()))
+    expected = torch.cat([part.reshape(-1) for part in slopes])
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-8)
+
+
+def test_the_kl_penalty_counts_how_far_each_stage_before_adaptation_has_moved():
+    parameters, pre, post = problem(2)
+    moved = {name: value + 0.05 for name, value in parameters.items()}
+    losses = [
+        Objective.of(POLICY, parameters, pre, post, INNER, terms).evaluate(moved).loss
+        for terms in (Terms(), Terms(inner_kl_penalty=0.7))
+    ]
+    expected = torch.zeros(())
+    for task in range(3):
+        batches = [reference.task_of(b, task) for b in pre]
+        for stage in range(2):
+            old, new = (
+                reference.network(
+                    reference.adapted(leaves_of(p), batches[:stage], INNER_LR, LAYERS),
+                    batches[stage].observations,
+                    LAYERS,
+                )
+                for p in (parameters, moved)
+            )
+            valid = batches[stage].weights > 0
+            expected += torch.distributions.kl_divergence(old, new)[valid].mean() / 3
+    torch.testing.assert_close(losses[1] - losses[0], 0.7 * expected.detach())
+    assert expected > 0.01
+
+
+def test_the_entropy_bonus_is_that_of_the_adapted_policies():
+    parameters, pre, post = problem(1)
+    plain, rewarded = (
+        Objective.of(POLICY, parameters, pre, post, INNER, terms).evaluate(parameters).loss
+        for terms in (Terms(), Terms(entropy_bonus=0.1))
+    )
+    adapted = adapt_tasks(POLICY, parameters, pre, INNER)[-1]
+    entropy = torch.distributions.Normal(0.0, adapted["log_std"].exp()).entropy().sum(-1).mean()
+    torch.testing.assert_close(rewarded, plain - 0.1 * entropy)
+
+
+def test_a_clip_that_nothing_reaches_changes_nothing():
+    parameters, pre, post = problem(1)
+    far = gradient(parameters, pre, post, terms=Terms(clip=1e6))
+    torch.testing.assert_close(far, gradient(parameters, pre, post))
+
+
+class Arms(NamedTuple):
+    """Two arms, of which the second is pulled with probability sigmoid(mean)."""
+
+    mean: Tensor
+    log_std: Tensor
+
+    def log_prob(self, arm: Tensor) -> Tensor:
+        sign = torch.where(arm[..., 0] == 1, 1.0, -1.0)
+        return torch.nn.functional.logsigmoid(sign * self.mean[..., 0])
+
+
+def test_the_credit_of_e_maml_makes_the_gradient_that_of_the_sampled_update():
+    """d/dtheta of sum over data D of p(D; theta) J(U(theta, D)), by enumeration.
+
+    Two pulls make an update by the score function. At theta = 0 all four outcomes are equally
+    likely, so that one task each is a sample without error. The baseline then is part of the
+    enumeration, which makes the credit n / (n - 1) times what it is.
+    """
+    rewards, lr = torch.tensor([2.0, 10.0]), 0.3
+    outcomes = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+
+    def update(theta: Tensor, arms: Tensor) -> Tensor:
+        score = torch.where(arms == 1, 1.0, 0.0) - theta.sigmoid()
+        return theta + lr * (rewards[arms] * score).mean()
+
+    def value(theta: Tensor) -> Tensor:
+        return theta.sigmoid() * rewards[1] + (1 - theta.sigmoid()) * rewards[0]
+
+    def expected(theta: Tensor) -> Tensor:
+        terms = []
+        for arms in outcomes:
+            density = torch.where(arms == 1, theta.sigmoid(), 1 - theta.sigmoid()).prod()
+            terms.append(density * value(update(theta, arms)))
+        return torch.stack(terms).sum()
+
+    def policy(parameters: Mapping[str, Tensor], observation: Tensor) -> Arms:
+        theta = parameters["theta"].expand(observation.shape)
+        return Arms(theta, torch.zeros_like(theta))
+
+    theta = torch.zeros(())
+    shape = (4, 2, 1)
+    pulled, zeros = outcomes.view(*shape, 1), torch.zeros(*shape, 1)
+    fair, mean = torch.full(shape, math.log(0.5)), torch.full(shape, 0.5)
+    pre = Batch(zeros, pulled, fair, rewards[outcomes].view(shape), zeros[..., 0], mean)
+
+    adapted = torch.stack([update(theta, arms) for arms in outcomes])
+    both = torch.tensor([0, 1]).expand(4, 2).reshape(shape)
+    odds = torch.stack([1 - adapted.sigmoid(), adapted.sigmoid()], dim=1).view(shape)
+    earned = rewards[both]
+    post = Batch(zeros, both.unsqueeze(-1), odds.log(), earned, 2 * odds * earned, odds)
+    torch.testing.assert_close(post.rewards.sum((1, 2)) / 2, value(adapted))
+
+    inner = Inner(lr, INNER_LOSSES["score-function"])
+    for weight, matches in ((3 / 4, True), (0.0, False)):
+        terms = Terms(exploration_weight=weight)
+        objective = Objective.of(policy, {"theta": theta}, [pre], post, inner, terms)  # type: ignore[arg-type]
+        found = -objective.gradient({"theta": theta})[1]["theta"]
+        assert torch.allclose(found, grad(expected)(theta)) is matches
+
+
+def test_the_credit_of_a_task_is_measured_against_the_others():
+    zeros = torch.zeros(3, 2, 1)
+    rewards = torch.tensor([1.0, 2.0, 6.0]).view(3, 1, 1).expand(3, 2, 1)
+    credit = exploration_credit(Batch(zeros, zeros, zeros, zeros, rewards, zeros))
+    torch.testing.assert_close(credit, torch.tensor([2 * -3.0, 2 * -1.5, 2 * 4.5]))

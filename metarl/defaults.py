@@ -1,0 +1,59 @@
+"""The settings that a family, a published variant or an algorithm asks for instead of `Config`'s.
+
+What the user gives comes first; then the family's or the variant's; then the algorithm's.
+"""
+
+from typing import Any
+
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "cavia": {"inner_lr": 1.0},
+    # its credit stands for what the other losses' second derivatives contain in part
+    "e-maml": {"inner_loss": "score-function"},
+}
+"""What an algorithm needs to learn at all."""
+
+TUNED: dict[str, dict[str, Any]] = {}
+"""Tuned here, for the catalogue's own variant; docs/results has what they reach."""
+
+_MAML = {
+    "tasks": 40,
+    "hidden": (100, 100),
+    "activation": "relu",
+    "gae_lambda": 1.0,
+    "max_kl": 0.01,
+    "fisher_fraction": 1.0,
+}
+_PROMP = {"tasks": 40, "gae_lambda": 1.0, "max_kl": 0.01, "fisher_fraction": 1.0}
+
+PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
+    "maml2017": {
+        "": _MAML,
+        "Point2D": {**_MAML, "inner_lr": 0.5},
+    },
+    "promp2018": {
+        "": _PROMP,
+        "AntGoal": {**_PROMP, "inner_steps": 2},
+        "HopperRandParams": {**_PROMP, "inner_lr": 0.05, "outer_epochs": 3},
+        "WalkerRandParams": {**_PROMP, "inner_lr": 0.05, "outer_epochs": 3},
+        "HumanoidDir": {**_PROMP, "hidden": (128, 128)},
+        "HumanoidDir2D": {**_PROMP, "hidden": (128, 128)},
+    },
+}
+"""As published with a variant of a family: preset -> family, or "" for the others -> settings.
+The sources are cbfinn/maml_rl (maml2017) and jonasrothfuss/ProMP, branch full_code (promp2018)."""
+
+
+def defaults(family: str, preset: str, algorithm: str) -> dict[str, Any]:
+    """Return the settings that differ from `Config`'s.
+
+    Args:
+        family: its name; one that is not known has no settings of its own.
+        preset: the variant; `default` for the catalogue's own.
+        algorithm: its name.
+    """
+    if preset == "default":
+        own = TUNED.get(family, {})
+    else:
+        published = PUBLISHED.get(preset, {})
+        own = published.get(family, published.get("", {}))
+    return {**ALGORITHMS.get(algorithm, {}), **own, "algorithm": algorithm}
