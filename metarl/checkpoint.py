@@ -18,7 +18,7 @@ from torch import Tensor
 from metarl.files import whole_file
 
 FORMAT = "metarl checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 class Checkpoint(NamedTuple):

@@ -1,18 +1,20 @@
 """The command line: each command parses its arguments and calls the package."""
 
+import argparse
 import json as json_format
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 import envs
 from envs.distributions import Split
-from metarl.config import Config
+from metarl.config import Algorithm, Config
+from metarl.defaults import defaults
 
 if TYPE_CHECKING:
     from metarl.maml import MAML
@@ -41,33 +43,39 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
         print(f"    source   {row['source']}")
 
 
-def train(
-    family: Positional[str],
-    out: Path,
-    config: OmitArgPrefixes[Config] = Config(),  # noqa: B008, frozen
-    total_timesteps: int = 10_000_000,
-    preset: str = "default",
-    horizon: int | None = None,
-    verbose: bool = False,
-) -> None:
-    """Train a meta-policy into a new run folder.
+def train_command(own: Config) -> Callable[..., None]:
+    """Return the command `train`, whose settings start from these."""
 
-    Args:
-        family: The task family; see `metarl families`.
-        out: The run folder to make.
-        config: Settings of the meta-learner.
-        total_timesteps: Environment steps, of rollouts before and after adaptation together.
-        preset: A published variant of the family; see `metarl families FAMILY`.
-        horizon: Control steps in an episode; the family's own when left out.
-        verbose: Print a table every iteration.
-    """
-    from metarl.maml import MAML
-    from metarl.runs import train
+    def train(
+        family: Positional[str],
+        out: Path,
+        config: OmitArgPrefixes[Config] = own,
+        total_timesteps: int = 10_000_000,
+        preset: str = "default",
+        horizon: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        """Train a meta-policy into a new run folder.
 
-    changes = {} if horizon is None else {"horizon": horizon}
-    made = envs.make(family, preset=preset, **changes)
-    learner = MAML(made, verbose=int(verbose), **asdict(config))
-    _finish(lambda: train(learner, out, total_timesteps, progress_bar=True), out)
+        Args:
+            family: The task family; see `metarl families`.
+            out: The run folder to make.
+            config: Settings of the meta-learner; the defaults are those of the family, preset and
+                algorithm named.
+            total_timesteps: Environment steps, of rollouts before and after adaptation together.
+            preset: A published variant of the family; see `metarl families FAMILY`.
+            horizon: Control steps in an episode; the family's own when left out.
+            verbose: Print a table every iteration.
+        """
+        from metarl.maml import MAML
+        from metarl.runs import train as train_into
+
+        changes = {} if horizon is None else {"horizon": horizon}
+        made = envs.make(family, preset=preset, **changes)
+        learner = MAML(made, verbose=int(verbose), **asdict(config))
+        _finish(lambda: train_into(learner, out, total_timesteps, progress_bar=True), out)
+
+    return train
 
 
 def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> None:
@@ -199,16 +207,26 @@ def _finish(training: "Callable[[], MAML]", folder: Path) -> None:
     print(f"run: {folder}\nnext: metarl evaluate {folder}")
 
 
-COMMANDS = {
-    command.__name__: command for command in (families, train, resume, evaluate, render, demo)
-}
+def defaults_for(words: Sequence[str]) -> Config:
+    """Return the settings that `train` starts from when it is given these words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--algorithm", default=Config.algorithm)
+    given, _ = parser.parse_known_args(words)
+    family = next((word for word in words if word in envs.families()), "")
+    known = given.algorithm if given.algorithm in get_args(Algorithm) else Config.algorithm
+    return Config(**defaults(family, given.preset, known))
 
 
 def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
+    train = train_command(defaults_for(sys.argv[1:]))
+    commands = (families, train, resume, evaluate, render, demo)
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="metarl", description="Robots that learn new skills in a few tries."
+            {command.__name__: command for command in commands},
+            prog="metarl",
+            description="Robots that learn new skills in a few tries.",
         )
     except (ValueError, OSError, RuntimeError) as error:
         print(f"metarl: {error}", file=sys.stderr)

@@ -81,13 +81,13 @@ class Config:
     """Standard deviation of a new policy's actions, in units of the family's action scale."""
     min_std: float = 0.05
     """The standard deviation never falls below this."""
-    normalise_observations: bool = False
+    normalise_observations: bool = True
     """Bring observations to mean 0 and std 1, by what training has seen so far."""
     context_size: int = 50
     """cavia: numbers in the context vector."""
     entropy_bonus: float = 0.0
     """What the entropy of the adapted policies [nat] counts for in the outer step."""
-    max_kl: float = 0.02
+    max_kl: float = 0.04
     """Trust region: bound on the mean KL divergence of the adapted policies [nat]."""
     cg_iterations: int = 10
     """Trust region: conjugate-gradient iterations."""

@@ -12,7 +12,6 @@ from agents.normaliser import Normaliser
 from envs.family import TaskFamily
 from envs.simulations import Family
 from metarl import checkpoint
-from metarl.config import Config
 
 if TYPE_CHECKING:
     from metarl.maml import MAML
@@ -77,9 +76,7 @@ def load(
         path = path.with_suffix(ENDING)
     tensors, data = checkpoint.read(path)
     saved = data["family"]
-    # a file from before a setting existed was trained with that setting's plain default
-    config = {**dataclasses.asdict(Config()), **data["config"], **settings}
-    learner = make(family or _saved_family(path, saved), **config)
+    learner = make(family or _saved_family(path, saved), **{**data["config"], **settings})
     difference = _difference(saved, learner.family.describe())
     if difference:
         raise ValueError(

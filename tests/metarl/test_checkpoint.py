@@ -48,7 +48,7 @@ def test_foreign_files_are_refused_and_never_run(tmp_path: Path):
     with pytest.raises(ValueError, match="but not a metarl checkpoint"):
         metarl.load(foreign)
     save_file({"w": torch.zeros(3)}, foreign, {"format": checkpoint.FORMAT, "version": "99"})
-    with pytest.raises(ValueError, match="has checkpoint version 99; this metarl reads version 1"):
+    with pytest.raises(ValueError, match="has checkpoint version 99; this metarl reads version 2"):
         metarl.load(foreign)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         metarl.load(tmp_path / "nothing.safetensors")

@@ -37,6 +37,18 @@ def test_families_are_listed_for_people_and_for_programs():
     assert one["name"] == "AntGoal"
 
 
+def test_the_settings_of_the_variant_and_the_algorithm_are_what_help_shows(tmp_path: Path):
+    words = ["Point2D", "--preset", "maml2017", "--algorithm", "cavia"]
+    shown = metarl("train", *words, "--help").stdout
+    assert "activation function. (default: relu)" in " ".join(shown.replace("│", "").split())
+    run = tmp_path / "run"
+    done = metarl("train", *words, "--out", run, "--total-timesteps", "1", *QUICK)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((run / "config.json").read_text())["config"]
+    assert config["algorithm"] == "cavia"
+    assert (config["activation"], config["inner_lr"], config["tasks"]) == ("relu", 0.5, 4)
+
+
 def test_a_run_is_evaluated_filmed_and_lengthened(run_folder: Path):
     done = metarl("evaluate", run_folder, "--tasks", "3", "--rollouts", "3", "--steps", "2")
     assert done.returncode == 0, done.stderr
