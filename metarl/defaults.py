@@ -6,6 +6,8 @@ What the user gives comes first; then the family's or the variant's; then the al
 from typing import Any
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
+    "maml-ppo": {"outer_lr": 3e-3},
+    "promp": {"outer_lr": 3e-3},
     "cavia": {"inner_lr": 1.0},
     # its credit stands for what the other losses' second derivatives contain in part
     "e-maml": {"inner_loss": "score-function"},
@@ -16,6 +18,7 @@ TUNED: dict[str, dict[str, Any]] = {}
 """Tuned here, for the catalogue's own variant; docs/results has what they reach."""
 
 _MAML = {
+    "normalise_observations": False,
     "tasks": 40,
     "hidden": (100, 100),
     "activation": "relu",
@@ -23,7 +26,14 @@ _MAML = {
     "max_kl": 0.01,
     "fisher_fraction": 1.0,
 }
-_PROMP = {"tasks": 40, "gae_lambda": 1.0, "max_kl": 0.01, "fisher_fraction": 1.0}
+_PROMP = {
+    "normalise_observations": False,
+    "tasks": 40,
+    "gae_lambda": 1.0,
+    "max_kl": 0.01,
+    "fisher_fraction": 1.0,
+    "outer_lr": 1e-3,
+}
 
 PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
     "maml2017": {

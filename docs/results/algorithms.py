@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 FILES = HERE / "algorithms"
 ALGORITHMS = ("maml-trpo", "promp", "fomaml", "meta-sgd", "pretrain")
 SEEDS = (0, 1, 2)
-STEPS = {"HalfCheetahDir": 5_000_000, "HalfCheetahVel": 5_000_000, "Point2D": 2_000_000}
+STEPS = {"HalfCheetahDir": 4_000_000, "HalfCheetahVel": 3_000_000, "Point2D": 1_500_000}
 POINTS = 10
 """Evaluations on the way."""
 
