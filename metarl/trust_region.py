@@ -166,7 +166,8 @@ def trust_region_step(
         fraction = settings.backtrack_ratio**backtrack
         candidate = unflatten(origin + fraction * full, start)
         after = evaluate(candidate)
-        if after.loss < before.loss and after.kl <= settings.max_kl:
+        lower = torch.isfinite(after.loss) and after.loss < before.loss
+        if lower and after.kl <= settings.max_kl:
             trace = Trace(
                 True,
                 "accepted",

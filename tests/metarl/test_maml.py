@@ -228,14 +228,15 @@ def test_predicts_for_stable_baselines_own_evaluation():
     family = envs.make("Point2D", horizon=12)
     learner = metarl.MAML(family, **SMALL)
     env = VecMonitor(TaskVecEnv(family, 2, task={"x": 0.3, "y": 0.1}))
-    returns, lengths = evaluate_policy(
-        learner,  # type: ignore[arg-type]
-        env,
-        n_eval_episodes=4,
-        return_episode_rewards=True,
-    )
-    assert lengths == [12] * 4
-    assert np.isfinite(returns).all()
+    for model in (learner, learner.adapt({"x": 0.3, "y": 0.1}, rollouts=3)):
+        returns, lengths = evaluate_policy(
+            model,  # type: ignore[arg-type]
+            env,
+            n_eval_episodes=4,
+            return_episode_rewards=True,
+        )
+        assert lengths == [12] * 4
+        assert np.isfinite(returns).all()
 
 
 @pytest.mark.parametrize(

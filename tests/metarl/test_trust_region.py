@@ -1,7 +1,11 @@
 """Conjugate gradients and the line search on quadratics."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metarl.config import Config
 from metarl.trust_region import Evaluation, conjugate_gradient, trust_region_step
@@ -78,3 +82,37 @@ def test_a_candidate_that_is_not_finite_is_refused():
     assert trace.accepted
     assert trace.step_fraction < 1.0
     assert trace.loss_after >= -0.1
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.floats(1e-3, 1e3),
+    bend=st.floats(-10.0, 10.0),
+    holes=st.sampled_from([torch.nan, torch.inf, -torch.inf, 0.0]),
+)
+def test_no_accepted_step_raises_the_loss_or_leaves_the_trust_region(
+    seed: int, scale: float, bend: float, holes: float
+):
+    """Whatever the surface: curved either way, with a divergence of another scale, with holes."""
+    generator = torch.Generator().manual_seed(seed)
+    slope = torch.randn(12, dtype=torch.float64, generator=generator)
+    fisher = scale * matrix(12)
+
+    def evaluate(parameters) -> Evaluation:
+        w = parameters["w"]
+        loss = slope @ w + bend * w @ w + torch.where(w[0] > 0.01, holes, 0.0)
+        return Evaluation(loss, quadratic(w, fisher) + 0.1 * scale * w.abs().sum() ** 3)
+
+    start = {"w": torch.zeros(12, dtype=torch.float64)}
+    before = evaluate(start)
+    stepped, trace = trust_region_step(start, evaluate, lambda v: fisher @ v, slope, SETTINGS)
+    after = evaluate(stepped)
+    if trace.accepted:
+        assert after.loss < before.loss
+        assert after.kl <= SETTINGS.max_kl
+        assert math.isfinite(trace.loss_after)
+        assert trace.kl == float(after.kl)
+    else:
+        assert torch.equal(stepped["w"], start["w"])
+        assert trace.reason != "accepted"
