@@ -39,6 +39,14 @@ class Distribution(ABC):
         """Whether each row of `values`, [count, len(names)], lies in either range."""
 
     @abstractmethod
+    def coordinates(self, values: Array) -> Array:
+        """Points whose distance tells how different tasks are, [count, coordinate].
+
+        The training range has diameter 1 in each: ratios count where a parameter is drawn
+        log-uniformly, angles wrap, and any two values to choose from are equally far apart.
+        """
+
+    @abstractmethod
     def describe(self) -> str:
         """The ranges in words, for messages and tables."""
 
@@ -80,6 +88,14 @@ class Uniform(Distribution):
             inside |= (self.extrapolate[0] <= value) & (value <= self.extrapolate[1])
         return inside
 
+    def coordinates(self, values: Array) -> Array:
+        if self.unit == "rad" and np.isclose(self.high - self.low, 2.0 * np.pi):
+            return np.concatenate([np.cos(values), np.sin(values)], axis=1) / 2.0
+        low, high, value = self.low, self.high, values
+        if self.log:
+            low, high, value = np.log(low), np.log(high), np.log(values)
+        return (value - low) / max(high - low, 1e-12)
+
     def describe(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
         text = f"{self.name} in {self.low:g} to {self.high:g}{unit}"
@@ -117,6 +133,10 @@ class LogUniforms(Distribution):
         inside = (self.low <= values) & (values <= self.high)
         return np.asarray(inside.all(axis=1))
 
+    def coordinates(self, values: Array) -> Array:
+        low, high = np.log(self.low), np.log(self.high)
+        return (np.log(values) - low) / max(high - low, 1e-12)
+
     def describe(self) -> str:
         return f"{len(self.each)} scales of {self.kind}, each in {self.low:.2g} to {self.high:.2g}"
 
@@ -146,6 +166,9 @@ class Choice(Distribution):
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
         return np.isin(values[:, 0], self.values + self.extrapolate)
+
+    def coordinates(self, values: Array) -> Array:
+        return (values == np.array(self.values + self.extrapolate)) / np.sqrt(2.0)
 
     def describe(self) -> str:
         text = f"{self.name} one of {', '.join(f'{v:g}' for v in self.values)}"
@@ -187,6 +210,9 @@ class Disc(Distribution):
         if self.extrapolate:
             inside |= (self.extrapolate[0] <= distance) & (distance <= self.extrapolate[1])
         return inside
+
+    def coordinates(self, values: Array) -> Array:
+        return values / (2.0 * self.radius)
 
     def describe(self) -> str:
         text = f"x, y within {self.radius:g} m of the origin"

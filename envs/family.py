@@ -14,7 +14,7 @@ from envs.distributions import Distribution, Split
 from envs.dynamics import Bodies, Dynamics
 from envs.goals import Goal
 from envs.robot import Robot
-from envs.sampling import checked_tasks, parameters, sample_tasks
+from envs.sampling import checked_tasks, coordinates, parameters, sample_tasks
 from envs.tasks import Tasks
 
 
@@ -130,6 +130,13 @@ class TaskFamily:
             ValueError: when parameters are missing, unknown, or outside the declared range.
         """
         return checked_tasks(self.name, self.distributions, task)
+
+    def coordinates(self, tasks: Tasks) -> NDArray[np.float64]:
+        """Return points whose distance tells how different tasks are, [task, coordinate].
+
+        The training range of each parameter has diameter 1; see `Distribution.coordinates`.
+        """
+        return coordinates(self.distributions, self.task(tasks))
 
     def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
         """Return the model fields that tasks change, [task, ...] each, by name."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from envs.distributions import Distribution, Split
 from envs.robot import Array
-from envs.sampling import checked_tasks, parameters, sample_tasks
+from envs.sampling import checked_tasks, coordinates, parameters, sample_tasks
 from envs.simulator import Result
 from envs.tasks import Tasks
 
@@ -95,6 +95,13 @@ class ForeignFamily:
     def task(self, task: Tasks | Mapping[str, float]) -> Tasks:
         """Return `task` as a checked table; see `TaskFamily.task`."""
         return checked_tasks(self.name, self.distributions, task)
+
+    def coordinates(self, tasks: Tasks) -> NDArray[np.float64]:
+        """Return points whose distance tells how different tasks are, [task, coordinate].
+
+        The training range of each parameter has diameter 1; see `Distribution.coordinates`.
+        """
+        return coordinates(self.distributions, self.task(tasks))
 
     def describe(self) -> dict[str, Any]:
         """Return the family as plain data."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.distributions import SPLITS, Distribution, Split
 from envs.tasks import Tasks
@@ -64,6 +65,20 @@ def checked_tasks(
             raise ValueError(f"{given} is outside the range: {distribution.describe()}")
     order = [tasks.names.index(name) for name in names]
     return Tasks(names, tasks.values[:, order])
+
+
+def coordinates(distributions: Sequence[Distribution], tasks: Tasks) -> NDArray[np.float64]:
+    """Return points whose distance tells how different tasks are, [task, coordinate].
+
+    Args:
+        distributions: of the parameters, in order.
+        tasks: as `checked_tasks` returns them.
+    """
+    parts = [
+        distribution.coordinates(np.stack([tasks[name] for name in distribution.names], axis=1))
+        for distribution in distributions
+    ]
+    return np.concatenate(parts, axis=1) if parts else np.zeros((len(tasks), 0))
 
 
 def parameters(distributions: Sequence[Distribution]) -> tuple[str, ...]:

@@ -89,3 +89,32 @@ def test_tasks_index_print_and_round_trip():
         tasks.values[0, 0] = 5.0
     with pytest.raises(KeyError, match="no parameter 'z'; there are x, y"):
         tasks["z"]
+
+
+@pytest.mark.parametrize("name", envs.families())
+def test_the_training_range_has_diameter_one_in_every_coordinate(name: str):
+    family = envs.make(name)
+    points = family.coordinates(family.sample_tasks(400, seed=3))
+    assert points.shape[0] == 400
+    span = np.ptp(points, axis=0)
+    assert span.max() > 0.6
+    assert span.max() <= 1.0 + 1e-9
+
+
+def distance(name: str, first: dict[str, float], second: dict[str, float]) -> float:
+    family = envs.make(name)
+    a, b = family.coordinates(Tasks.from_dicts([first, second]))
+    return float(np.linalg.norm(a - b))
+
+
+def test_distances_between_tasks_by_hand():
+    assert distance("HalfCheetahVel", {"velocity": 1.0}, {"velocity": 2.5}) == pytest.approx(0.5)
+    assert distance("HalfCheetahDir", {"direction": 1}, {"direction": -1}) == pytest.approx(1.0)
+    half = distance("HalfCheetahMass", {"mass_scale": 0.5}, {"mass_scale": 1.0})
+    assert half == pytest.approx(distance("HalfCheetahMass", {"mass_scale": 1}, {"mass_scale": 2}))
+    near = distance("AntDir2D", {"heading": 0.01}, {"heading": 2 * np.pi - 0.01})
+    assert near == pytest.approx(0.01, rel=1e-3)
+    opposite = distance("AntDir2D", {"heading": 0.0}, {"heading": np.pi})
+    assert opposite == pytest.approx(1.0)
+    apart = distance("AntGoal", {"x": 3.0, "y": 0.0}, {"x": -3.0, "y": 0.0})
+    assert apart == pytest.approx(1.0)
