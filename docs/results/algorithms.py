@@ -117,7 +117,9 @@ def figure(family: str) -> Figure:
             axes.plot(x, column["before"].mean(0), linestyle=":", **style)
     steps_axes.set(xlabel="environment steps [million]", ylabel="return on test tasks")
     seconds_axes.set(xlabel="training time [min]")
-    seconds_axes.legend(frameon=False, title="after one step (dotted: before)")
+    handles, labels = seconds_axes.get_legend_handles_labels()
+    title = "after one step\n(dotted: before)"
+    drawing.legend(handles, labels, loc="outside right center", frameon=False, title=title)
     for axes in (steps_axes, seconds_axes):
         axes.spines[["top", "right"]].set_visible(False)
     drawing.suptitle(f"{family}: mean of {len(SEEDS)} seeds with 95 % interval")
