@@ -30,20 +30,32 @@ class Checkpoint(NamedTuple):
     """Plain data: family, config, counters, versions."""
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
+def write(
+    path: Path, tensors: Mapping[str, Tensor], data: Mapping[str, Any], *, kind: str = "learner"
+) -> None:
     """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: where to.
+        tensors: by name.
+        data: what JSON can hold.
+        kind: what it is a checkpoint of.
 
     Raises:
         OSError: when the path cannot be written.
     """
-    metadata = {"format": FORMAT, "version": str(VERSION), "data": json.dumps(data)}
+    metadata = {"format": FORMAT, "version": str(VERSION), "kind": kind, "data": json.dumps(data)}
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole_file(path) as temporary:
         save_file(on_cpu, temporary, metadata=metadata)
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path, *, kind: str = "learner") -> Checkpoint:
     """Read a checkpoint.
+
+    Args:
+        path: the file.
+        kind: what it must be a checkpoint of.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -64,6 +76,8 @@ def read(path: Path) -> Checkpoint:
             f"{path} has checkpoint version {metadata.get('version')}; "
             f"this metarl reads version {VERSION}"
         )
+    if metadata.get("kind", "learner") != kind:
+        raise ValueError(f"{path} is a checkpoint of a {metadata['kind']}, not of a {kind}")
     return Checkpoint(tensors, json.loads(metadata["data"]))
 
 

@@ -123,7 +123,7 @@ class MAML:
             self._logger = configure_logger(self.verbose, None, tb_log_name, reset_num_timesteps)
         hooks = self._hooks(callback, goal if progress_bar else 0)
 
-        simulator = self._simulator(self.config.tasks * self.config.rollouts)
+        simulator = self.simulator(self.config.tasks * self.config.rollouts)
         began, steps_before = time.monotonic(), self.num_timesteps
         hooks.on_training_start({"self": self, "total_timesteps": goal}, {})
         try:
@@ -228,7 +228,7 @@ class MAML:
                 f"adaptation needs at least 1 rollout and 1 step, got {rollouts} "
                 f"and {len(inner_lrs)}"
             )
-        simulator = self._simulator(len(tasks) * rollouts)
+        simulator = self.simulator(len(tasks) * rollouts)
         simulator.set_tasks(tasks.repeat(rollouts))
         return self._stages(simulator, rollouts, inner_lrs, key)
 
@@ -275,6 +275,10 @@ class MAML:
         """
         return saved.load(cls, path, family, settings)
 
+    def simulator(self, count: int) -> Simulations:
+        """Return `count` simulations of the learner's family, with no tasks yet."""
+        return simulate(self.family, count, threads=self.config.threads)
+
     @property
     def logger(self) -> Logger:
         """Stable-Baselines3's logger; there is one after `set_logger` or `learn`."""
@@ -294,9 +298,6 @@ class MAML:
 
     def _actor(self, parameters: Parameters, seed: int | np.random.Generator) -> Actor:
         return Actor(self.policy, parameters, self.family.action_scale, seed)
-
-    def _simulator(self, count: int) -> Simulations:
-        return simulate(self.family, count, threads=self.config.threads)
 
     def _roll_out(self, simulator: Simulations) -> list[Stage]:
         """Draw this iteration's tasks and adapt to them."""

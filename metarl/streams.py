@@ -18,6 +18,7 @@ class Phase(IntEnum):
     TRAIN = 0
     EVALUATE = 1
     ADAPT = 2
+    SIMILARITY = 3
 
 
 class Purpose(IntEnum):

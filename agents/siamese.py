@@ -1,0 +1,117 @@
+"""`SiameseEncoder`: a window of a robot's transitions -> a point; alike tasks lie close together.
+
+A Siamese network (Bromley et al. 1993) has two branches with the same weights; what it compares is
+the Euclidean distance of what the branches give, d(x1, x2) = ||f(x1) - f(x2)||.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+_CLIP = 10.0
+
+
+class SiameseEncoder(nn.Module):
+    """Embeds windows of transitions, each a row [state, action, reward, next state].
+
+    Every transition is embedded on its own and the mean over the window once more (Zaheer et al.
+    2017, "Deep Sets"): transitions of a Markov process tell the task in any order, so a window may
+    have any length.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        embedding_size: int = 16,
+        hidden: int = 128,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        """Make an encoder with new weights that has seen no transitions yet.
+
+        Args:
+            observation_size: numbers in a state.
+            action_size: numbers in an action.
+            embedding_size: numbers in an embedding.
+            hidden: width of the hidden layers.
+            generator: draws the weights.
+        """
+        super().__init__()
+        self.observation_size = observation_size
+        self.transition_size = 2 * observation_size + action_size + 1
+        self.each = nn.Sequential(
+            nn.Linear(self.transition_size, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+        )
+        self.whole = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, embedding_size)
+        )
+        self.register_buffer("mean", torch.zeros(self.transition_size))
+        self.register_buffer("std", torch.ones(self.transition_size))
+        with torch.no_grad():
+            for layer in self.modules():
+                if isinstance(layer, nn.Linear):
+                    # as in torch's own layers, but from the generator given
+                    bound = 1.0 / math.sqrt(layer.in_features)
+                    layer.weight.uniform_(-bound, bound, generator=generator)
+                    layer.bias.uniform_(-bound, bound, generator=generator)
+
+    @torch.no_grad()
+    def normalise_to(self, transitions: Tensor) -> None:
+        """Store the mean and std that inputs are normalised with.
+
+        Args:
+            transitions: [n, transition]; columns that never vary keep their unit.
+        """
+        changes = self._changes(transitions)
+        std = changes.std(0)
+        self.mean.copy_(changes.mean(0))
+        self.std.copy_(torch.where(std > 1e-6, std, 1.0))
+
+    def forward_once(self, window: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return the embeddings of windows, [..., embedding].
+
+        Args:
+            window: [..., time, transition].
+            valid: which transitions took place, [..., time]; None for all. At least one of each
+                window must have.
+
+        Raises:
+            ValueError: for another transition size.
+        """
+        if window.shape[-1] != self.transition_size:
+            raise ValueError(
+                f"a transition must have {self.transition_size} numbers (state, action, reward, "
+                f"next state), got {window.shape[-1]}"
+            )
+        normal = ((self._changes(window) - self.mean) / self.std).clamp(-_CLIP, _CLIP)
+        features = self.each(normal)
+        if valid is None:
+            return self.whole(features.mean(-2))
+        weights = valid.to(features.dtype)
+        weights = weights / weights.sum(-1, keepdim=True).clamp_min(1.0)
+        return self.whole((features * weights.unsqueeze(-1)).sum(-2))
+
+    def forward(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of both branches, each [..., embedding]; see `forward_once`."""
+        return self.forward_once(x1), self.forward_once(x2)
+
+    def distance(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """Return ||f(x1) - f(x2)||, [...], of windows [..., time, transition]."""
+        first, second = self(x1, x2)
+        return torch.linalg.vector_norm(first - second, dim=-1)
+
+    def _changes(self, transitions: Tensor) -> Tensor:
+        """Put the change of state in place of the next state: it is small and tells more."""
+        size = self.observation_size
+        before, middle, after = transitions.split(
+            [size, transitions.shape[-1] - 2 * size, size], -1
+        )
+        return torch.cat([before, middle, after - before], dim=-1)
