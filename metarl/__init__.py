@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from metarl.config import Config
     from metarl.evaluation import evaluate
     from metarl.experience import Experience
+    from metarl.library import SkillLibrary
     from metarl.maml import MAML
     from metarl.onnx_export import export
     from metarl.runs import load, resume, train
+    from metarl.similarity import Similarity, train_similarity
     from metarl.video import render
 
 __all__ = [
     "MAML",
     "Config",
     "Experience",
+    "Similarity",
+    "SkillLibrary",
     "agents",
     "envs",
     "evaluate",
@@ -34,6 +38,7 @@ __all__ = [
     "render",
     "resume",
     "train",
+    "train_similarity",
 ]
 __version__ = version("metarl")
 
@@ -41,12 +46,15 @@ _HOMES = {
     "Config": "metarl.config",
     "Experience": "metarl.experience",
     "MAML": "metarl.maml",
+    "Similarity": "metarl.similarity",
+    "SkillLibrary": "metarl.library",
     "evaluate": "metarl.evaluation",
     "export": "metarl.onnx_export",
     "load": "metarl.runs",
     "render": "metarl.video",
     "resume": "metarl.runs",
     "train": "metarl.runs",
+    "train_similarity": "metarl.similarity",
 }
 
 

@@ -14,6 +14,7 @@ from metarl.checkpoint import versions
 from metarl.figures import adaptation_figure
 from metarl.files import whole_file
 from metarl.interval import Interval, interval
+from metarl.library import SkillLibrary
 from metarl.maml import MAML
 from metarl.streams import Key, Phase
 
@@ -124,6 +125,7 @@ def evaluate(
     seed: int = 0,
     split: Split = "test",
     halve: bool = False,
+    library: SkillLibrary | None = None,
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
 
@@ -138,6 +140,7 @@ def evaluate(
         seed: decides the tasks, start states and exploration.
         split: where tasks come from: `test`, or `extrapolate` for those outside the training range.
         halve: halve the step size after the first step, as Finn et al. (2017) do in their tests.
+        library: skills to take the first step from, where a task resembles known ones.
 
     Raises:
         ValueError: for counts that are too small, or a split that the family does not have.
@@ -152,7 +155,8 @@ def evaluate(
         raise ValueError(f"an interval needs at least 2 tasks, got {len(tasks)}")
     first = learner.config.inner_lr
     inner_lrs = [first] + [first / 2.0 if halve else first] * (steps - 1) if steps > 0 else []
-    stages = learner.adaptation(tasks, rollouts, inner_lrs, Key(seed, Phase.EVALUATE))
+    key = Key(seed, Phase.EVALUATE)
+    stages = learner.adaptation(tasks, rollouts, inner_lrs, key, library)
     returns = [stage.rollouts.returns.double().mean(1).numpy() for stage in stages]
     settings = {
         "preset": learner.family.preset,
@@ -161,6 +165,7 @@ def evaluate(
         "split": split,
         "rollouts": rollouts,
         "inner_lrs": inner_lrs,
+        "skills": 0 if library is None else len(library),
         "trained_timesteps": learner.num_timesteps,
         "trained_seed": learner.config.seed,
         "versions": versions(),

@@ -35,6 +35,7 @@ def inner_loop(
     *,
     rollouts: int,
     inner: Sequence[Inner],
+    first_step: Callable[[Rollouts, Parameters], dict[str, Tensor]] | None = None,
 ) -> Iterator[Stage]:
     """Adapt to the simulator's tasks; yield the stage before the first step and after each.
 
@@ -46,6 +47,7 @@ def inner_loop(
         prepare: makes a batch of rollouts, on the device of the parameters.
         rollouts: how many of each task in each stage.
         inner: what each step is; as many are taken.
+        first_step: what the first step becomes, given its rollouts and the parameters it led to.
     """
     tasks = simulator.count // rollouts
     adapted = {
@@ -60,3 +62,5 @@ def inner_loop(
         if step < len(inner):
             with torch.no_grad():
                 adapted = adapt_further(policy, adapted, batch, inner[step])
+                if first_step and step == 0:
+                    adapted = first_step(experience, adapted)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ from metarl.record import ProgressBar, record_iteration
 from metarl.rollouts import Batch, Rollouts
 from metarl.streams import Key, Phase, torch_generator
 from metarl.trace import Trace
+
+if TYPE_CHECKING:
+    from metarl.library import SkillLibrary
 
 Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | None
 
@@ -163,6 +166,7 @@ class MAML:
         rollouts: int = 20,
         steps: int = 1,
         seed: int = 0,
+        library: "SkillLibrary | None" = None,
     ) -> AdaptedPolicy:
         """Return the policy after a few gradient steps on one task.
 
@@ -171,15 +175,19 @@ class MAML:
             rollouts: how many each step learns from; as many more show the return afterwards.
             steps: gradient steps.
             seed: decides start states and exploration.
+            library: skills of this learner, from which the first step is taken instead when the
+                task resembles known ones; a warning says when it does not.
 
         Raises:
-            ValueError: for a task that the family does not have, or counts below 1.
+            ValueError: for a task that the family does not have, counts below 1, or a library of
+                another learner.
         """
         table = self.family.task(task)
         if len(table) != 1:
             raise ValueError(f"adapt takes one task, got {len(table)}")
         key = Key(seed, Phase.ADAPT)
-        stages = list(self.adaptation(table, rollouts, [self.config.inner_lr] * steps, key))
+        inner_lrs = [self.config.inner_lr] * steps
+        stages = list(self.adaptation(table, rollouts, inner_lrs, key, library))
         last = {name: value[0] for name, value in stages[-1].parameters.items()}
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
         return AdaptedPolicy(table[0], self._actor(last, seed), returns)
@@ -213,7 +221,12 @@ class MAML:
         return self._actor(adapted, seed)
 
     def adaptation(
-        self, tasks: Tasks, rollouts: int, inner_lrs: Sequence[float], key: Key
+        self,
+        tasks: Tasks,
+        rollouts: int,
+        inner_lrs: Sequence[float],
+        key: Key,
+        library: "SkillLibrary | None" = None,
     ) -> Iterator[Stage]:
         """Adapt to several tasks at once; yield the stage before the first step and after each.
 
@@ -222,7 +235,10 @@ class MAML:
             rollouts: how many of each task in each stage.
             inner_lrs: the size of each step.
             key: decides start states and exploration.
+            library: skills to take the first step from; see `adapt`.
         """
+        if library is not None:
+            library.check(self)
         if rollouts < 1 or not inner_lrs:
             raise ValueError(
                 f"adaptation needs at least 1 rollout and 1 step, got {rollouts} "
@@ -230,7 +246,7 @@ class MAML:
             )
         simulator = self.simulator(len(tasks) * rollouts)
         simulator.set_tasks(tasks.repeat(rollouts))
-        return self._stages(simulator, rollouts, inner_lrs, key)
+        return self._stages(simulator, rollouts, inner_lrs, key, library)
 
     def predict(
         self,
@@ -310,7 +326,12 @@ class MAML:
         return list(self._stages(simulator, config.rollouts, inner_lrs, key))
 
     def _stages(
-        self, simulator: Simulations, rollouts: int, inner_lrs: Sequence[float], key: Key
+        self,
+        simulator: Simulations,
+        rollouts: int,
+        inner_lrs: Sequence[float],
+        key: Key,
+        library: "SkillLibrary | None" = None,
     ) -> Iterator[Stage]:
         stages = inner_loop(
             simulator,
@@ -320,6 +341,7 @@ class MAML:
             self._prepare,
             rollouts=rollouts,
             inner=[self._inner(lr) for lr in inner_lrs],
+            first_step=None if library is None else library.first_step,
         )
         with torch_threads(self.config.threads):
             yield from stages

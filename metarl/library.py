@@ -1,0 +1,239 @@
+"""`SkillLibrary`: what was learned on known tasks, found again by similarity.
+
+    similarity = metarl.train_similarity(learner)
+    library = metarl.SkillLibrary.build(learner, similarity, tasks=100)
+    adapted = learner.adapt({"velocity": 1.2}, rollouts=1, library=library)
+
+A few seconds of the policy before adaptation tell which skills belong to tasks like this one; a
+blend of them takes the place of the first inner step. A task unlike all known ones takes the
+ordinary step.
+"""
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.policy import Parameters
+from envs.tasks import Tasks
+from metarl import checkpoint
+from metarl.rollouts import Rollouts
+from metarl.similarity import Similarity, before_adaptation
+from metarl.streams import Key, Phase
+
+if TYPE_CHECKING:
+    from metarl.maml import MAML
+
+KIND = "skill library"
+_NEIGHBOURS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class SkillLibrary:
+    """Adapted parameters of known tasks, with the encoder that finds them."""
+
+    similarity: Similarity
+    tasks: Tasks
+    """A row a skill."""
+    embeddings: Tensor
+    """Of each skill's task, [skill, embedding]."""
+    parameters: dict[str, Tensor]
+    """Adapted to it, [skill, ...] each, on the CPU."""
+    returns: NDArray[np.float64]
+    """Before adaptation and with the skill, [skill, 2]."""
+    origin: str
+    """A digest of the parameters before adaptation that all skills started from."""
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @classmethod
+    def build(
+        cls,
+        learner: "MAML",
+        similarity: Similarity,
+        *,
+        tasks: int | Tasks = 100,
+        rollouts: int = 40,
+        steps: int = 3,
+        seed: int = 0,
+    ) -> "SkillLibrary":
+        """Adapt to tasks at leisure and keep what came of it.
+
+        Of the stages of adaptation the one with the best return is kept, task by task.
+
+        Args:
+            learner: the learner; it is not changed.
+            similarity: trained on it.
+            tasks: how many training tasks to draw, or a table.
+            rollouts: of each task at each step.
+            steps: inner steps.
+            seed: decides tasks, start states and exploration.
+        """
+        if isinstance(tasks, int):
+            tasks = learner.family.sample_tasks(tasks, seed=(seed, 2))
+        table = learner.family.task(tasks)
+        key = Key(seed, Phase.SIMILARITY, 2)
+        seen = before_adaptation(learner, table, similarity.config.rollouts, key)
+        inner_lrs = [learner.config.inner_lr] * steps
+        returns, kept = [], {}
+        for stage in learner.adaptation(table, rollouts, inner_lrs, key):
+            returns.append(stage.rollouts.returns.double().mean(1))
+            best = torch.stack(returns).argmax(0) == len(returns) - 1
+            for name, value in stage.parameters.items():
+                now = value.cpu()
+                mask = best.view(-1, *[1] * (now.dim() - 1))
+                kept[name] = torch.where(mask, now, kept[name]) if name in kept else now.clone()
+        ends = torch.stack([returns[0], torch.stack(returns).max(0).values], dim=1).numpy()
+        return cls(
+            similarity, table, similarity.embed(seen), kept, ends, digest(learner.parameters)
+        )
+
+    def joined(self, other: "SkillLibrary") -> "SkillLibrary":
+        """Return a library with the skills of both.
+
+        Raises:
+            ValueError: when they did not start from the same learner, encoder and family.
+        """
+        same = all(
+            torch.equal(a, b)
+            for a, b in zip(
+                self.similarity.encoder.state_dict().values(),
+                other.similarity.encoder.state_dict().values(),
+                strict=True,
+            )
+        )
+        if self.origin != other.origin or self.tasks.names != other.tasks.names or not same:
+            raise ValueError("only libraries of one learner and one encoder can be joined")
+        return SkillLibrary(
+            self.similarity,
+            Tasks(self.tasks.names, np.concatenate([self.tasks.values, other.tasks.values])),
+            torch.cat([self.embeddings, other.embeddings]),
+            {n: torch.cat([value, other.parameters[n]]) for n, value in self.parameters.items()},
+            np.concatenate([self.returns, other.returns]),
+            self.origin,
+        )
+
+    def nearest(self, rollouts: Rollouts, k: int = 1) -> tuple[Tensor, Tensor]:
+        """Return the distances and the numbers of the k nearest skills, each [task, k].
+
+        Args:
+            rollouts: of the policy before adaptation.
+            k: how many.
+
+        Raises:
+            ValueError: for more than there are.
+        """
+        if not 1 <= k <= len(self):
+            raise ValueError(f"k must be 1 to {len(self)}, the skills there are, got {k}")
+        found = torch.cdist(self.similarity.embed(rollouts), self.embeddings)
+        values, indices = found.topk(k, largest=False)
+        return values, indices
+
+    def blend(self, rollouts: Rollouts) -> dict[str, Tensor]:
+        """Return parameters for every task from the skills nearest to it, [task, ...] each.
+
+        Skills are weighted by 1 / distance^2 (Shepard 1968); a skill without distance is taken as
+        it is.
+
+        Args:
+            rollouts: of the policy before adaptation.
+        """
+        distances, indices = self.nearest(rollouts, min(_NEIGHBOURS, len(self)))
+        weights = 1.0 / (distances.square() + 1e-9)
+        weights = weights / weights.sum(1, keepdim=True)
+        return {
+            name: torch.einsum("tk,tk...->t...", weights.to(value.dtype), value[indices])
+            for name, value in self.parameters.items()
+        }
+
+    def first_step(self, rollouts: Rollouts, stepped: Parameters) -> dict[str, Tensor]:
+        """Return every task's parameters after the first step, [task, ...] each.
+
+        Args:
+            rollouts: of the policy before adaptation.
+            stepped: what the ordinary inner step gives, for tasks unlike all known ones.
+        """
+        novel = self.similarity.is_novel(rollouts)
+        if novel.any():
+            warnings.warn(
+                f"{novel.sum()} of {len(novel)} tasks are unlike all that the library knows: they "
+                "take the ordinary inner step",
+                stacklevel=2,
+            )
+        known = torch.from_numpy(~novel)
+        blend = self.blend(rollouts)
+        return {
+            name: torch.where(
+                known.view(-1, *[1] * (value.dim() - 1)).to(value.device),
+                blend[name].to(value.device),
+                value,
+            )
+            for name, value in stepped.items()
+        }
+
+    def check(self, learner: "MAML") -> None:
+        """Check that the skills are this learner's.
+
+        Raises:
+            ValueError: when they started from other parameters.
+        """
+        if self.origin != digest(learner.parameters):
+            raise ValueError(
+                "the library's skills started from other parameters than this learner's; build "
+                "one for it: SkillLibrary.build(learner, train_similarity(learner))"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write it with its encoder to one file, whole or not at all."""
+        tensors, data = self.similarity.contents()
+        tensors |= {f"skill/{name}": value for name, value in self.parameters.items()}
+        tensors |= {
+            "library/tasks": torch.from_numpy(self.tasks.values.copy()),
+            "library/embeddings": self.embeddings,
+            "library/returns": torch.from_numpy(self.returns),
+        }
+        checkpoint.write(Path(path), tensors, {**data, "origin": self.origin}, kind=KIND)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SkillLibrary":
+        """Return what `save` wrote.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when the file is damaged or of another kind.
+        """
+        path = Path(path)
+        tensors, data = checkpoint.read(path, kind=KIND)
+        similarity = Similarity.of(path, tensors, data)
+        skills: dict[str, Any] = {
+            name.removeprefix("skill/"): value.clone()
+            for name, value in tensors.items()
+            if name.startswith("skill/")
+        }
+        tasks = Tasks(similarity.tasks.names, tensors["library/tasks"].numpy())
+        if any(len(value) != len(tasks) for value in skills.values()):
+            raise ValueError(f"{path} is damaged: its skills are not as many as its tasks")
+        return cls(
+            similarity,
+            tasks,
+            tensors["library/embeddings"].clone(),
+            skills,
+            tensors["library/returns"].numpy().copy(),
+            data["origin"],
+        )
+
+
+def digest(parameters: Parameters) -> str:
+    """Return a hash of all parameters' names and bits."""
+    found = hashlib.sha256()
+    for name, value in parameters.items():
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
