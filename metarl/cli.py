@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 import envs
 from envs.distributions import Split
-from metarl.config import Algorithm, Config
+from metarl.config import Algorithm, Config, SimilarityConfig
 from metarl.defaults import defaults
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def evaluate(
     seed: int = 0,
     split: Split = "test",
     halve: bool = False,
+    library: Path | None = None,
     device: str = "auto",
 ) -> None:
     """Measure the return before and after adaptation, on tasks drawn apart from those of training.
@@ -112,17 +113,58 @@ def evaluate(
         seed: Decides tasks, start states and exploration.
         split: Tasks like those trained on (test), or outside their range (extrapolate).
         halve: Halve the inner step size after the first step.
+        library: Skills to take the first step from, as `metarl similarity` made them.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
     from metarl.evaluation import evaluate
+    from metarl.library import SkillLibrary
     from metarl.runs import load
 
     learner = load(run_folder, device=device)
     evaluation = evaluate(
-        learner, tasks=tasks, rollouts=rollouts, steps=steps, seed=seed, split=split, halve=halve
+        learner,
+        tasks=tasks,
+        rollouts=rollouts,
+        steps=steps,
+        seed=seed,
+        split=split,
+        halve=halve,
+        library=None if library is None else SkillLibrary.load(library),
     )
     numbers, figure = evaluation.save(_folder(run_folder))
     print(f"{evaluation}\nnumbers: {numbers}\nfigure: {figure}")
+
+
+def similarity(
+    run_folder: Positional[Path],
+    config: OmitArgPrefixes[SimilarityConfig] = SimilarityConfig(),  # noqa: B008
+    skills: int = 100,
+    device: str = "auto",
+) -> None:
+    """Learn how similar tasks are, and make a library of skills for new tasks to start from.
+
+    Args:
+        run_folder: A run folder or a checkpoint.
+        config: Settings of the encoder.
+        skills: How many known tasks to adapt to for the library.
+        device: Where the encoder is trained: cpu, cuda, ...; auto takes a GPU when there is one.
+    """
+    from metarl.library import SkillLibrary
+    from metarl.retrieval import retrieval
+    from metarl.runs import load
+    from metarl.similarity import train_similarity
+
+    folder = _folder(run_folder)
+    learner = load(run_folder, device=device)
+    similarity = train_similarity(learner, progress_bar=True, **asdict(config))
+    found = retrieval(learner, similarity, seed=config.seed)
+    numbers, *figures = found.save(folder)
+    print(f"{found}\nnumbers: {numbers}")
+    for figure in figures:
+        print(f"figure: {figure}")
+    library = folder / "library.safetensors"
+    SkillLibrary.build(learner, similarity, tasks=skills, seed=config.seed).save(library)
+    print(f"library: {library}\nnext: metarl evaluate {run_folder} --library {library}")
 
 
 def render(
@@ -221,7 +263,7 @@ def defaults_for(words: Sequence[str]) -> Config:
 def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
     train = train_command(defaults_for(sys.argv[1:]))
-    commands = (families, train, resume, evaluate, render, demo)
+    commands = (families, train, resume, evaluate, similarity, render, demo)
     try:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands},

@@ -1,4 +1,4 @@
-"""Figures of evaluations."""
+"""Figures of evaluations and of how similar tasks are."""
 
 from collections.abc import Sequence
 
@@ -35,4 +35,75 @@ def adaptation_figure(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="best")
+    return figure
+
+
+def task_map(
+    embeddings: tuple[NDArray[np.float64], NDArray[np.float64]],
+    values: tuple[NDArray[np.float64], NDArray[np.float64]],
+    names: Sequence[str],
+    title: str,
+) -> Figure:
+    """Draw tasks in the plane where their embeddings vary most, coloured by task parameter.
+
+    Args:
+        embeddings: of known tasks and of new ones, [task, embedding] each.
+        values: their parameters, [task, parameter] each.
+        names: the parameters'; there is a panel for each of the first four.
+        title: the figure's.
+    """
+    known, new = embeddings
+    centre = known.mean(0)
+    # principal components: the right singular vectors of the centred known tasks
+    _, sizes, axes_of = np.linalg.svd(known - centre, full_matrices=False)
+    share = sizes**2 / (sizes**2).sum()
+    points = [(each - centre) @ axes_of[:2].T for each in (known, new)]
+    shown = names[:4]
+    figure = Figure(figsize=(1.0 + 5.0 * len(shown), 4.4), layout="constrained")
+    for column, (axes, name) in enumerate(
+        zip(np.atleast_1d(np.array(figure.subplots(1, len(shown)))), shown, strict=True)
+    ):
+        every = np.concatenate([each[:, column] for each in values])
+        style = {"vmin": every.min(), "vmax": every.max(), "cmap": "viridis"}
+        for place, colour, marker, size, label in (
+            (points[0], values[0], "o", 36, "known task"),
+            (points[1], values[1], "x", 30, "new task, one rollout"),
+        ):
+            dots = axes.scatter(
+                *place.T, c=colour[:, column], marker=marker, s=size, label=label, **style
+            )
+        figure.colorbar(dots, ax=axes, label=name.replace("_", " "))
+        for axis, part in zip((axes.xaxis, axes.yaxis), share, strict=False):
+            number = "first" if axis is axes.xaxis else "second"
+            axis.set_label_text(f"{number} principal component ({part:.0%} of variance)")
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.spines[["top", "right"]].set_visible(False)
+        legend = axes.legend(frameon=False, loc="best")
+        for handle in legend.legend_handles:
+            handle.set_color("0.3")
+    figure.suptitle(f"{title}: tasks as the encoder sees them")
+    return figure
+
+
+def distance_figure(
+    apart: NDArray[np.floating], distances: NDArray[np.floating], correlation: float, title: str
+) -> Figure:
+    """Draw embedding distance against parameter distance, a dot a pair of tasks.
+
+    Args:
+        apart: distances of parameters, [new, known], as fractions of the training range.
+        distances: distances of embeddings, [new, known].
+        correlation: Spearman's.
+        title: the figure's.
+    """
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(apart, distances, s=3, color="C0", alpha=0.15, linewidth=0, rasterized=True)
+    axes.set(
+        xlabel="distance of task parameters [training range]",
+        ylabel="distance of embeddings",
+        title=f"{title}: Spearman correlation {correlation:.3f}",
+    )
+    axes.set_ylim(bottom=0.0)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure

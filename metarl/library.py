@@ -13,7 +13,7 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -160,7 +160,8 @@ class SkillLibrary:
             rollouts: of the policy before adaptation.
             stepped: what the ordinary inner step gives, for tasks unlike all known ones.
         """
-        novel = self.similarity.is_novel(rollouts)
+        unlike = self.nearest(rollouts)[0][:, 0] > self.similarity.threshold
+        novel = self.similarity.is_novel(rollouts) & unlike.numpy()
         if novel.any():
             warnings.warn(
                 f"{novel.sum()} of {len(novel)} tasks are unlike all that the library knows: they "
@@ -212,22 +213,21 @@ class SkillLibrary:
         path = Path(path)
         tensors, data = checkpoint.read(path, kind=KIND)
         similarity = Similarity.of(path, tensors, data)
-        skills: dict[str, Any] = {
-            name.removeprefix("skill/"): value.clone()
+        skills = {
+            name.removeprefix("skill/"): value
             for name, value in tensors.items()
             if name.startswith("skill/")
         }
-        tasks = Tasks(similarity.tasks.names, tensors["library/tasks"].numpy())
-        if any(len(value) != len(tasks) for value in skills.values()):
-            raise ValueError(f"{path} is damaged: its skills are not as many as its tasks")
-        return cls(
-            similarity,
-            tasks,
-            tensors["library/embeddings"].clone(),
-            skills,
-            tensors["library/returns"].numpy().copy(),
-            data["origin"],
-        )
+        try:
+            tasks = Tasks(similarity.tasks.names, tensors["library/tasks"].numpy())
+            embeddings = tensors["library/embeddings"]
+            returns = tensors["library/returns"].numpy()
+            origin = data["origin"]
+        except KeyError as error:
+            raise ValueError(f"{path} does not hold a whole library: it lacks {error}") from None
+        if any(len(each) != len(tasks) for each in (embeddings, returns, *skills.values())):
+            raise ValueError(f"{path} does not hold a whole library: not every skill has all parts")
+        return cls(similarity, tasks, embeddings, skills, returns, origin)
 
 
 def digest(parameters: Parameters) -> str:

@@ -192,7 +192,9 @@ class MAML:
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
         return AdaptedPolicy(table[0], self._actor(last, seed), returns)
 
-    def adapt_from(self, *experience: Experience, seed: int = 0) -> Actor:
+    def adapt_from(
+        self, *experience: Experience, seed: int = 0, library: "SkillLibrary | None" = None
+    ) -> Actor:
         """Return the policy after a gradient step on each experience of one task.
 
         No simulator is used: the experience may come from a real robot. It gives the same policy as
@@ -202,23 +204,40 @@ class MAML:
             experience: one a step. The first is taken with this learner's `predict`, each
                 other one with the policy that `adapt_from` returned for those before it.
             seed: of the returned policy's exploration.
+            library: skills to take the first step from; see `adapt`.
 
         Raises:
-            ValueError: for no experience, or arrays that do not fit the family or each other.
+            ValueError: for no experience, arrays that do not fit the family or each other, or a
+                library of another learner.
         """
+        if library is not None:
+            library.check(self)
         if not experience:
             raise ValueError("adapt_from needs the experience of at least one step")
         inner = self._inner(self.config.inner_lr)
         adapted = self.parameters
-        for each in experience:
+        for step, each in enumerate(experience):
             on_cpu = {name: value.cpu() for name, value in adapted.items()}
             rollouts = each.rollouts(self.policy, on_cpu, self.family.action_scale)
             batch = self._prepare(rollouts.to(self.device))
             with torch.no_grad():
                 one = {name: value[None] for name, value in adapted.items()}
                 stepped = adapt_further(self.policy, one, batch, inner)
+                if library is not None and step == 0:
+                    stepped = library.first_step(rollouts, stepped)
             adapted = {name: value[0] for name, value in stepped.items()}
         return self._actor(adapted, seed)
+
+    def rollouts(self, experience: Experience) -> Rollouts:
+        """Return experience that was taken with this learner's `predict` as rollouts of one task.
+
+        They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at.
+
+        Raises:
+            ValueError: for arrays that do not fit the family or each other.
+        """
+        on_cpu = {name: value.cpu() for name, value in self.parameters.items()}
+        return experience.rollouts(self.policy, on_cpu, self.family.action_scale)
 
     def adaptation(
         self,

@@ -7,7 +7,7 @@ whether it resembles any.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from agents.siamese import SiameseEncoder
 from envs.tasks import Tasks
 from metarl import checkpoint
 from metarl.collect import collect, torch_threads
+from metarl.config import SimilarityConfig
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase
@@ -27,53 +28,6 @@ from metarl.streams import Key, Phase
 KIND = "similarity"
 _CHECK_EVERY, _PATIENCE = 50, 8
 _KNOWN_QUANTILE = 0.95
-
-
-@dataclass(frozen=True)
-class SimilarityConfig:
-    """Settings of the encoder and of its training."""
-
-    loss: Literal["contrastive", "triplet", "info-nce"] = "contrastive"
-    """What training lowers."""
-    tasks: int = 300
-    """Known tasks: those that the encoder is trained on and that new ones are compared with."""
-    rollouts: int = 4
-    """Rollouts of each."""
-    window: int = 50
-    """Control steps that the encoder sees of a rollout in training."""
-    embedding_size: int = 16
-    """Numbers in an embedding."""
-    hidden: int = 128
-    """Width of its hidden layers."""
-    margin: float = 5.0
-    """Distance that tasks of average difference are kept apart."""
-    batch: int = 64
-    """Tasks in a step of training."""
-    iterations: int = 1500
-    """Steps of training at most; it stops early when held-out tasks gain nothing more."""
-    lr: float = 1e-3
-    """Adam's step size."""
-    seed: int = 0
-    """Decides tasks, start states, exploration, weights and windows."""
-
-    def check(self) -> None:
-        """Check every value.
-
-        Raises:
-            ValueError: with the setting's name, its value and what is allowed.
-        """
-        known = get_args(SimilarityConfig.__annotations__["loss"])
-        if self.loss not in known:
-            raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
-        least = {"tasks": 10, "rollouts": 2, "batch": 2, "seed": 0}
-        for name in ("tasks", "rollouts", "window", "embedding_size", "hidden", "batch", "seed"):
-            if getattr(self, name) < least.get(name, 1):
-                raise ValueError(
-                    f"{name} must be at least {least.get(name, 1)}, got {getattr(self, name)}"
-                )
-        for name in ("margin", "lr", "iterations"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,14 +103,14 @@ class Similarity:
     @classmethod
     def of(cls, path: Path, tensors: dict[str, Tensor], data: dict[str, Any]) -> "Similarity":
         """Return what `contents` gave; `path` is for messages."""
-        config = SimilarityConfig(**data["config"])
-        size = data["observation_size"]
         weights = {
             name.removeprefix("encoder/"): value
             for name, value in tensors.items()
             if name.startswith("encoder/")
         }
         try:
+            config = SimilarityConfig(**data["config"])
+            size = data["observation_size"]
             encoder = SiameseEncoder(
                 size,
                 len(weights["mean"]) - 2 * size - 1,
@@ -166,10 +120,16 @@ class Similarity:
             )
             encoder.load_state_dict(weights)
             tasks = Tasks(tuple(data["parameters"]), tensors["known/tasks"].numpy())
-            embeddings = tensors["known/embeddings"]
-        except (KeyError, RuntimeError) as error:
+            return cls(
+                encoder,
+                tasks,
+                tensors["known/embeddings"],
+                data["threshold"],
+                data["family"],
+                config,
+            )
+        except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"{path} does not hold a whole encoder: {error}") from None
-        return cls(encoder, tasks, embeddings, data["threshold"], data["family"], config)
 
 
 def transitions(rollouts: Rollouts) -> Tensor:
