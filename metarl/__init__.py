@@ -6,6 +6,7 @@ report = metarl.evaluate(learner, tasks=40)
 metarl.render(learner, {"velocity": 1.2}, "videos/velocity.mp4")
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,10 @@ __all__ = [
     "train_similarity",
 ]
 __version__ = version("metarl")
+
+# torch's idle threads spin, which on a shared machine starves the threads they wait for; torch's
+# OpenMP reads this when torch is first imported, and alone on a machine it costs nothing
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
     "Config": "metarl.config",

@@ -23,6 +23,7 @@ from torch import Tensor
 from agents.policy import Parameters
 from envs.tasks import Tasks
 from metarl import checkpoint
+from metarl.collect import torch_threads
 from metarl.rollouts import Rollouts
 from metarl.similarity import Similarity, before_adaptation
 from metarl.streams import Key, Phase
@@ -132,8 +133,9 @@ class SkillLibrary:
         """
         if not 1 <= k <= len(self):
             raise ValueError(f"k must be 1 to {len(self)}, the skills there are, got {k}")
-        found = torch.cdist(self.similarity.embed(rollouts), self.embeddings)
-        values, indices = found.topk(k, largest=False)
+        with torch_threads(1):  # waking others takes longer than this does
+            found = torch.cdist(self.similarity.embed(rollouts), self.embeddings)
+            values, indices = found.topk(k, largest=False)
         return values, indices
 
     def blend(self, rollouts: Rollouts) -> dict[str, Tensor]:

@@ -51,7 +51,9 @@ class Similarity:
     @torch.no_grad()
     def embed_each(self, rollouts: Rollouts) -> Tensor:
         """Return the embedding of every rollout, [task, rollout, embedding]."""
-        return self.encoder.forward_once(transitions(rollouts), rollouts.valid)
+        # one thread: waking others takes longer than this does
+        with torch_threads(1):
+            return self.encoder.forward_once(transitions(rollouts), rollouts.valid)
 
     def distances(self, rollouts: Rollouts) -> Tensor:
         """Return how far every task is from every known one, [task, known]."""

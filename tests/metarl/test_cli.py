@@ -70,6 +70,28 @@ def test_a_run_is_evaluated_filmed_and_lengthened(run_folder: Path):
     assert config["total_timesteps"] == 900
 
 
+def test_a_library_is_made_and_used(run_folder: Path):
+    quick = ["--tasks", "20", "--rollouts", "2", "--hidden", "8", "--iterations", "5"]
+    done = metarl("similarity", run_folder, *quick, "--skills", "5")
+    assert done.returncode == 0, done.stderr
+    assert "Spearman correlation" in done.stdout
+    library = run_folder / "library.safetensors"
+    assert f"next: metarl evaluate {run_folder} --library {library}" in done.stdout
+    assert json.loads((run_folder / "similarity.json").read_text())["known"] == 100
+    for name in ("task_map.png", "task_distances.png"):
+        assert (run_folder / name).stat().st_size > 10_000
+
+    few = ["--tasks", "3", "--rollouts", "3", "--steps", "1"]
+    done = metarl("evaluate", run_folder, *few, "--library", library)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((run_folder / "evaluation.json").read_text())["settings"]
+    assert settings["skills"] == 5
+    checkpoint = run_folder / "checkpoint.safetensors"
+    done = metarl("evaluate", run_folder, "--library", checkpoint)
+    assert done.returncode == 2
+    assert "checkpoint of a learner, not of a skill library" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
