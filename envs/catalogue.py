@@ -273,7 +273,7 @@ def _fetch(name: str) -> TaskFamily:
     return TaskFamily(
         name,
         robot,
-        goals.reach_in_box(low, high, tracks=tracks),
+        goals.reach_in_box(low, high, tracks=tracks, success_within=0.05),
         f"gymnasium-robotics {name}Dense-v4 with a hidden goal; {remark}",
         horizon=50,
         action_scale=1.0,

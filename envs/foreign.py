@@ -168,14 +168,17 @@ class ForeignSimulator:
         part = np.clip(self.family.action_scale * np.nan_to_num(action), -1.0, 1.0)
         scaled = self._low + (self._high - self._low) * (part + 1.0) / 2.0
         scaled = scaled.reshape(self._envs.action_space.shape).astype(self._envs.action_space.dtype)
-        observation, reward, terminated, truncated, _ = self._envs.step(scaled)
+        observation, reward, terminated, truncated, info = self._envs.step(scaled)
         self._time += 1
         if self._time < self.family.horizon and (truncated & live).any():
             raise ValueError(
                 f"the environment of {self.family.name} was truncated after {self._time} steps, "
                 f"before the horizon of {self.family.horizon}; make the horizon at most that"
             )
-        return Result(self._flat(observation), np.where(live, reward, 0.0), terminated & live)
+        # the key of gymnasium-robotics and of SB3's evaluation
+        succeeded = np.asarray(info.get("is_success", np.zeros(self.count)), dtype=bool)
+        reward = np.where(live, reward, 0.0)
+        return Result(self._flat(observation), reward, terminated & live, succeeded)
 
     def close(self) -> None:
         """Close the environments."""

@@ -63,6 +63,8 @@ class Goal:
     """The reward of a step, [sim]."""
     reached: Callable[[Step, Parameters], NDArray[np.bool_]] = never
     """Whether the task is done and the episode ends, [sim]."""
+    succeeds: Callable[[Step, Parameters], NDArray[np.bool_]] | None = None
+    """Whether a step leaves the robot where it is wanted, [sim]; None where no source says when."""
     tracks: tuple[str, ...] = ("x",)
     """Which of the robot's tracks a `Step` has, in this order."""
     target: Callable[[Parameters], Array] | None = None
@@ -236,6 +238,9 @@ def position_on_half_circle(radius: float, sparse_within: float) -> Goal:
         "reach a point, reward near it only",
         (Uniform("angle", 0.0, np.pi, "rad"),),
         reward,
+        succeeds=lambda step, task: (
+            np.linalg.norm(step.after - goal(task), axis=1) <= sparse_within
+        ),
         tracks=("x", "y"),
         marker=lambda task, time: Marker(
             "point", float(radius * np.cos(task["angle"])), float(radius * np.sin(task["angle"]))
@@ -252,13 +257,16 @@ def reach_in_disc(radius: float, extrapolate: tuple[float, float] | None = None)
     return _reach((Disc(radius, extrapolate),), reward)
 
 
-def reach_in_box(low: Point3, high: Point3, *, tracks: tuple[str, str, str]) -> Goal:
+def reach_in_box(
+    low: Point3, high: Point3, *, tracks: tuple[str, str, str], success_within: float
+) -> Goal:
     """Bring the gripper or an object to a point: reward minus the distance, goal uniform in a box.
 
     Args:
         low: the smallest x, y and z of the goal [m].
         high: the largest [m]; a coordinate whose bounds are equal does not vary.
         tracks: what is to be brought there, such as x, y, z or object_x, object_y, object_z.
+        success_within: how near is near enough [m].
     """
     names = ("x", "y", "z")
     varying = {name: (a, b) for name, a, b in zip(names, low, high, strict=True) if a != b}
@@ -274,6 +282,9 @@ def reach_in_box(low: Point3, high: Point3, *, tracks: tuple[str, str, str]) -> 
     def reward(step: Step, task: Parameters) -> Array:
         return -np.linalg.norm(step.after - goal(task), axis=1)
 
+    def succeeds(step: Step, task: Parameters) -> NDArray[np.bool_]:
+        return np.linalg.norm(step.after - goal(task), axis=1) < success_within
+
     def marker(task: Mapping[str, float], time: float) -> Marker:
         place = {**dict(zip(names, low, strict=True)), **task}
         return Marker("point", place["x"], place["y"], place["z"])
@@ -282,6 +293,7 @@ def reach_in_box(low: Point3, high: Point3, *, tracks: tuple[str, str, str]) -> 
         "bring it to a point",
         tuple(Uniform(name, *bounds, "m") for name, bounds in varying.items()),
         reward,
+        succeeds=succeeds,
         tracks=tracks,
         marker=marker,
     )

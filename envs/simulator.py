@@ -3,7 +3,7 @@
     simulator = Simulator(family, 800)
     simulator.set_tasks(tasks.repeat(20))
     observation = simulator.reset(generators)
-    observation, reward, terminated = simulator.step(action)
+    observation, reward, terminated, succeeded = simulator.step(action)
 
 Built on `mujoco.batch`, which only `contact_forces` knows besides. Its results do not depend on the
 number of threads or simulations. What it asks for: derived fields lag one physics step behind the
@@ -45,6 +45,8 @@ class Result(NamedTuple):
     """[sim]; 0 for a simulation that was not stepped."""
     terminated: NDArray[np.bool_]
     """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
+    succeeded: NDArray[np.bool_]
+    """Whether the robot is where it is wanted, [sim]; False where the goal does not say when."""
 
 
 class Simulator:
@@ -194,7 +196,10 @@ class Simulator:
         if active is not None:
             reward = np.where(active, reward, 0.0)
             terminated &= active
-        return Result(self._robot.observe(self._fields), reward, terminated)
+        succeeded = np.zeros(self.count, dtype=bool)
+        if self.family.goal.succeeds:
+            succeeded = self.family.goal.succeeds(step, self._tasks) & ~failed
+        return Result(self._robot.observe(self._fields), reward, terminated, succeeded)
 
     def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
         expected = (self.count, self.family.action_size)

@@ -3,6 +3,7 @@
 import argparse
 import json as json_format
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -93,46 +94,56 @@ def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> 
 
 
 def evaluate(
-    run_folder: Positional[Path],
+    run_folders: Positional[tuple[Path, ...]],
     tasks: int = 40,
-    rollouts: int = 20,
+    rollouts: tuple[int, ...] = (20,),
     steps: int = 3,
     seed: int = 0,
-    split: Split = "test",
+    split: tuple[Split, ...] = ("test",),
     halve: bool = False,
     library: Path | None = None,
+    out: Path | None = None,
     device: str = "auto",
 ) -> None:
     """Measure the return before and after adaptation, on tasks drawn apart from those of training.
 
     Args:
-        run_folder: A run folder or a checkpoint.
+        run_folders: A run folder or a checkpoint; several that differ in seed are taken together.
         tasks: How many tasks to draw.
-        rollouts: Rollouts of each task at each step.
+        rollouts: Rollouts of each task that a step learns from; several numbers for a table each.
         steps: Inner steps.
         seed: Decides tasks, start states and exploration.
-        split: Tasks like those trained on (test), or outside their range (extrapolate).
+        split: Tasks like those trained on (test), outside their range (extrapolate), or both.
         halve: Halve the inner step size after the first step.
         library: Skills to take the first step from, as `metarl similarity` made them.
+        out: Where the files go; the first run folder when left out.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
     from metarl.evaluation import evaluate
     from metarl.library import SkillLibrary
     from metarl.runs import load
 
-    learner = load(run_folder, device=device)
-    evaluation = evaluate(
-        learner,
-        tasks=tasks,
-        rollouts=rollouts,
-        steps=steps,
-        seed=seed,
-        split=split,
-        halve=halve,
-        library=None if library is None else SkillLibrary.load(library),
-    )
-    numbers, figure = evaluation.save(_folder(run_folder))
-    print(f"{evaluation}\nnumbers: {numbers}\nfigure: {figure}")
+    if not run_folders:
+        raise ValueError("name at least one run folder")
+    learners = [load(folder, device=device) for folder in run_folders]
+    skills = None if library is None else SkillLibrary.load(library)
+    pairs: list[tuple[Split, int]] = [(part, count) for part in split for count in rollouts]
+    for part, count in pairs:
+        evaluation = evaluate(
+            learners,
+            tasks=tasks,
+            rollouts=count,
+            steps=steps,
+            seed=seed,
+            split=part,
+            halve=halve,
+            library=skills,
+        )
+        name = "evaluation" if len(pairs) == 1 else f"evaluation_{part}_{count}"
+        numbers, table, figure = evaluation.save(out or _folder(run_folders[0]), name)
+        noun = "rollout" if count == 1 else "rollouts"
+        print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
+        print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
 
 
 def similarity(
@@ -249,6 +260,11 @@ def _finish(training: "Callable[[], MAML]", folder: Path) -> None:
     print(f"run: {folder}\nnext: metarl evaluate {folder}")
 
 
+def _warn(message: Warning | str, *_: object) -> None:
+    """Show a warning as people want to read it: without the line of code that it came from."""
+    print(f"metarl: {message}", file=sys.stderr)
+
+
 def defaults_for(words: Sequence[str]) -> Config:
     """Return the settings that `train` starts from when it is given these words."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -262,6 +278,7 @@ def defaults_for(words: Sequence[str]) -> Config:
 
 def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
+    warnings.showwarning = _warn
     train = train_command(defaults_for(sys.argv[1:]))
     commands = (families, train, resume, evaluate, similarity, render, demo)
     try:

@@ -80,6 +80,7 @@ def _episodes(
     rewards = torch.zeros(tasks, rollouts, horizon)
     valid = torch.zeros(tasks, rollouts, horizon, dtype=torch.bool)
     active = np.ones(simulator.count, dtype=bool)
+    succeeded = np.zeros(simulator.count, dtype=bool)
     log_std = torch.empty(0)
 
     for t in range(horizon):
@@ -91,11 +92,16 @@ def _episodes(
         result = simulator.step(action.view(simulator.count, -1).numpy(), active)
         rewards[:, :, t] = torch.from_numpy(result.reward).view(tasks, rollouts)
         observation = torch.from_numpy(result.observation).float().view(tasks, rollouts, -1)
+        succeeded = np.where(active, result.succeeded, succeeded)
         log_std = gaussian.log_std
         active = active & ~result.terminated
         if not active.any():
             break
 
     log_probs = noise_log_prob(noise, log_std.unsqueeze(-2))
-    terminated = torch.from_numpy(~active).view(tasks, rollouts)
-    return Rollouts(observations, actions, rewards, log_probs, valid, terminated, observation)
+    terminated, achieved = (
+        torch.from_numpy(each).view(tasks, rollouts) for each in (~active, succeeded)
+    )
+    return Rollouts(
+        observations, actions, rewards, log_probs, valid, terminated, observation, achieved
+    )

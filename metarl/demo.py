@@ -33,6 +33,6 @@ def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[s
     learner = MAML("HalfCheetahDir", seed=seed)
     train(learner, out, total_timesteps, progress_bar=True)
     evaluation = evaluate(learner, tasks=40, rollouts=20, steps=1, seed=seed)
-    numbers, figure = evaluation.save(out)
+    numbers, _, figure = evaluation.save(out)
     video = render(learner, {"direction": -1.0}, out / "adaptation.mp4", seed=seed)
     return evaluation, {"run": out, "numbers": numbers, "figure": figure, "video": video}

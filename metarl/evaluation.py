@@ -1,6 +1,8 @@
 """How well a learner adapts to tasks it never saw: returns before and after each inner step."""
 
+import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,32 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.distributions import Split
+from envs.family import TaskFamily
 from envs.tasks import Tasks
 from metarl.checkpoint import versions
+from metarl.collect import collect
 from metarl.figures import adaptation_figure
 from metarl.files import whole_file
-from metarl.interval import Interval, interval
+from metarl.inner_loop import Stage
+from metarl.interval import Interval, interquartile, interval
 from metarl.library import SkillLibrary
 from metarl.maml import MAML
+from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase
+
+_SCORED = 20
+_WORST = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Returns on new tasks before adaptation and after each inner step."""
+    """Returns on new tasks before adaptation and after each inner step, of one run or several."""
 
     family: str
     algorithm: str
     tasks: Tasks
     returns: NDArray[np.float64]
-    """Mean return over rollouts, [task, step]; column 0 is before adaptation."""
+    """Mean return over rollouts, [run, task, step]; step 0 is before adaptation."""
+    success: NDArray[np.float64] | None
+    """Part of the rollouts that succeed, [run, task, step]; None where no source says when."""
     settings: dict[str, Any]
     """Seed, split, counts, step sizes, training so far and versions."""
 
     @property
     def steps(self) -> int:
         """Inner steps."""
-        return self.returns.shape[1] - 1
+        return self.returns.shape[2] - 1
 
     @property
     def sample(self) -> str:
@@ -47,16 +58,32 @@ class Evaluation:
 
     def curve(self) -> list[Interval]:
         """Return the mean return before adaptation and after each step."""
-        return [interval(self.returns[:, step]) for step in range(self.steps + 1)]
+        return [self._mean(self.returns[:, :, step]) for step in range(self.steps + 1)]
+
+    def middles(self) -> list[Interval]:
+        """Return the interquartile mean of the return before adaptation and after each step."""
+        return [interquartile(self.returns[:, :, step]) for step in range(self.steps + 1)]
 
     def gains(self) -> list[Interval]:
         """Return what each step adds to the return, paired by task."""
-        return [interval(column) for column in np.diff(self.returns, axis=1).T]
+        gains = np.diff(self.returns, axis=2)
+        return [self._mean(gains[:, :, step]) for step in range(self.steps)]
 
     @property
     def gain(self) -> Interval:
         """What adaptation adds to the return: after the last step less before, paired by task."""
-        return interval(self.returns[:, -1] - self.returns[:, 0])
+        return self._mean(self.returns[:, :, -1] - self.returns[:, :, 0])
+
+    def worst(self) -> list[tuple[str, float]]:
+        """Return the tasks with the lowest return after the last step, in words, lowest first."""
+        after = self.returns[:, :, -1].mean(0)
+        return [
+            (self.tasks.label(int(task)), float(after[task])) for task in after.argsort()[:_WORST]
+        ]
+
+    def _mean(self, values: NDArray[np.float64]) -> Interval:
+        """Return the mean over tasks; its interval is over the runs where there are several."""
+        return interval(values[0] if len(values) == 1 else values.mean(1))
 
     @property
     def title(self) -> str:
@@ -69,13 +96,25 @@ class Evaluation:
         return self.gain.low > 0.0
 
     def __str__(self) -> str:
-        gains = ["", *map(str, self.gains())]
-        rows = [
-            f"{step:>10}  {value!s:>28}  {gain:>28}"
-            for step, (value, gain) in enumerate(zip(self.curve(), gains, strict=True))
+        columns = {
+            "inner step": [str(step) for step in range(self.steps + 1)],
+            "mean return [95 %]": [str(value) for value in self.curve()],
+            "interquartile mean [95 %]": [str(value) for value in self.middles()],
+            "gain over previous": ["", *map(str, self.gains())],
+        }
+        if self.success is not None:
+            rates = self.success.mean((0, 1))
+            columns["success"] = [f"{rate:.0%}" for rate in rates]
+        widths = {name: max(len(name), *map(len, cells)) for name, cells in columns.items()}
+        rows = [columns.keys(), *zip(*columns.values(), strict=True)]
+        lines = [
+            "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths.values(), strict=True))
+            for row in rows
         ]
-        header = f"{'inner step':>10}  {'return [95 % interval]':>28}  {'gain over previous':>28}"
-        return "\n".join([header, *rows, self.verdict()])
+        worst = "; ".join(f"{label} ({value:.1f})" for label, value in self.worst())
+        if len(self.tasks.names) <= 4 and len(np.unique(self.tasks.values, axis=0)) > _WORST:
+            lines.append(f"Worst after the last step: {worst}.")
+        return "\n".join([line.rstrip() for line in lines] + [self.verdict()])
 
     def verdict(self) -> str:
         """Return in one sentence whether adaptation helped."""
@@ -87,37 +126,63 @@ class Evaluation:
         else:
             finding = "Adaptation is NOT shown to help (the interval includes 0)"
         steps = "1 inner step" if self.steps == 1 else f"{self.steps} inner steps"
-        return f"{finding}: gain {gain} after {steps}, {self.sample}."
+        runs = f", {len(self.returns)} runs" if len(self.returns) > 1 else ""
+        return f"{finding}: gain {gain} after {steps}, {self.sample}{runs}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, as in `evaluation.json`."""
-        rows = zip(self.tasks, self.returns.tolist(), strict=True)
-        gains = zip(self.gains(), strict=True)
-        curve = [{"step": step, **value.to_dict()} for step, value in enumerate(self.curve())]
-        for entry, (gain,) in zip(curve[1:], gains, strict=True):
+        curve = [
+            {"step": step, **mean.to_dict(), "interquartile": middle.to_dict()}
+            for step, (mean, middle) in enumerate(zip(self.curve(), self.middles(), strict=True))
+        ]
+        for entry, gain in zip(curve[1:], self.gains(), strict=True):
             entry["gain_over_previous"] = gain.to_dict()
+        per_task = [
+            {"task": task, "returns": self.returns[:, index].mean(0).tolist()}
+            for index, task in enumerate(self.tasks)
+        ]
+        if self.success is not None:
+            for index, row in enumerate(per_task):
+                row["success"] = self.success[:, index].mean(0).tolist()
         return {
             "family": self.family,
             "algorithm": self.algorithm,
             "returns": curve,
             "gain": self.gain.to_dict(),
-            "per_task": [{"task": task, "returns": returns} for task, returns in rows],
+            "per_task": per_task,
             "settings": self.settings,
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `evaluation.json` and the figure `evaluation.png`; return their paths."""
-        folder = Path(folder)
-        numbers, picture = folder / "evaluation.json", folder / "evaluation.png"
+    def save(self, folder: str | Path, name: str = "evaluation") -> list[Path]:
+        """Write `evaluation.json`, `.csv` with a row a task and run, and `.png`; return the paths.
+
+        Args:
+            folder: where to.
+            name: of the files, without their endings.
+        """
+        numbers, table, picture = (
+            Path(folder) / f"{name}{ending}" for ending in (".json", ".csv", ".png")
+        )
         with whole_file(numbers) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        with whole_file(table) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            steps = range(self.steps + 1)
+            success = [] if self.success is None else [f"success_{step}" for step in steps]
+            returns = [f"return_{step}" for step in steps]
+            writer.writerow(["run", *self.tasks.names, *returns, *success])
+            for run in range(len(self.returns)):
+                for index, values in enumerate(self.tasks.values):
+                    rates = [] if self.success is None else self.success[run, index]
+                    writer.writerow([run, *values, *self.returns[run, index], *rates])
         with whole_file(picture) as temporary:
-            adaptation_figure(self.returns, self.curve(), self.title).savefig(temporary, dpi=150)
-        return numbers, picture
+            figure = adaptation_figure(self.returns.mean(0), self.curve(), self.title)
+            figure.savefig(temporary, dpi=150)
+        return [numbers, table, picture]
 
 
 def evaluate(
-    learner: MAML,
+    learner: MAML | Sequence[MAML],
     *,
     tasks: int | Tasks = 40,
     rollouts: int = 20,
@@ -129,51 +194,87 @@ def evaluate(
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
 
-    Every step starts the same rollouts from the same states; exploration differs. A step's rollouts
-    are both its score and what the next step learns from.
+    Every step starts the same rollouts from the same states; exploration differs. With 20 rollouts
+    or more, a step's rollouts are both its score and what the next step learns from; with fewer, 20
+    others are the score.
 
     Args:
-        learner: the learner; it is not changed.
+        learner: the learner, or several that differ in seed; they are not changed.
         tasks: how many to draw, or a table of them; at least 2.
-        rollouts: of each task at each step.
+        rollouts: of each task that each step learns from.
         steps: inner steps.
         seed: decides the tasks, start states and exploration.
-        split: where tasks come from: `test`, or `extrapolate` for those outside the training range.
+        split: where tasks come from: `test`, from the training range but other draws; `train`; or
+            `extrapolate`, from outside that range.
         halve: halve the step size after the first step, as Finn et al. (2017) do in their tests.
         library: skills to take the first step from, where a task resembles known ones.
 
     Raises:
-        ValueError: for counts that are too small, or a split that the family does not have.
+        ValueError: for counts that are too small, a split that the family does not have, learners
+            of different families, or a library of another learner.
     """
+    learners = [learner] if isinstance(learner, MAML) else list(learner)
+    if not learners:
+        raise ValueError("there is no learner to evaluate")
+    first = learners[0]
+    for other in learners[1:]:
+        if other.family.describe() != first.family.describe():
+            raise ValueError(
+                f"runs that are evaluated together must be of one family and preset, got "
+                f"{first.family.name} and {other.family.name}"
+            )
     if isinstance(tasks, int):
         if tasks < 2:
             raise ValueError(f"an interval needs at least 2 tasks, got {tasks}")
-        tasks = learner.family.sample_tasks(tasks, seed=seed, split=split)
+        tasks = first.family.sample_tasks(tasks, seed=seed, split=split)
     else:
-        tasks = learner.family.task(tasks)
+        tasks = first.family.task(tasks)
     if len(tasks) < 2:
         raise ValueError(f"an interval needs at least 2 tasks, got {len(tasks)}")
-    first = learner.config.inner_lr
-    inner_lrs = [first] + [first / 2.0 if halve else first] * (steps - 1) if steps > 0 else []
     key = Key(seed, Phase.EVALUATE)
-    stages = learner.adaptation(tasks, rollouts, inner_lrs, key, library)
-    returns = [stage.rollouts.returns.double().mean(1).numpy() for stage in stages]
+    scores = []
+    for each in learners:
+        lr = each.config.inner_lr
+        inner_lrs = [lr] + [lr / 2.0 if halve else lr] * (steps - 1) if steps > 0 else []
+        stages = each.adaptation(tasks, rollouts, inner_lrs, key, library)
+        scores.append(
+            [_score(each, tasks, stage, key._replace(step=s)) for s, stage in enumerate(stages)]
+        )
+    returns, success = (
+        np.stack(
+            [np.stack([part(score).double().mean(1).numpy() for score in run], 1) for run in scores]
+        )
+        for part in (lambda score: score.returns, lambda score: score.succeeded)
+    )
+    told = isinstance(first.family, TaskFamily) and first.family.goal.succeeds is not None
     settings = {
-        "preset": learner.family.preset,
-        "horizon": learner.family.horizon,
+        "preset": first.family.preset,
+        "horizon": first.family.horizon,
         "seed": seed,
         "split": split,
         "rollouts": rollouts,
         "inner_lrs": inner_lrs,
         "skills": 0 if library is None else len(library),
-        "trained_timesteps": learner.num_timesteps,
-        "trained_seed": learner.config.seed,
+        "trained_timesteps": first.num_timesteps,
+        "trained_seed": first.config.seed,
+        "trained_seeds": [each.config.seed for each in learners],
         "versions": versions(),
     }
     return Evaluation(
-        learner.family.name,
-        learner.config.algorithm,
+        first.family.name,
+        first.config.algorithm,
         tasks,
-        np.stack(returns, axis=1),
+        returns,
+        success if told else None,
         settings,
     )
+
+
+def _score(learner: MAML, tasks: Tasks, stage: Stage, key: Key) -> Rollouts:
+    """Return the rollouts that tell how good the stage's parameters are."""
+    if stage.rollouts.rewards.shape[1] >= _SCORED:
+        return stage.rollouts
+    simulator = learner.simulator(len(tasks) * _SCORED)
+    simulator.set_tasks(tasks.repeat(_SCORED))
+    parameters = {name: value.cpu() for name, value in stage.parameters.items()}
+    return collect(simulator, learner.policy, parameters, _SCORED, key._replace(iteration=1))

@@ -88,6 +88,7 @@ class Experience:
             torch.from_numpy(valid)[None],
             torch.from_numpy(ended.astype(bool))[None],
             _tensor(final)[None],
+            torch.zeros(1, count, dtype=torch.bool),
         )
 
 

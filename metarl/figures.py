@@ -65,13 +65,11 @@ def task_map(
     ):
         every = np.concatenate([each[:, column] for each in values])
         style = {"vmin": every.min(), "vmax": every.max(), "cmap": "viridis"}
-        for place, colour, marker, size, label in (
-            (points[0], values[0], "o", 36, "known task"),
-            (points[1], values[1], "x", 30, "new task, one rollout"),
-        ):
-            dots = axes.scatter(
-                *place.T, c=colour[:, column], marker=marker, s=size, label=label, **style
-            )
+        axes.scatter(
+            *points[0].T, c=values[0][:, column], s=60, alpha=0.4, label="known task", **style
+        )
+        label = "new task, one rollout"
+        dots = axes.scatter(*points[1].T, c=values[1][:, column], marker="x", label=label, **style)
         figure.colorbar(dots, ax=axes, label=name.replace("_", " "))
         for axis, part in zip((axes.xaxis, axes.yaxis), share, strict=False):
             number = "first" if axis is axes.xaxis else "second"

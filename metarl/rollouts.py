@@ -27,6 +27,8 @@ class Rollouts(NamedTuple):
     """[task, rollout], bool: whether the episode ended before its time limit."""
     final_observations: Tensor
     """[task, rollout, observation], after the last step that took place."""
+    succeeded: Tensor
+    """[task, rollout], bool: whether the last step left the robot where it is wanted."""
 
     @property
     def returns(self) -> Tensor:

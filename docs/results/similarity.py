@@ -1,6 +1,7 @@
 """The Siamese encoder and the skill library, measured on tasks kept apart.
 
     python docs/results/similarity.py train     # every run that has no file yet; about 2 hours
+    python docs/results/similarity.py coverage  # meta-batches that cover the tasks evenly
     python docs/results/similarity.py show      # figures and tables of the files there are
 
 Every run trains a meta-policy, then an encoder of its tasks with each loss, builds a library of 100
@@ -15,7 +16,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ import envs
 import metarl
 import metarl.similarity as training
 from agents.siamese import SiameseEncoder
+from envs.distributions import Split
+from envs.family import TaskFamily
 from envs.tasks import Tasks
 from metarl.checkpoint import versions
 from metarl.collect import collect
@@ -162,6 +165,37 @@ def train(family: str, seed: int, path: Path) -> None:
         temporary.write_text(json.dumps(record) + "\n")
 
 
+class Covering(TaskFamily):
+    """Draws the training tasks of an iteration evenly over their range.
+
+    It is what covering the embedding space of a one-parameter family would come to, with a perfect
+    encoder.
+    """
+
+    def sample_tasks(
+        self, count: int, *, seed: int | tuple[int, ...], split: Split = "train"
+    ) -> Tasks:
+        """Return tasks, one from each of `count` equal parts of the range."""
+        drawn = super().sample_tasks(count, seed=seed, split=split)
+        if split != "train":
+            return drawn
+        low, high = 0.0, 3.0  # of HalfCheetahVel
+        part = (drawn.values - low) / (high - low)
+        return Tasks(drawn.names, low + (high - low) * (np.arange(count)[:, None] + part) / count)
+
+
+def coverage(seed: int) -> dict[str, list[float]]:
+    """Return what 40 test tasks bring after one step, for uniform and even meta-batches."""
+    plain = envs.make("HalfCheetahVel", horizon=HORIZON)
+    even = Covering(**{field.name: getattr(plain, field.name) for field in fields(plain)})
+    learner = metarl.MAML(even, seed=seed, device="cpu").learn(STEPS["HalfCheetahVel"])
+    tasks = plain.sample_tasks(40, seed=seed, split="test")
+    return {
+        "uniform": after_a_step(meta_policy("HalfCheetahVel", seed), tasks, 20, None),
+        "even": after_a_step(learner, tasks, 20, None),
+    }
+
+
 def runs(family: str) -> list[dict[str, Any]]:
     """Return the files of a family, a seed each."""
     return [json.loads(path.read_text()) for path in sorted(FILES.glob(f"{family}_*.json"))]
@@ -237,8 +271,14 @@ def adaptation_table(family: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The Siamese encoder and the skill library.")
-    parser.add_argument("what", choices=("train", "show"))
-    if parser.parse_args().what == "train":
+    parser.add_argument("what", choices=("train", "coverage", "show"))
+    what = parser.parse_args().what
+    if what == "coverage":
+        for seed in SEEDS:
+            with whole_file(FILES / f"coverage_{seed}.json") as temporary:
+                temporary.write_text(json.dumps(coverage(seed)) + "\n")
+        return
+    if what == "train":
         for seed in SEEDS:
             for family in STEPS:
                 path = FILES / f"{family}_{seed}.json"
@@ -255,6 +295,10 @@ def main() -> None:
             if drawn.exists():
                 (HERE / f"{name}_{family}.png").write_bytes(drawn.read_bytes())
         print(f"{family}\n\n{encoder_table(family)}\n\n{adaptation_table(family)}\n")
+    both = [json.loads(path.read_text()) for path in sorted(FILES.glob("coverage_*.json"))]
+    for which in ("uniform", "even"):
+        means = [np.mean(each[which]) for each in both]
+        print(f"{which} meta-batches: {interval(np.array(means))}")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def make(name: str) -> tuple[Any, TaskFamily]:
         theirs: Any = gymnasium.make(name).unwrapped
     robot = Fetch(CASES[name])
     tracks = robot.tracks[-3:]
-    goal = goals.reach_in_box((-9.0, -9.0, -9.0), (9.0, 9.0, 9.0), tracks=tracks)  # type: ignore[arg-type]
+    box: Any = ((-9.0, -9.0, -9.0), (9.0, 9.0, 9.0))
+    goal = goals.reach_in_box(*box, tracks=tracks, success_within=0.05)  # type: ignore[arg-type]
     return theirs, TaskFamily("test", robot, goal, "", horizon=200, action_scale=1.0)
 
 
@@ -70,12 +71,13 @@ def test_reproduces_gymnasium_robotics_step_by_step(name: str):
         action = rng.uniform(-1.0, 1.0, 4)
         if step % 40 < 20:  # down to the object and on
             action[2] = -0.3
-        expected, their_reward, terminated, _, _ = theirs.step(action)
-        observation, reward, ended = ours.step(np.stack([action, -action]))
+        expected, their_reward, terminated, _, info = theirs.step(action)
+        observation, reward, ended, succeeded = ours.step(np.stack([action, -action]))
         np.testing.assert_array_equal(ours.fields["qpos"][0], theirs.data.qpos)
         np.testing.assert_allclose(observation[0], expected["observation"], rtol=0, atol=1e-10)
         assert reward[0] == pytest.approx(float(their_reward), abs=1e-12)
         assert bool(ended[0]) == bool(terminated)
+        assert bool(succeeded[0]) == bool(info["is_success"])
 
 
 def test_families_draw_goals_where_gymnasium_robotics_does():

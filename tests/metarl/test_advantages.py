@@ -73,6 +73,7 @@ def rollouts(seed: int = 0) -> Rollouts:
         valid,
         terminated,
         torch.randn(2, 5, 3, generator=generator),
+        torch.zeros(2, 5, dtype=torch.bool),
     )
 
 

@@ -70,6 +70,21 @@ def test_a_run_is_evaluated_filmed_and_lengthened(run_folder: Path):
     assert config["total_timesteps"] == 900
 
 
+def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: Path):
+    words = ["--tasks", "3", "--steps", "1", "--rollouts", "1", "4"]
+    words += ["--split", "test", "extrapolate", "--out", str(tmp_path)]
+    done = metarl("evaluate", run_folder, run_folder, *words)
+    assert done.returncode == 0, done.stderr
+    assert "3 test tasks, 1 rollout a step" in done.stdout
+    assert "3 extrapolate tasks, 4 rollouts a step" in done.stdout
+    assert "2 runs" in done.stdout
+    for part in ("test", "extrapolate"):
+        for count in (1, 4):
+            settings = json.loads((tmp_path / f"evaluation_{part}_{count}.json").read_text())
+            assert settings["settings"]["split"] == part
+            assert settings["settings"]["rollouts"] == count
+
+
 def test_a_library_is_made_and_used(run_folder: Path):
     quick = ["--tasks", "20", "--rollouts", "2", "--hidden", "8", "--iterations", "5"]
     done = metarl("similarity", run_folder, *quick, "--skills", "5")

@@ -1,10 +1,10 @@
-"""Intervals against scipy's own and against what 95 % means."""
+"""Intervals against known answers and against what 95 % means."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from metarl.interval import interval
+from metarl.interval import interquartile, interval
 
 
 def test_is_students_interval():
@@ -20,3 +20,27 @@ def test_holds_the_true_mean_in_95_of_100_samples():
     draws = np.random.default_rng(0).normal(2.0, 3.0, (4000, 6))
     inside = [(result := interval(row)).low <= 2.0 <= result.high for row in draws]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.01)
+
+
+def test_interquartile_mean_by_hand():
+    """Of eight values the middle four count, wherever they come from."""
+    runs = np.array([[9.0, 1.0, -500.0, 4.0], [2.0, 300.0, 3.0, 0.0]])
+    result = interquartile(runs)
+    assert result.mean == pytest.approx((1.0 + 2.0 + 3.0 + 4.0) / 4.0)
+    assert result.low < result.mean < result.high
+    same = interquartile(np.full((1, 5), 3.0))
+    assert same == (3.0, 3.0, 3.0)
+
+
+def test_resampling_stays_within_runs():
+    """Runs that differ a lot, each with equal tasks, leave nothing uncertain."""
+    runs = np.repeat([[0.0], [10.0]], 40, axis=1)
+    result = interquartile(runs)
+    assert result == (5.0, 5.0, 5.0)
+
+
+def test_interquartile_interval_holds_the_truth_at_its_rate():
+    """The middle half of a symmetric distribution has its centre as mean; heavy tails included."""
+    draws = 2.0 + np.random.default_rng(1).standard_t(2, (400, 2, 40))
+    inside = [(r := interquartile(each, resamples=400)).low <= 2.0 <= r.high for each in draws]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.03)
