@@ -18,6 +18,7 @@ from envs.robot import Array
 FLOOR = np.array([[178, 188, 200], [204, 212, 221]], np.uint8)  # dark and light squares
 SKY = 246
 GOAL_COLOUR = np.array([0.85, 0.2, 0.15, 1.0], np.float32)
+GHOST_COLOUR = np.array([0.25, 0.4, 0.75, 0.35], np.float32)
 
 Frame = NDArray[np.uint8]
 
@@ -41,17 +42,21 @@ class Camera:
         self._family = family
         self._model = _studio(model or family.model, size)
         self._data = mujoco.MjData(self._model)
+        self._ghost = mujoco.MjData(self._model)
         self._renderer = _renderer(self._model, size)
         skybox = mujoco.mjtTexture.mjTEXTURE_SKYBOX.value
         self._has_sky = bool((self._model.tex_type == skybox).any())
 
-    def take(self, qpos: Array, task: Mapping[str, float], time: float) -> Frame:
+    def take(
+        self, qpos: Array, task: Mapping[str, float], time: float, ghost: Array | None = None
+    ) -> Frame:
         """Return a picture, [height, width, 3].
 
         Args:
             qpos: the robot's position, [nq].
             task: its task.
             time: since the episode began [s].
+            ghost: where another robot is drawn translucent, [nq]; both are kept in the picture.
         """
         self._data.qpos[:] = qpos
         mujoco.mj_forward(self._model, self._data)
@@ -59,17 +64,26 @@ class Camera:
         camera = mujoco.MjvCamera()
         camera.distance, camera.azimuth, camera.elevation = self._family.robot.camera
         robot = self._data.xpos[1]
+        middle = robot
+        if ghost is not None:
+            self._ghost.qpos[:] = ghost
+            mujoco.mj_forward(self._model, self._ghost)
+            middle = (robot + self._ghost.xpos[1]) / 2.0
         if self._family.robot.lookat is not None:
             camera.lookat[:] = self._family.robot.lookat
         elif marker and marker.kind == "point":
             camera.lookat[:] = (marker.x / 2.0, marker.y / 2.0, 0.0)
             camera.distance += float(np.hypot(marker.x, marker.y)) / 2.0
         else:
-            camera.lookat[:] = robot
+            camera.lookat[:] = middle
+            camera.distance += 1.6 * float(np.linalg.norm(middle - robot))
         self._data.light_xpos[:, :2] = robot[:2]  # shadows are drawn near the light only
         self._renderer.update_scene(self._data, camera)
         if marker:
-            _mark(self._renderer.scene, marker, robot, self._family.robot.camera[0])
+            size = self._family.robot.camera[0] if ghost is None else camera.distance
+            _mark(self._renderer.scene, marker, robot, size)
+        if ghost is not None:
+            _haunt(self._renderer.scene, self._model, self._ghost)
         picture = self._renderer.render()
         if not self._has_sky:
             picture[(picture == 0).all(axis=-1)] = SKY
@@ -117,6 +131,18 @@ def _studio(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
         pixels[:, :3] = FLOOR[light.astype(int)]
         model.mat_rgba[(model.mat_texid == texture).any(axis=1)] = 1.0
     return model
+
+
+def _haunt(scene: mujoco.MjvScene, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Add what moves of another state of the model to a scene, translucent."""
+    first = scene.ngeom
+    moves = mujoco.mjtCatBit.mjCAT_DYNAMIC.value
+    option, perturbation = mujoco.MjvOption(), mujoco.MjvPerturb()
+    mujoco.mjv_addGeoms(model, data, option, perturbation, moves, scene)
+    for geom in scene.geoms[first : scene.ngeom]:
+        geom.rgba[:] = GHOST_COLOUR
+        geom.matid = -1
+        geom.category = mujoco.mjtCatBit.mjCAT_DECOR.value  # casts no shadow
 
 
 def _mark(

@@ -181,34 +181,47 @@ def similarity(
 def render(
     run_folder: Positional[Path],
     task: Task = (),
+    draw: int = 1,
     out: Path | None = None,
     rollouts: int = 20,
-    steps: int = 1,
+    steps: tuple[int, ...] = (0, 1),
+    ghost: bool = False,
+    height: int = 480,
     seed: int = 0,
+    library: Path | None = None,
     device: str = "auto",
 ) -> None:
-    """Film a policy before and after adaptation, side by side.
+    """Film a policy before and after adaptation, side by side or one as a ghost.
 
     Args:
         run_folder: A run folder or a checkpoint.
-        task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; a drawn one when left out.
+        task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; drawn ones when left out.
+        draw: How many tasks to draw, a row each.
         out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
         rollouts: Rollouts that each inner step learns from.
-        steps: Inner steps.
+        steps: After how many inner steps to film, a panel each.
+        ghost: Film the last one, with the first as a translucent robot in the same scene.
+        height: Height of a row in pixels.
         seed: Decides the start state and exploration.
+        library: Skills to take the first step from, as `metarl similarity` made them.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
+    from metarl.library import SkillLibrary
     from metarl.runs import load
     from metarl.video import render
 
     learner = load(run_folder, device=device)
     path = render(
         learner,
-        parse_task(task) or learner.family.sample_tasks(1, seed=seed, split="test"),
+        parse_task(task) or learner.family.sample_tasks(draw, seed=seed, split="test"),
         out or _folder(run_folder) / "adaptation.mp4",
         rollouts=rollouts,
         steps=steps,
+        ghost=ghost,
+        height=height,
         seed=seed,
+        library=None if library is None else SkillLibrary.load(library),
+        progress_bar=True,
     )
     print(f"video: {path}")
 

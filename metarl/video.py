@@ -1,14 +1,15 @@
-"""Films of a policy before and after adaptation, side by side, headless."""
+"""Films of a policy before and after adaptation, side by side or one as a ghost, headless."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
 from agents.policy import Parameters
 from envs.drawing import Camera, Frame
@@ -22,10 +23,15 @@ from metarl.maml import MAML
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase, Purpose, stream
 
+if TYPE_CHECKING:
+    from metarl.library import SkillLibrary
+
 ENDINGS = (".mp4", ".gif")
-PANEL = (480, 400)  # width and height [pixel]
 GAP, HEADER = 16, 80
-INK, SOFT, PAPER = (25, 30, 40), (110, 118, 130), (250, 250, 248)
+"""Between panels and above a row [pixel], in a film of height 480."""
+ASPECT, GHOST_ASPECT = 1.2, 16 / 9
+"""Width over height of a panel."""
+INK, SOFT, PAPER, SHADE = (25, 30, 40), (110, 118, 130), (250, 250, 248), (64, 102, 191)
 
 
 class Take(NamedTuple):
@@ -34,8 +40,19 @@ class Take(NamedTuple):
     title: str
     qpos: NDArray[np.float64]
     """The state at the start and after each step, [time + 1, nq]."""
+    position: NDArray[np.float64]
+    """Where the robot is on the ground, [time + 1, 1 or 2] in m; no columns for what stands."""
     rewards: NDArray[np.float64]
     """[time]."""
+
+
+class Row(NamedTuple):
+    """What is filmed of one task."""
+
+    task: Tasks
+    """One."""
+    takes: list[Take]
+    """As many as there are panels, or the later one and its ghost."""
 
 
 def render(
@@ -44,8 +61,12 @@ def render(
     path: str | Path,
     *,
     rollouts: int = 20,
-    steps: int = 1,
+    steps: int | Sequence[int] = 1,
+    ghost: bool = False,
+    height: int = 480,
     seed: int = 0,
+    library: "SkillLibrary | None" = None,
+    progress_bar: bool = False,
 ) -> Path:
     """Adapt to a task and film the policy before and after, from the same start state.
 
@@ -53,41 +74,70 @@ def render(
 
     Args:
         learner: the learner; it is not changed.
-        task: one task's parameters, such as `{"velocity": 1.2}`.
+        task: a task's parameters, such as `{"velocity": 1.2}`, or a table with a row a task.
         path: where to; `.mp4` (H.264) or `.gif`.
         rollouts: how many each inner step learns from.
-        steps: inner steps.
+        steps: after how many inner steps; several numbers, such as (0, 1, 3), for a panel each.
+            A single number is filmed beside the policy before adaptation.
+        ghost: film the last one, with the first as a translucent robot in the same scene.
+        height: of each task's row [pixel]; 1080 for a talk.
         seed: decides the start state and exploration.
+        library: skills to take the first step from; see `MAML.adapt`.
+        progress_bar: show one, over frames.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: for another ending, or a task that the family does not have.
+        ValueError: for another ending, no or negative steps, a height below 120, or a task that
+            the family does not have.
         RuntimeError: when there is no OpenGL to draw with.
     """
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise ValueError(f"a video's name must end in {' or '.join(ENDINGS)}, got {path.name!r}")
+    if height < 120:
+        raise ValueError(f"height must be at least 120 pixels, got {height}")
+    shown = (0, steps) if isinstance(steps, int) else tuple(steps)
+    if not shown or min(shown) < 0 or max(shown) < 1:
+        raise ValueError(f"steps must be numbers of inner steps, such as (0, 1, 3), got {steps}")
     family = learner.family
     if not isinstance(family, TaskFamily):
         raise ValueError(f"{family.name} cannot be filmed: its simulator is not MuJoCo's batch")
     table = family.task(task)
-    if len(table) != 1:
-        raise ValueError(f"a video shows one task, got {len(table)}")
-    key = Key(seed, Phase.ADAPT)
     with whole_file(path) as temporary:
-        stages = list(learner.adaptation(table, rollouts, [learner.config.inner_lr] * steps, key))
-        done = "1 inner step" if steps == 1 else f"{steps} inner steps"
-        takes = [
-            shoot(family, learner.policy, table, stage.parameters, key, title)
-            for stage, title in (
-                (stages[0], "before adaptation"),
-                (stages[-1], f"after {done}, {rollouts * steps} rollouts"),
+        rows = [
+            Row(
+                each,
+                _takes(learner, family, each, rollouts, shown, Key(seed, Phase.ADAPT), library),
             )
+            for each in (table[index : index + 1] for index in range(len(table)))
         ]
-        write_video(temporary, frames(family, table, takes), _rate(family))
+        pictures = frames(family, rows, height=height, ghost=ghost)
+        count = len(_times(family, rows))
+        bar = tqdm(pictures, total=count, unit="frame", disable=not progress_bar)
+        write_video(temporary, iter(bar), _rate(family))
     return path
+
+
+def _takes(
+    learner: MAML,
+    family: TaskFamily,
+    task: Tasks,
+    rollouts: int,
+    shown: Sequence[int],
+    key: Key,
+    library: "SkillLibrary | None",
+) -> list[Take]:
+    inner_lrs = [learner.config.inner_lr] * max(shown)
+    stages = list(learner.adaptation(task, rollouts, inner_lrs, key, library))
+    takes = []
+    for step in shown:
+        done = "1 step" if step == 1 else f"{step} steps"
+        spent = f"{rollouts * step} rollout{'s' if rollouts * step > 1 else ''}"
+        title = f"after {done}, {spent}" if step else "before adaptation"
+        takes.append(shoot(family, learner.policy, task, stages[step].parameters, key, title))
+    return takes
 
 
 def shoot(
@@ -108,56 +158,122 @@ def shoot(
     on_cpu = {name: value.cpu() for name, value in parameters.items()}
     rollout = collect(simulator, policy, on_cpu, 1, key, deterministic=True)
     rewards = rollout.rewards[0, 0, : int(rollout.lengths[0, 0])].double().numpy()
-    return Take(title, replay(simulator, rollout, key), rewards)
+    return Take(title, *replay(simulator, rollout, key), rewards)
 
 
-def replay(simulator: Simulator, rollout: Rollouts, key: Key) -> NDArray[np.float64]:
-    """Return the states of a rollout, [time + 1, nq], by taking its actions again.
+def replay(
+    simulator: Simulator, rollout: Rollouts, key: Key
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the states of a rollout and where they are on the ground, by taking its actions again.
 
     Args:
         simulator: one simulation, with its task set.
         rollout: one rollout of one task.
         key: what it was collected with.
+
+    Returns:
+        [time + 1, nq] and [time + 1, 1 or 2]; no columns for a robot that stands in its place.
     """
+    robot = simulator.family.robot
+    names = ("x", "y") if robot.lookat is None else ()
+    ground = [robot.tracks.index(name) for name in names if name in robot.tracks]
     simulator.reset([stream(key, Purpose.START, 0, 0)])
-    states = [simulator.fields["qpos"][0].copy()]
+    states, places = [], []
+
+    def look() -> None:
+        states.append(simulator.fields["qpos"][0].copy())
+        places.append(robot.position(simulator.fields)[0, ground])
+
+    look()
     for action in rollout.actions[0, :, : int(rollout.lengths[0, 0])].transpose(0, 1):
         simulator.step(action.numpy())
-        states.append(simulator.fields["qpos"][0].copy())
-    return np.stack(states)
+        look()
+    return np.stack(states), np.stack(places)
 
 
-def frames(family: TaskFamily, task: Tasks, takes: Sequence[Take]) -> Iterator[Frame]:
-    """Draw the takes side by side, [height, width, 3] each, at most 50 frames a second of them.
+def frames(
+    family: TaskFamily, rows: Sequence[Row], *, height: int = 480, ghost: bool = False
+) -> Iterator[Frame]:
+    """Draw tasks below each other and their takes side by side, [height, width, 3] each.
+
+    There are at most 50 frames a second.
 
     Args:
         family: of the takes.
-        task: one.
-        takes: as many as are to be compared; shorter ones stand still at their end.
+        rows: a task each; shorter takes stand still at their end.
+        height: of a row [pixel].
+        ghost: one panel a row: the last take, with the first as a translucent robot.
 
     Raises:
         RuntimeError: when there is no OpenGL to draw with.
     """
-    width = len(takes) * PANEL[0] + (len(takes) - 1) * GAP
-    label = task.label(0) if len(task.names) <= 4 else f"{len(task.names)} parameters"
-    name = f"{family.name}   {label}".rstrip()
-    simulator = Simulator(family, 1, threads=1)
-    simulator.set_tasks(task)
-    with closing(Camera(family, PANEL, simulator.model(0))) as camera:
-        for index in range(0, max(len(take.qpos) for take in takes), _stride(family)):
-            page = Image.new("RGB", (width, PANEL[1] + HEADER), PAPER)
-            pen = ImageDraw.Draw(page)
-            pen.text((8, 6), name, INK, _font(20))
-            pen.text((width - 8, 6), f"{index * family.dt:.2f} s", SOFT, _font(20), anchor="ra")
-            for column, take in enumerate(takes):
-                left = column * (PANEL[0] + GAP)
-                at = min(index, len(take.qpos) - 1)
-                picture = camera.take(take.qpos[at], task[0], at * family.dt)
-                page.paste(Image.fromarray(picture), (left, HEADER))
-                pen.text((left + 8, HEADER - 40), take.title, INK, _font(17))
-                score = f"return {take.rewards[:at].sum():.1f}"
-                pen.text((left + PANEL[0] - 8, HEADER - 40), score, INK, _font(17), anchor="ra")
+    scale = height / 480.0
+    gap, header = round(GAP * scale), round(HEADER * scale / 2.0) * 2
+    panel_height = (height - header) // 2 * 2
+    panel = (round(panel_height * (GHOST_ASPECT if ghost else ASPECT) / 2.0) * 2, panel_height)
+    columns = 1 if ghost else len(rows[0].takes)
+    size = (columns * panel[0] + (columns - 1) * gap) // 2 * 2, (header + panel_height) * len(rows)
+    with ExitStack() as stack:
+        cameras = []
+        for row in rows:
+            simulator = Simulator(family, 1, threads=1)
+            simulator.set_tasks(row.task)
+            cameras.append(stack.enter_context(closing(Camera(family, panel, simulator.model(0)))))
+        for index in _times(family, rows):
+            page = Image.new("RGB", size, PAPER)
+            for number, (row, camera) in enumerate(zip(rows, cameras, strict=True)):
+                _draw(
+                    page, number * (header + panel_height), family, row, camera, index, scale, ghost
+                )
             yield np.asarray(page)
+
+
+def _draw(
+    page: Image.Image,
+    top: int,
+    family: TaskFamily,
+    row: Row,
+    camera: Camera,
+    index: int,
+    scale: float,
+    ghost: bool,
+) -> None:
+    """Draw one row of a page at one time."""
+    pen = ImageDraw.Draw(page)
+    header, gap = round(HEADER * scale / 2.0) * 2, round(GAP * scale)
+    large, small, margin = _font(round(20 * scale)), _font(round(16 * scale)), round(8 * scale)
+    names = row.task.names
+    label = row.task.label(0) if len(names) <= 4 else f"{len(names)} parameters"
+    pen.text((margin, top + round(6 * scale)), f"{family.name}   {label}".rstrip(), INK, large)
+    clock = f"{index * family.dt:.2f} s"
+    pen.text((page.width - margin, top + round(6 * scale)), clock, SOFT, large, anchor="ra")
+    left = 0
+    for take in row.takes[-1:] if ghost else row.takes:
+        at, first = (min(index, len(each.qpos) - 1) for each in (take, row.takes[0]))
+        shade = row.takes[0].qpos[first] if ghost else None
+        picture = camera.take(take.qpos[at], row.task[0], at * family.dt, shade)
+        page.paste(Image.fromarray(picture), (left, top + header))
+        line, right = top + header - round(36 * scale), left + picture.shape[1] - margin
+        score = _score(take, at, family.dt)
+        if ghost:
+            pen.text((left + margin, line), f"{take.title}:   {score}", INK, small)
+            other = f"{row.takes[0].title}: return {row.takes[0].rewards[:first].sum():.1f}"
+            pen.text((right, line), other, SHADE, small, anchor="ra")
+        else:
+            pen.text((left + margin, line), take.title, INK, small)
+            pen.text((right, line), score, INK, small, anchor="ra")
+        left += picture.shape[1] + gap
+
+
+def _score(take: Take, at: int, dt: float) -> str:
+    """Return the speed at a time and the return so far, in words."""
+    score = f"return {take.rewards[:at].sum():.1f}"
+    if not take.position.shape[1]:
+        return score
+    # over a quarter of a second: within a stride the speed goes up and down
+    since = max(0, at - max(1, round(0.25 / dt)))
+    way = np.linalg.norm(take.position[at] - take.position[since])
+    return f"{way / max(dt, (at - since) * dt):.1f} m/s   {score}"
 
 
 def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
@@ -181,6 +297,11 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
             writer.append_data(picture)
         for _ in range(round(rate) if picture is not None else 0):
             writer.append_data(picture)
+
+
+def _times(family: TaskFamily, rows: Sequence[Row]) -> range:
+    """Return the control steps that are drawn."""
+    return range(0, max(len(take.qpos) for row in rows for take in row.takes), _stride(family))
 
 
 def _stride(family: TaskFamily) -> int:
