@@ -1,13 +1,18 @@
 """Figures of evaluations and of how similar tasks are."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from metarl.interval import Interval
+
+if TYPE_CHECKING:
+    from metarl.changes import Changes
 
 
 def adaptation_figure(
@@ -105,3 +110,46 @@ def distance_figure(
     axes.set_ylim(bottom=0.0)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def changes_figure(changes: "Changes") -> Figure:
+    """Draw what adaptation changed, in four panels."""
+    figure = Figure(figsize=(10.0, 7.0), layout="constrained")
+    (layers, std), (heeded, reward) = figure.subplots(2, 2)
+    layers.barh(list(changes.layers), [100.0 * part for part in changes.layers.values()])
+    layers.invert_yaxis()
+    layers.set(xlabel="change [% of the parameters' norm]", title="How far each layer moved")
+    count = changes.std.shape[1]
+    _pairs(std, [str(index + 1) for index in range(count)], changes.std.T)
+    std.set(xlabel="action", ylabel="standard deviation", title="How much each action explores")
+    most = dict(list(changes.observations.items())[:8])
+    for column, (label, colour) in enumerate(_ENDS):
+        places = np.arange(len(most)) + 0.4 * column
+        values = [pair[column] for pair in most.values()]
+        heeded.barh(places, values, height=0.4, color=colour, label=label)
+    heeded.set_yticks(np.arange(len(most)) + 0.2, list(most))
+    heeded.invert_yaxis()
+    heeded.set(
+        xlabel="change of the action as it rises by its std",
+        title="Which observations move the action\n(those that changed most)",
+    )
+    _pairs(reward, list(changes.reward), np.array(list(changes.reward.values())))
+    reward.axhline(0.0, color="0.3", linewidth=0.8)
+    reward.set(ylabel="return", title="Where the return comes from")
+    for axes in (layers, std, heeded, reward):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*std.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.suptitle(changes.title)
+    return figure
+
+
+_ENDS = (("before adaptation", "0.6"), ("after", "C0"))
+
+
+def _pairs(axes: Axes, names: Sequence[str], values: NDArray[np.float64]) -> None:
+    """Draw pairs of bars, [name, 2]."""
+    for column, (label, colour) in enumerate(_ENDS):
+        axes.bar(
+            np.arange(len(names)) + 0.4 * column, values[:, column], 0.4, color=colour, label=label
+        )
+    axes.set_xticks(np.arange(len(names)) + 0.2, names)
