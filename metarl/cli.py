@@ -226,6 +226,47 @@ def render(
     print(f"video: {path}")
 
 
+def report(
+    run_folder: Positional[Path],
+    out: Path | None = None,
+    task: Task = (),
+    tasks: int = 40,
+    rollouts: int = 20,
+    steps: int = 3,
+    seed: int = 0,
+    library: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Write a run's tables, figures and a film to one HTML file that needs no network.
+
+    Args:
+        run_folder: A run folder or a checkpoint.
+        out: The file; `report.html` in the run folder when left out.
+        task: The task to film, such as `velocity=1.2`; a drawn one when left out.
+        tasks: How many tasks the evaluation draws.
+        rollouts: Rollouts of each task that a step learns from.
+        steps: Inner steps.
+        seed: Decides tasks, start states and exploration.
+        library: Skills to take the first step from, as `metarl similarity` made them.
+        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
+    """
+    from metarl.library import SkillLibrary
+    from metarl.report import report
+
+    path = report(
+        run_folder,
+        out,
+        task=parse_task(task) or None,
+        tasks=tasks,
+        rollouts=rollouts,
+        steps=steps,
+        seed=seed,
+        library=None if library is None else SkillLibrary.load(library),
+        device=device,
+    )
+    print(f"report: {path}")
+
+
 def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_000_000, seed: int = 0) -> None:
     """Train a small meta-policy on HalfCheetah, evaluate it on new tasks and film it.
 
@@ -293,7 +334,7 @@ def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
     warnings.showwarning = _warn
     train = train_command(defaults_for(sys.argv[1:]))
-    commands = (families, train, resume, evaluate, similarity, render, demo)
+    commands = (families, train, resume, evaluate, similarity, render, report, demo)
     try:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands},

@@ -25,7 +25,7 @@ from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase
 
 _SCORED = 20
-_WORST = 3
+_WORST, _WORDS = 3, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,13 @@ class Evaluation:
         return self._mean(self.returns[:, :, -1] - self.returns[:, :, 0])
 
     def worst(self) -> list[tuple[str, float]]:
-        """Return the tasks with the lowest return after the last step, in words, lowest first."""
+        """Return the tasks with the lowest return after the last step, in words, lowest first.
+
+        There are none where all tasks would be named, or could not be in a few words.
+        """
+        few = len(np.unique(self.tasks.values, axis=0)) <= _WORST
+        if few or len(self.tasks.names) > _WORDS:
+            return []
         after = self.returns[:, :, -1].mean(0)
         return [
             (self.tasks.label(int(task)), float(after[task])) for task in after.argsort()[:_WORST]
@@ -95,7 +101,8 @@ class Evaluation:
         """Whether the gain's interval lies above 0."""
         return self.gain.low > 0.0
 
-    def __str__(self) -> str:
+    def columns(self) -> dict[str, list[str]]:
+        """Return the table's cells by column, a row an inner step."""
         columns = {
             "inner step": [str(step) for step in range(self.steps + 1)],
             "mean return [95 %]": [str(value) for value in self.curve()],
@@ -103,16 +110,19 @@ class Evaluation:
             "gain over previous": ["", *map(str, self.gains())],
         }
         if self.success is not None:
-            rates = self.success.mean((0, 1))
-            columns["success"] = [f"{rate:.0%}" for rate in rates]
+            columns["success"] = [f"{rate:.0%}" for rate in self.success.mean((0, 1))]
+        return columns
+
+    def __str__(self) -> str:
+        columns = self.columns()
         widths = {name: max(len(name), *map(len, cells)) for name, cells in columns.items()}
         rows = [columns.keys(), *zip(*columns.values(), strict=True)]
         lines = [
             "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths.values(), strict=True))
             for row in rows
         ]
-        worst = "; ".join(f"{label} ({value:.1f})" for label, value in self.worst())
-        if len(self.tasks.names) <= 4 and len(np.unique(self.tasks.values, axis=0)) > _WORST:
+        if self.worst():
+            worst = "; ".join(f"{label} ({value:.1f})" for label, value in self.worst())
             lines.append(f"Worst after the last step: {worst}.")
         return "\n".join([line.rstrip() for line in lines] + [self.verdict()])
 

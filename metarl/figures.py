@@ -43,6 +43,20 @@ def adaptation_figure(
     return figure
 
 
+def training_figure(
+    steps: NDArray[np.float64], before: NDArray[np.float64], after: NDArray[np.float64]
+) -> Figure:
+    """Draw returns before and after adaptation against environment steps, an entry an iteration."""
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    for (label, colour), values in zip(_ENDS, (before, after), strict=True):
+        axes.plot(steps / 1e6, values, color=colour, label=f"{label.split()[0]} adaptation")
+    axes.set(xlabel="environment steps [million]", ylabel="return", title="Training")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
 def task_map(
     embeddings: tuple[NDArray[np.float64], NDArray[np.float64]],
     values: tuple[NDArray[np.float64], NDArray[np.float64]],

@@ -98,46 +98,52 @@ def render(
         raise ValueError(f"a video's name must end in {' or '.join(ENDINGS)}, got {path.name!r}")
     if height < 120:
         raise ValueError(f"height must be at least 120 pixels, got {height}")
-    shown = (0, steps) if isinstance(steps, int) else tuple(steps)
-    if not shown or min(shown) < 0 or max(shown) < 1:
-        raise ValueError(f"steps must be numbers of inner steps, such as (0, 1, 3), got {steps}")
     family = learner.family
     if not isinstance(family, TaskFamily):
         raise ValueError(f"{family.name} cannot be filmed: its simulator is not MuJoCo's batch")
-    table = family.task(task)
     with whole_file(path) as temporary:
-        rows = [
-            Row(
-                each,
-                _takes(learner, family, each, rollouts, shown, Key(seed, Phase.ADAPT), library),
-            )
-            for each in (table[index : index + 1] for index in range(len(table)))
-        ]
+        rows = shoot_all(
+            learner, family, task, rollouts=rollouts, steps=steps, seed=seed, library=library
+        )
         pictures = frames(family, rows, height=height, ghost=ghost)
         count = len(_times(family, rows))
         bar = tqdm(pictures, total=count, unit="frame", disable=not progress_bar)
-        write_video(temporary, iter(bar), _rate(family))
+        write_video(temporary, iter(bar), frame_rate(family))
     return path
 
 
-def _takes(
+def shoot_all(
     learner: MAML,
     family: TaskFamily,
-    task: Tasks,
+    task: Tasks | Mapping[str, float],
+    *,
     rollouts: int,
-    shown: Sequence[int],
-    key: Key,
+    steps: int | Sequence[int],
+    seed: int,
     library: "SkillLibrary | None",
-) -> list[Take]:
+) -> list[Row]:
+    """Adapt to tasks and run an episode after each number of steps; see `render`."""
+    shown = (0, steps) if isinstance(steps, int) else tuple(steps)
+    if not shown or min(shown) < 0 or max(shown) < 1:
+        raise ValueError(f"steps must be numbers of inner steps, such as (0, 1, 3), got {steps}")
+    table, key = family.task(task), Key(seed, Phase.ADAPT)
     inner_lrs = [learner.config.inner_lr] * max(shown)
-    stages = list(learner.adaptation(task, rollouts, inner_lrs, key, library))
-    takes = []
-    for step in shown:
-        done = "1 step" if step == 1 else f"{step} steps"
-        spent = f"{rollouts * step} rollout{'s' if rollouts * step > 1 else ''}"
-        title = f"after {done}, {spent}" if step else "before adaptation"
-        takes.append(shoot(family, learner.policy, task, stages[step].parameters, key, title))
-    return takes
+    rows = []
+    for one in (table[index : index + 1] for index in range(len(table))):
+        stages = list(learner.adaptation(one, rollouts, inner_lrs, key, library))
+        takes = [
+            shoot(family, learner.policy, one, stages[step].parameters, key, _title(step, rollouts))
+            for step in shown
+        ]
+        rows.append(Row(one, takes))
+    return rows
+
+
+def _title(step: int, rollouts: int) -> str:
+    if step == 0:
+        return "before adaptation"
+    spent = rollouts * step
+    return f"after {step} step{'s' * (step > 1)}, {spent} rollout{'s' * (spent > 1)}"
 
 
 def shoot(
@@ -309,7 +315,7 @@ def _stride(family: TaskFamily) -> int:
     return max(1, math.ceil(0.02 / family.dt - 1e-9))
 
 
-def _rate(family: TaskFamily) -> float:
+def frame_rate(family: TaskFamily) -> float:
     """Return frames a second: real time, unless a step is too long for that."""
     return 1.0 / (family.dt * _stride(family)) if family.dt <= 0.1 else 20.0
 
