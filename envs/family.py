@@ -43,6 +43,9 @@ class TaskFamily:
     """What the contact cost takes off in a step is at most this."""
     falls: bool = True
     """Whether an episode ends when the robot is no longer upright."""
+    reveals_task: bool = False
+    """Whether the observation ends with the task's coordinates: for a policy that is told the task,
+    which shows what adaptation could reach at best."""
     preset: str = "default"
     """The published variant that the numbers follow."""
 
@@ -105,7 +108,10 @@ class TaskFamily:
         """How many numbers the robot observes."""
         data = mujoco.MjData(self.model)
         fields = {name: np.asarray(getattr(data, name))[None] for name in self.robot.fields}
-        return self.robot.observe(fields).shape[1]
+        told = 0
+        if self.reveals_task:
+            told = self.coordinates(self.sample_tasks(1, seed=0)).shape[1]
+        return self.robot.observe(fields).shape[1] + told
 
     def sample_tasks(
         self, count: int, *, seed: int | tuple[int, ...], split: Split = "train"
@@ -170,6 +176,7 @@ class TaskFamily:
             if self.contact_cost_limit == float("inf")
             else self.contact_cost_limit,
             "falls": self.falls,
+            "reveals_task": self.reveals_task,
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "source": self.source,

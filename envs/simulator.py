@@ -75,6 +75,7 @@ class Simulator:
             self._fields["cfrc_ext"] = self._contacts.cfrc_ext
         self._tracks = [self._robot.tracks.index(track) for track in family.goal.tracks]
         self._tasks: dict[str, Array] | None = None
+        self._told: Array | None = None
         low, high = self._robot.control_range(family.model)
         self._control_middle, self._control_half = (low + high) / 2.0, (high - low) / 2.0
 
@@ -108,6 +109,11 @@ class Simulator:
             self._tasks = {name: tasks[name].copy() for name in tasks.names}
         for name, column in self._tasks.items():
             column[chosen] = tasks[name]
+        if self.family.reveals_task:
+            coordinates = self.family.coordinates(tasks)
+            if self._told is None:
+                self._told = coordinates.copy()
+            self._told[chosen] = coordinates
         written = self.family.bodies(tasks)
         for name, values in written.items():
             self._batch.expand(name)[chosen] = values
@@ -157,7 +163,7 @@ class Simulator:
         if self._contacts:
             self._contacts.refresh(sims)
         self._batch.warning[chosen] = 0
-        return self._robot.observe(self._fields)
+        return self._observe()
 
     def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
         """Advance by one control step.
@@ -199,7 +205,11 @@ class Simulator:
         succeeded = np.zeros(self.count, dtype=bool)
         if self.family.goal.succeeds:
             succeeded = self.family.goal.succeeds(step, self._tasks) & ~failed
-        return Result(self._robot.observe(self._fields), reward, terminated, succeeded)
+        return Result(self._observe(), reward, terminated, succeeded)
+
+    def _observe(self) -> Array:
+        sensed = self._robot.observe(self._fields)
+        return sensed if self._told is None else np.concatenate([sensed, self._told], axis=1)
 
     def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
         expected = (self.count, self.family.action_size)

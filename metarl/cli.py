@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -54,6 +54,7 @@ def train_command(own: Config) -> Callable[..., None]:
         total_timesteps: int = 10_000_000,
         preset: str = "default",
         horizon: int | None = None,
+        reveal_task: bool = False,
         verbose: bool = False,
     ) -> None:
         """Train a meta-policy into a new run folder.
@@ -66,12 +67,16 @@ def train_command(own: Config) -> Callable[..., None]:
             total_timesteps: Environment steps, of rollouts before and after adaptation together.
             preset: A published variant of the family; see `metarl families FAMILY`.
             horizon: Control steps in an episode; the family's own when left out.
+            reveal_task: Let the policy observe the task; with `--algorithm pretrain`, this shows
+                what adaptation could reach at best.
             verbose: Print a table every iteration.
         """
         from metarl.maml import MAML
         from metarl.runs import train as train_into
 
-        changes = {} if horizon is None else {"horizon": horizon}
+        changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
+        if reveal_task:
+            changes["reveals_task"] = True
         made = envs.make(family, preset=preset, **changes)
         learner = MAML(made, verbose=int(verbose), **asdict(config))
         _finish(lambda: train_into(learner, out, total_timesteps, progress_bar=True), out)
@@ -144,6 +149,46 @@ def evaluate(
         noun = "rollout" if count == 1 else "rollouts"
         print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
         print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
+
+
+def compare(
+    run_folders: Positional[tuple[Path, ...]],
+    out: Path,
+    library: tuple[Path, ...] = (),
+    tasks: int = 40,
+    budget: int = 200_000,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Compare adaptation with fine-tuning and with training from scratch, on the same new tasks.
+
+    Args:
+        run_folders: Runs of one family: meta-learned ones, `--algorithm pretrain` to be fine-tuned,
+            `--reveal-task` to show what could be reached at best. Seeds are taken together.
+        out: A folder for the numbers and the figure.
+        library: Skills of the meta-learned runs, as `metarl similarity` made them.
+        tasks: How many tasks to draw.
+        budget: Environment steps that the others have for each task.
+        seed: Decides tasks, start states and exploration.
+        workers: Processes for Stable-Baselines3's PPO; one a core when left out.
+        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
+    """
+    from metarl.compare import compare
+    from metarl.library import SkillLibrary
+    from metarl.runs import load
+
+    comparison = compare(
+        [load(folder, device=device) for folder in run_folders],
+        libraries=[SkillLibrary.load(path) for path in library],
+        tasks=tasks,
+        budget=budget,
+        seed=seed,
+        workers=workers,
+        progress_bar=True,
+    )
+    numbers, figure = comparison.save(out)
+    print(f"{comparison}\nnumbers: {numbers}\nfigure: {figure}")
 
 
 def similarity(
@@ -334,7 +379,7 @@ def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
     warnings.showwarning = _warn
     train = train_command(defaults_for(sys.argv[1:]))
-    commands = (families, train, resume, evaluate, similarity, render, report, demo)
+    commands = (families, train, resume, evaluate, compare, similarity, render, report, demo)
     try:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands},

@@ -1,6 +1,6 @@
 """Figures of evaluations and of how similar tasks are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -154,6 +154,38 @@ def changes_figure(changes: "Changes") -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*std.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(changes.title)
+    return figure
+
+
+def comparison_figure(
+    curves: Mapping[str, tuple[NDArray[np.int64], Sequence[Interval]]], title: str
+) -> Figure:
+    """Draw return against environment steps on the new task, the steps as logarithms.
+
+    Args:
+        curves: steps and returns by method; a method with no steps is a horizontal line.
+        title: the figure's.
+    """
+    figure = Figure(figsize=(8.0, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    least = min(int(steps[steps > 0].min()) for steps, _ in curves.values() if steps.any())
+    zero = least / 3.0  # where no steps at all are drawn
+    for number, (name, (steps, points)) in enumerate(curves.items()):
+        means = np.array([point.mean for point in points])
+        if len(steps) == 1:
+            axes.axhline(means[0], color=f"C{number}", linestyle="--", label=name)
+            continue
+        x = np.where(steps > 0, steps, zero)
+        axes.plot(x, means, color=f"C{number}", marker="o", markersize=4, label=name)
+        low, high = [point.low for point in points], [point.high for point in points]
+        axes.fill_between(x, low, high, color=f"C{number}", alpha=0.12, linewidth=0)
+    axes.set_xscale("log")
+    most = max(int(steps.max()) for steps, _ in curves.values())
+    decades = 10 ** np.arange(np.ceil(np.log10(least)), np.floor(np.log10(most)) + 1)
+    axes.set_xticks([zero, *decades], ["0", *(f"{decade:,.0f}" for decade in decades)])
+    axes.set(xlabel="environment steps on the new task", ylabel="return", title=title)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False)
     return figure
 
 

@@ -181,13 +181,17 @@ class SkillLibrary:
             for name, value in stepped.items()
         }
 
+    def fits(self, learner: "MAML") -> bool:
+        """Return whether the skills are this learner's: whether they started where it is."""
+        return self.origin == digest(learner.parameters)
+
     def check(self, learner: "MAML") -> None:
         """Check that the skills are this learner's.
 
         Raises:
             ValueError: when they started from other parameters.
         """
-        if self.origin != digest(learner.parameters):
+        if not self.fits(learner):
             raise ValueError(
                 "the library's skills started from other parameters than this learner's; build "
                 "one for it: SkillLibrary.build(learner, train_similarity(learner))"

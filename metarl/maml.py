@@ -190,7 +190,7 @@ class MAML:
         stages = list(self.adaptation(table, rollouts, inner_lrs, key, library))
         last = {name: value[0] for name, value in stages[-1].parameters.items()}
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
-        return AdaptedPolicy(table[0], self._actor(last, seed), returns)
+        return AdaptedPolicy(table[0], self.actor(last, seed), returns)
 
     def adapt_from(
         self, *experience: Experience, seed: int = 0, library: "SkillLibrary | None" = None
@@ -226,7 +226,7 @@ class MAML:
                 if library is not None and step == 0:
                     stepped = library.first_step(rollouts, stepped)
             adapted = {name: value[0] for name, value in stepped.items()}
-        return self._actor(adapted, seed)
+        return self.actor(adapted, seed)
 
     def rollouts(self, experience: Experience) -> Rollouts:
         """Return experience that was taken with this learner's `predict` as rollouts of one task.
@@ -275,7 +275,7 @@ class MAML:
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
         """Return actions of the policy before adaptation; see `Actor.predict`."""
-        actor = self._actor(self.parameters, self._exploration)
+        actor = self.actor(self.parameters, self._exploration)
         return actor.predict(observation, state, episode_start, deterministic)
 
     def save(self, path: str | Path) -> None:
@@ -331,7 +331,13 @@ class MAML:
     def get_vec_normalize_env(self) -> None:
         """Return None: the policy itself normalises observations, if asked to."""
 
-    def _actor(self, parameters: Parameters, seed: int | np.random.Generator) -> Actor:
+    def actor(self, parameters: Parameters, seed: int | np.random.Generator = 0) -> Actor:
+        """Return the policy with some parameters, such as a stage's of `adaptation`, to act with.
+
+        Args:
+            parameters: of one network.
+            seed: of its exploration, or a generator.
+        """
         return Actor(self.policy, parameters, self.family.action_scale, seed)
 
     def _roll_out(self, simulator: Simulations) -> list[Stage]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ENDING = ".safetensors"
 CHANGEABLE = (
+    "reveals_task",
     "horizon",
     "action_scale",
     "control_cost",

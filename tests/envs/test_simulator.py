@@ -131,3 +131,22 @@ def test_a_failed_simulation_earns_nothing_and_a_bad_state_changes_nothing():
     result = simulator.step(np.zeros((2, 6)))
     assert result.terminated.tolist() == [False, True]
     assert result.reward[1] == 0.0
+
+
+def test_a_revealed_task_ends_the_observation():
+    """Its coordinates follow what the robot senses, also after some simulations change theirs."""
+    plain = envs.make("HalfCheetahVel", horizon=4)
+    told = plain.replace(reveals_task=True)
+    assert told.observation_size == plain.observation_size + 1
+    tasks = plain.sample_tasks(3, seed=0)
+    simulators = [Simulator(family, 3) for family in (plain, told)]
+    starts = []
+    for simulator in simulators:
+        simulator.set_tasks(tasks)
+        starts.append(simulator.reset([np.random.default_rng(seed) for seed in range(3)]))
+    np.testing.assert_array_equal(starts[1][:, :-1], starts[0])
+    np.testing.assert_array_equal(starts[1][:, -1:], plain.coordinates(tasks))
+    simulators[1].set_tasks(plain.task({"velocity": 2.5}), [1])
+    result = simulators[1].step(np.zeros((3, 6)))
+    assert result.observation[1, -1] == plain.coordinates(plain.task({"velocity": 2.5}))[0, 0]
+    assert result.observation[0, -1] == plain.coordinates(tasks)[0, 0]
