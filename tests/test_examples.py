@@ -1,0 +1,62 @@
+"""The examples run, in their short setting, as a user would run them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+RUN = ROOT / "docs" / "results" / "half_cheetah_dir"
+
+
+def example(name: str, *words: str | Path) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_robot_of_ones_own(tmp_path: Path):
+    quick = ["--total-timesteps", "8000", "--horizon", "10", "--out", tmp_path / "arm"]
+    assert "Adaptation" in example("own_robot.py", *quick)
+    assert (tmp_path / "arm" / "adaptation.mp4").stat().st_size > 10_000
+
+
+def test_training_stops_when_it_is_good_enough(tmp_path: Path):
+    quick = ["--total-timesteps", "400000", "--wanted", "-1000", "--tasks", "4", "--out", tmp_path]
+    assert "Adaptation" in example("train.py", *quick)
+    assert (tmp_path / "checkpoint.safetensors").exists()
+    settings = json.loads((tmp_path / "evaluation.json").read_text())["settings"]
+    assert settings["trained_timesteps"] == 80_000, "one iteration was enough"
+
+
+def test_a_new_task(tmp_path: Path):
+    printed = example("new_task.py", "--run", RUN, "--out", tmp_path, "--ppo-timesteps", "2000")
+    assert (tmp_path / "adaptation.mp4").stat().st_size > 10_000
+    assert (tmp_path / "ppo.zip").exists()
+    assert float(printed.split("likely actions ")[1].split()[0]) > 200.0
+
+
+def test_rollouts_of_ones_own(tmp_path: Path):
+    printed = example("own_rollouts.py", "--run", RUN, "--rollouts", "5", "--out", tmp_path)
+    before, after = (float(line.split()[-1]) for line in printed.splitlines()[-2:])
+    assert after > before + 100.0
+    assert (tmp_path / "log.npz").exists()
+
+
+@pytest.mark.slow
+# jupyter's own event loop and sockets
+@pytest.mark.filterwarnings("ignore")
+def test_the_tutorial(tmp_path: Path):
+    notebook = nbformat.read(EXAMPLES / "tutorial.ipynb", as_version=4)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert (tmp_path / "adaptation.mp4").stat().st_size > 10_000
