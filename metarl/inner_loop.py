@@ -1,6 +1,7 @@
 """The inner loop: roll out, take a gradient step, roll out again, for all tasks at once."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from metarl.collect import collect
 from metarl.losses import Policy
 from metarl.rollouts import Batch, Rollouts
 from metarl.streams import Key
+from metarl.task_threads import TaskThreads
 
 
 class Stage(NamedTuple):
@@ -35,6 +37,7 @@ def inner_loop(
     *,
     rollouts: int,
     inner: Sequence[Inner],
+    threads: TaskThreads,
     first_step: Callable[[Rollouts, Parameters], dict[str, Tensor]] | None = None,
 ) -> Iterator[Stage]:
     """Adapt to the simulator's tasks; yield the stage before the first step and after each.
@@ -47,6 +50,7 @@ def inner_loop(
         prepare: makes a batch of rollouts, on the device of the parameters.
         rollouts: how many of each task in each stage.
         inner: what each step is; as many are taken.
+        threads: work on chunks of tasks.
         first_step: what the first step becomes, given its rollouts and the parameters it led to.
     """
     tasks = simulator.count // rollouts
@@ -57,10 +61,14 @@ def inner_loop(
     for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
         experience = collect(simulator, policy, on_cpu, rollouts, key._replace(step=step))
-        batch = prepare(experience.to(device))
+        batch = threads.apply(prepare, experience.to(device))
         yield Stage(adapted, experience, batch)
         if step < len(inner):
-            with torch.no_grad():
-                adapted = adapt_further(policy, adapted, batch, inner[step])
-                if first_step and step == 0:
-                    adapted = first_step(experience, adapted)
+            adapted = threads.apply(partial(_step, policy, inner[step]), adapted, batch)
+            if first_step and step == 0:
+                adapted = first_step(experience, adapted)
+
+
+def _step(policy: Policy, inner: Inner, parameters: Parameters, batch: Batch) -> dict[str, Tensor]:
+    with torch.no_grad():  # holds for the thread that it is asked for in
+        return adapt_further(policy, parameters, batch, inner)

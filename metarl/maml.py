@@ -31,11 +31,12 @@ from metarl.defaults import defaults
 from metarl.experience import Experience
 from metarl.inner_loop import Stage, inner_loop
 from metarl.losses import INNER_LOSSES
-from metarl.objective import Objective, Terms
+from metarl.objective import Objectives, Terms
 from metarl.outer_steps import Update, adam, interpolate, trust_region
 from metarl.record import ProgressBar, record_iteration
 from metarl.rollouts import Batch, Rollouts
 from metarl.streams import Key, Phase, torch_generator
+from metarl.task_threads import TaskThreads
 from metarl.trace import Trace
 
 if TYPE_CHECKING:
@@ -358,18 +359,18 @@ class MAML:
         key: Key,
         library: "SkillLibrary | None" = None,
     ) -> Iterator[Stage]:
-        stages = inner_loop(
-            simulator,
-            self.policy,
-            self.parameters,
-            key,
-            self._prepare,
-            rollouts=rollouts,
-            inner=[self._inner(lr) for lr in inner_lrs],
-            first_step=None if library is None else library.first_step,
-        )
-        with torch_threads(self.config.threads):
-            yield from stages
+        with TaskThreads(self.config.threads, self.device) as threads:
+            yield from inner_loop(
+                simulator,
+                self.policy,
+                self.parameters,
+                key,
+                self._prepare,
+                rollouts=rollouts,
+                inner=[self._inner(lr) for lr in inner_lrs],
+                threads=threads,
+                first_step=None if library is None else library.first_step,
+            )
 
     def _prepare(self, rollouts: Rollouts) -> Batch:
         config = self.config
@@ -411,13 +412,17 @@ class MAML:
             entropy_bonus=config.entropy_bonus,
         )
         inner = self._inner(config.inner_lr)
-        with torch_threads(config.threads):
-            objective = Objective.of(self.policy, self.parameters, pre, post, inner, terms)
+        # what is left of torch's own work is small, and on one thread the same everywhere
+        with torch_threads(1), TaskThreads(config.threads, self.device) as threads:
+            objective = Objectives.of(
+                self.policy, self.parameters, pre, post, inner, terms, threads
+            )
             step = self._outer_step()
             self.parameters, self.memory, trace = step(objective, self.parameters, self.memory)
         if self.policy.normaliser:
             seen = [stage.rollouts.observations[stage.rollouts.valid] for stage in stages]
-            normaliser = self.policy.normaliser.updated(torch.cat(seen))
+            with torch_threads(1):
+                normaliser = self.policy.normaliser.updated(torch.cat(seen))
             self.policy = dataclasses.replace(self.policy, normaliser=normaliser)
         return trace
 

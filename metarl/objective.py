@@ -13,9 +13,10 @@ from torch.func import vmap
 
 from agents.gaussian import Gaussian
 from agents.policy import Parameters
-from metarl.adapt import Inner, adapt
+from metarl.adapt import Inner, adapt, adapt_tasks
 from metarl.losses import Policy, clipped, likelihood_ratio, mean_kl
 from metarl.rollouts import Batch
+from metarl.task_threads import TaskThreads, cut
 from metarl.trust_region import Evaluation, Product, fisher_product
 
 
@@ -37,7 +38,7 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """One iteration's data, and the loss that it makes of common parameters."""
+    """Some tasks' data, and the loss that it makes of common parameters."""
 
     policy: Policy
     pre: tuple[Batch, ...]
@@ -51,6 +52,8 @@ class Objective:
     """The distributions that sampled `pre`, [task, rollout, time, action]."""
     old_post: Gaussian
     """The distributions that sampled `post`."""
+    credit: Tensor
+    """What the rollouts before adaptation earned, [task]."""
 
     @classmethod
     def of(
@@ -61,8 +64,19 @@ class Objective:
         post: Batch,
         inner: Inner,
         terms: Terms = Terms(),  # noqa: B008, immutable
+        credit: Tensor | None = None,
     ) -> "Objective":
-        """Return the objective of experience that was sampled from these parameters on."""
+        """Return the objective of experience that was sampled from these parameters on.
+
+        Args:
+            policy: that sampled.
+            parameters: before adaptation.
+            pre: one an inner step.
+            post: after adaptation.
+            inner: what a step is.
+            terms: of the loss.
+            credit: see `exploration_credit`; None when these are all tasks.
+        """
 
         def one(
             parameters: Parameters, pre: tuple[Batch, ...], post: Batch
@@ -73,7 +87,14 @@ class Objective:
 
         with torch.no_grad():
             before, after = vmap(one, in_dims=(None, 0, 0))(dict(parameters), tuple(pre), post)
-        return cls(policy, tuple(pre), post, inner, terms, tuple(before), after)
+        if credit is None:
+            credit = exploration_credit(post)
+        return cls(policy, tuple(pre), post, inner, terms, tuple(before), after, credit)
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are."""
+        return len(self.post.weights)
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
         """Return the outer loss and how far the adapted policies are from those that sampled.
@@ -104,7 +125,7 @@ class Objective:
             self.post,
             self.old_pre,
             self.old_post,
-            exploration_credit(self.post),
+            self.credit,
         )
         return Evaluation(losses.mean(), divergences.mean())
 
@@ -134,6 +155,11 @@ class Objective:
 
         return fisher_product(distributions, parameters, post.weights)
 
+    def adapted_mean(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Return the mean of all tasks' parameters after a step on each batch, `post` included."""
+        adapted = adapt_tasks(self.policy, parameters, (*self.pre, self.post), self.inner)[-1]
+        return {name: value.mean(0) for name, value in adapted.items()}
+
     def _post_loss(self, new: Gaussian, post: Batch) -> Tensor:
         """Return one task's loss after adaptation."""
         clip, bonus = self.terms.clip, self.terms.entropy_bonus
@@ -148,6 +174,79 @@ class Objective:
             self.terms.inner_kl_penalty * divergence
             + self.terms.exploration_weight * likelihood_ratio(new, credited)
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Objectives:
+    """The objective of all tasks, as the mean of those of chunks of them."""
+
+    parts: list[Objective]
+    threads: TaskThreads
+
+    @classmethod
+    def of(
+        cls,
+        policy: Policy,
+        parameters: Parameters,
+        pre: Sequence[Batch],
+        post: Batch,
+        inner: Inner,
+        terms: Terms,
+        threads: TaskThreads,
+    ) -> "Objectives":
+        """Return the objective of all tasks; see `Objective.of`."""
+        credit = exploration_credit(post)
+
+        def part(chunk: slice) -> Objective:
+            some = [cut(batch, chunk) for batch in pre]
+            own = credit[chunk]
+            return Objective.of(policy, parameters, some, cut(post, chunk), inner, terms, own)
+
+        return cls(threads.map(part, threads.chunks(len(credit))), threads)
+
+    def evaluate(self, parameters: Parameters) -> Evaluation:
+        """Return the outer loss and the KL divergence, without gradients."""
+
+        def part(objective: Objective) -> Evaluation:
+            with torch.no_grad():
+                return objective.evaluate(parameters)
+
+        losses, divergences = zip(*self.threads.map(part, self.parts), strict=True)
+        return Evaluation(self._mean(losses), self._mean(divergences))
+
+    def gradient(self, parameters: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outer loss and its gradient through the adaptation."""
+        found = self.threads.map(lambda part: part.gradient(parameters), self.parts)
+        losses, gradients = zip(*found, strict=True)
+        names = list(gradients[0])
+        return self._mean(losses), {n: self._mean([g[n] for g in gradients]) for n in names}
+
+    def fisher(self, parameters: Parameters, fraction: float) -> Product:
+        """Return v -> F v; see `Objective.fisher`."""
+        products = self.threads.map(lambda part: part.fisher(parameters, fraction), self.parts)
+
+        def product(vector: Tensor) -> Tensor:
+            return self._mean(self.threads.map(lambda each: each(vector), products))
+
+        return product
+
+    def adapted_mean(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Return the mean of all tasks' adapted parameters; see `Objective.adapted_mean`."""
+
+        def part(objective: Objective) -> dict[str, Tensor]:
+            with torch.no_grad():
+                return objective.adapted_mean(parameters)
+
+        means = self.threads.map(part, self.parts)
+        return {name: self._mean([mean[name] for mean in means]) for name in means[0]}
+
+    def _mean(self, values: Sequence[Tensor]) -> Tensor:
+        """Return the mean over tasks of means over the parts' tasks, added up in their order."""
+        total = sum(part.tasks for part in self.parts)
+        result = torch.zeros_like(values[0])
+        for part, value in zip(self.parts, values, strict=True):
+            result = result + part.tasks / total * value
+        return result
 
 
 def exploration_credit(post: Batch) -> Tensor:

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.policy import Parameters
-from metarl.adapt import adapt_tasks
-from metarl.objective import Objective
+from metarl.objective import Objective, Objectives
 from metarl.trace import Trace
 from metarl.trust_region import Evaluation, TrustRegion, flatten, trust_region_step
 
@@ -30,7 +29,7 @@ class Update(NamedTuple):
 
 
 def trust_region(
-    objective: Objective, parameters: Parameters, memory: Memory, settings: TrustRegion
+    objective: Objective | Objectives, parameters: Parameters, memory: Memory, settings: TrustRegion
 ) -> Update:
     """Take a natural-gradient step within a trust region (Schulman et al. 2015; Finn et al. 2017).
 
@@ -45,16 +44,22 @@ def trust_region(
         with torch.no_grad():
             return objective.evaluate(candidate)
 
-    _, gradient = objective.gradient(parameters)
+    loss, gradient = objective.gradient(parameters)
     product = objective.fisher(parameters, settings.fisher_fraction)
-    stepped, trace = trust_region_step(parameters, evaluate, product, flatten(gradient), settings)
+    stepped, trace = trust_region_step(
+        parameters, evaluate, product, loss, flatten(gradient), settings
+    )
     # in memory of their own: last digits depend on how it is aligned, which a checkpoint forgets
     stepped = {name: value.clone() for name, value in stepped.items()}
     return Update(stepped, dict(memory), trace)
 
 
 def adam(
-    objective: Objective, parameters: Parameters, memory: Memory, lr: float, epochs: int
+    objective: Objective | Objectives,
+    parameters: Parameters,
+    memory: Memory,
+    lr: float,
+    epochs: int,
 ) -> Update:
     """Take a few steps of Adam on the same data (Kingma and Ba 2015; Schulman et al. 2017, "PPO").
 
@@ -104,7 +109,7 @@ def adam(
 
 
 def interpolate(
-    objective: Objective, parameters: Parameters, memory: Memory, rate: float
+    objective: Objective | Objectives, parameters: Parameters, memory: Memory, rate: float
 ) -> Update:
     """Move towards the mean of the adapted parameters (Nichol et al. 2018, "Reptile", eq. 7).
 
@@ -119,9 +124,8 @@ def interpolate(
     """
     start = {name: value.detach() for name, value in parameters.items()}
     with torch.no_grad():
-        data = (*objective.pre, objective.post)
-        adapted = adapt_tasks(objective.policy, start, data, objective.inner)[-1]
-        towards = {name: adapted[name].mean(0) - value for name, value in start.items()}
+        adapted = objective.adapted_mean(start)
+        towards = {name: adapted[name] - value for name, value in start.items()}
         before = objective.evaluate(start)
         stepped = {name: value + rate * towards[name] for name, value in start.items()}
         after = objective.evaluate(stepped)

@@ -207,7 +207,7 @@ def train_similarity(
         Pairs(each.to(learner.device), _apart(family.coordinates(tasks)).to(learner.device))
         for each, tasks in zip(rollouts, drawn, strict=True)
     )
-    with torch_threads(learner.config.threads):
+    with torch_threads(1):
         _fit(encoder, train, held_out, config, generator, progress_bar)
     encoder.cpu()
 

@@ -128,6 +128,7 @@ def trust_region_step(
     parameters: Parameters,
     evaluate: Callable[[Parameters], Evaluation],
     product: Product,
+    loss: Tensor,
     gradient: Tensor,
     settings: TrustRegion,
 ) -> tuple[dict[str, Tensor], Trace]:
@@ -137,17 +138,17 @@ def trust_region_step(
         parameters: where to start.
         evaluate: the loss and the KL divergence at given parameters.
         product: v -> F v at the start.
+        loss: at the start, a scalar.
         gradient: of the loss at the start, flat.
         settings: bounds and counts.
     """
     start = {name: value.detach() for name, value in parameters.items()}
-    before = evaluate(start)
     norm = float(gradient.norm())
 
     def stay(reason: str, residual: float = math.nan) -> tuple[dict[str, Tensor], Trace]:
-        return start, Trace.kept(reason, float(before.loss), norm, residual)
+        return start, Trace.kept(reason, float(loss), norm, residual)
 
-    if not (math.isfinite(norm) and torch.isfinite(before.loss)):
+    if not (math.isfinite(norm) and torch.isfinite(loss)):
         return stay("the gradient is not finite")
     if norm == 0.0:
         return stay("the gradient is zero")
@@ -166,12 +167,12 @@ def trust_region_step(
         fraction = settings.backtrack_ratio**backtrack
         candidate = unflatten(origin + fraction * full, start)
         after = evaluate(candidate)
-        lower = torch.isfinite(after.loss) and after.loss < before.loss
+        lower = torch.isfinite(after.loss) and after.loss < loss
         if lower and after.kl <= settings.max_kl:
             trace = Trace(
                 True,
                 "accepted",
-                float(before.loss),
+                float(loss),
                 float(after.loss),
                 float(after.kl),
                 norm,

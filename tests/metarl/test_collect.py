@@ -16,6 +16,7 @@ from metarl.collect import collect
 from metarl.inner_loop import inner_loop
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase, torch_generator
+from metarl.task_threads import TaskThreads
 
 KEY = Key(7, Phase.TRAIN, 2)
 
@@ -116,6 +117,7 @@ def test_stages_start_alike_and_improve_their_own_tasks():
         partial(prepare, discount=0.99, lambda_=1.0),
         rollouts=10,
         inner=[Inner(0.3)],
+        threads=TaskThreads(1, torch.device("cpu")),
     )
     start = before.rollouts.observations[:, :, 0]
     assert torch.equal(start, after.rollouts.observations[:, :, 0])

@@ -36,6 +36,7 @@ def step(loss, kl):
             start,
             lambda p: Evaluation(loss(p["w"], gradient), kl(p["w"], fisher)),
             lambda v: fisher @ v,
+            loss(start["w"], gradient),
             gradient,
             SETTINGS,
         ),
@@ -106,7 +107,9 @@ def test_no_accepted_step_raises_the_loss_or_leaves_the_trust_region(
 
     start = {"w": torch.zeros(12, dtype=torch.float64)}
     before = evaluate(start)
-    stepped, trace = trust_region_step(start, evaluate, lambda v: fisher @ v, slope, SETTINGS)
+    stepped, trace = trust_region_step(
+        start, evaluate, lambda v: fisher @ v, before.loss, slope, SETTINGS
+    )
     after = evaluate(stepped)
     if trace.accepted:
         assert after.loss < before.loss

@@ -1,0 +1,87 @@
+"""Chunks of tasks, worked on by threads.
+
+The chunks do not depend on how many threads there are and each is worked on by one thread alone, so
+that results do not either, to the last bit. Threads that wait for each other after every operation,
+as torch's own do, are slower than this, and starve when another process wants the processor.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from metarl.collect import torch_threads
+
+CHUNK = 10
+"""Tasks: enough for large matrices, few enough for what is in between to stay in the caches."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class TaskThreads:
+    """Maps functions over chunks of tasks; its threads live as long as the `with` block."""
+
+    def __init__(self, threads: int, device: torch.device) -> None:
+        """Use so many threads, 0 for one a core; on a GPU all tasks are one chunk."""
+        self._threads = threads or os.cpu_count() or 1
+        self._on_cpu = device.type == "cpu"
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> "TaskThreads":
+        if self._on_cpu and self._threads > 1:
+            self._pool = ThreadPoolExecutor(self._threads, "task", torch.set_num_threads, (1,))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown()
+            self._pool = None
+
+    def chunks(self, tasks: int) -> list[slice]:
+        """Return the chunks of so many tasks."""
+        size = CHUNK if self._on_cpu else tasks
+        return [slice(first, min(first + size, tasks)) for first in range(0, tasks, size)]
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return the function's results, in order."""
+        if self._pool:
+            return list(self._pool.map(function, items))
+        if not self._on_cpu:
+            return [function(item) for item in items]
+        with torch_threads(1):
+            return [function(item) for item in items]
+
+    def apply(self, function: Callable[..., Any], *tables: Any) -> Any:  # noqa: ANN401
+        """Return a function of tables with a leading task axis, found chunk by chunk.
+
+        Args:
+            function: of as many tables, to a table. Each is a mapping or a named tuple of tensors
+                [task, ...].
+            tables: of the same tasks.
+        """
+        first = tables[0]
+        tasks = len(next(iter(first.values())) if isinstance(first, Mapping) else first[0])
+        parts = [tuple(cut(table, chunk) for table in tables) for chunk in self.chunks(tasks)]
+        return join(self.map(lambda part: function(*part), parts))
+
+
+def cut(table: Any, chunk: slice) -> Any:  # noqa: ANN401
+    """Return some tasks of a mapping or a named tuple of tensors [task, ...]."""
+    if isinstance(table, Mapping):
+        return {name: value[chunk] for name, value in table.items()}
+    return type(table)(*(value[chunk] for value in table))
+
+
+def join(parts: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Return the tasks of all parts as one mapping or named tuple of tensors."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, Mapping):
+        return {name: torch.cat([part[name] for part in parts]) for name in first}
+    columns: list[list[Tensor]] = [list(column) for column in zip(*parts, strict=True)]
+    return type(first)(*(torch.cat(column) for column in columns))
