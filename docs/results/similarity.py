@@ -233,7 +233,7 @@ def figure(family: str) -> Figure:
     axes.set(xlabel="rollouts of the new task", ylabel="return on test tasks")
     axes.set_title(f"{family}: mean of {len(found)} seeds with 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    drawing.legend(loc="outside lower center", ncols=3, frameon=False)
     return drawing
 
 
@@ -295,8 +295,8 @@ def main() -> None:
             if drawn.exists():
                 (HERE / f"{name}_{family}.png").write_bytes(drawn.read_bytes())
         print(f"{family}\n\n{encoder_table(family)}\n\n{adaptation_table(family)}\n")
-    both = [json.loads(path.read_text()) for path in sorted(FILES.glob("coverage_*.json"))]
-    for which in ("uniform", "even"):
+    both: list[dict[str, list[float]]] = [json.loads(path.read_text()) for path in sorted(FILES.glob("coverage_*.json"))]
+    for which in ("uniform", "even") if both else ():
         means = [np.mean(each[which]) for each in both]
         print(f"{which} meta-batches: {interval(np.array(means))}")
 
