@@ -295,7 +295,9 @@ def main() -> None:
             if drawn.exists():
                 (HERE / f"{name}_{family}.png").write_bytes(drawn.read_bytes())
         print(f"{family}\n\n{encoder_table(family)}\n\n{adaptation_table(family)}\n")
-    both: list[dict[str, list[float]]] = [json.loads(path.read_text()) for path in sorted(FILES.glob("coverage_*.json"))]
+    both: list[dict[str, list[float]]] = [
+        json.loads(path.read_text()) for path in sorted(FILES.glob("coverage_*.json"))
+    ]
     for which in ("uniform", "even") if both else ():
         means = [np.mean(each[which]) for each in both]
         print(f"{which} meta-batches: {interval(np.array(means))}")
