@@ -39,7 +39,9 @@ def main() -> None:
     family = envs.make("HalfCheetahVel", horizon=arguments.frames)
     task = family.task({"velocity": 1.0})
     generator = np.random.default_rng(0)
-    states = generator.normal(0.0, 0.1, (arguments.frames + 1, family.model.nq))
+    shape = (arguments.frames + 1, family.model.nq)
+    states = np.zeros(shape)
+    states[:] = generator.normal(0.0, 0.1, shape)
     take = video.Take("", states, np.zeros((len(states), 0)), np.zeros(len(states)))
     height = round(SIZE[1] / (1.0 - video.HEADER / 480.0))
     rates: dict[str, list[float]] = {"renderer": [], "camera": [], "film": []}

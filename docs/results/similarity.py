@@ -299,7 +299,7 @@ def main() -> None:
         json.loads(path.read_text()) for path in sorted(FILES.glob("coverage_*.json"))
     ]
     for which in ("uniform", "even") if both else ():
-        means = [np.mean(each[which]) for each in both]
+        means = [float(np.mean(each[which])) for each in both]
         print(f"{which} meta-batches: {interval(np.array(means))}")
 
 
