@@ -88,6 +88,11 @@ class TaskFamily:
         return parameters(self.distributions)
 
     @property
+    def tells_success(self) -> bool:
+        """Whether the goal says when it is reached."""
+        return self.goal.succeeds is not None
+
+    @property
     def model(self) -> mujoco.MjModel:
         """The robot's compiled model, shared: copy it before writing to it."""
         edits = tuple(dynamics.edit for dynamics in self.dynamics if dynamics.edit)

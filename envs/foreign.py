@@ -49,6 +49,8 @@ class ForeignFamily:
     """The part of the action range that an action of 1 of the policy asks for."""
     processes: bool = False
     """Run each environment in a process of its own (AsyncVectorEnv)."""
+    tells_success: bool = False
+    """Whether its info has `is_success`, as those of gymnasium-robotics do."""
     preset: str = "default"
 
     def __post_init__(self) -> None:
@@ -136,6 +138,7 @@ class ForeignSimulator:
             raise ValueError(f"the actions of {family.name} need bounds, got {space}")
         self._tasks: Tasks | None = None
         self._time = 0
+        self._seen: Array = np.zeros((count, family.observation_size))
 
     def set_tasks(self, tasks: Tasks) -> None:
         """Give each environment its task; takes effect at the next reset."""
@@ -150,7 +153,8 @@ class ForeignSimulator:
         seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]
         self._time = 0
         observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
-        return self._flat(observation)
+        self._seen = self._flat(observation)
+        return self._seen.copy()
 
     def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
         """Advance by one step; see `Simulator.step`.
@@ -178,7 +182,9 @@ class ForeignSimulator:
         # the key of gymnasium-robotics and of SB3's evaluation
         succeeded = np.asarray(info.get("is_success", np.zeros(self.count)), dtype=bool)
         reward = np.where(live, reward, 0.0)
-        return Result(self._flat(observation), reward, terminated & live, succeeded)
+        # environments that are not active may have begun anew by themselves
+        self._seen = np.where(live[:, None], self._flat(observation), self._seen)
+        return Result(self._seen.copy(), reward, terminated & live, succeeded)
 
     def close(self) -> None:
         """Close the environments."""

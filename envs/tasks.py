@@ -72,7 +72,9 @@ class Tasks:
         return Tasks(self.names, np.repeat(self.values, times, axis=0))
 
     def label(self, index: int) -> str:
-        """Return one task in words, such as `velocity 1.20`."""
+        """Return one task in words, such as `velocity 1.20`; of many parameters, how many."""
+        if len(self.names) > 4:
+            return f"{len(self.names)} parameters"
         return ", ".join(f"{name} {value:.2f}" for name, value in self[index].items())
 
     def __len__(self) -> int:

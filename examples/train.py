@@ -23,7 +23,7 @@ class StopWhenGood(BaseCallback):
         self.wanted = wanted
 
     def _on_step(self) -> bool:
-        after = self.logger.name_to_value["rollout/return_after"]
+        after = self.locals["returns"][-1]
         return after < self.wanted
 
 

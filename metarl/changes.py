@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.policy import GaussianPolicy
+from agents.policy import CONTEXT, GaussianPolicy
 from envs.family import TaskFamily
 from envs.senses import senses
 from envs.simulator import Simulator
@@ -113,6 +113,7 @@ def changes(
     seen = stages[-1].rollouts
     visited = seen.observations[seen.valid]
     names = senses(family.robot, family.model)
+    names += [f"task coordinate {i}" for i in range(family.observation_size - len(names))]
     heeded = np.stack([sensitivity(learner.policy, each, visited) for each in ends], axis=1)
     order = np.abs(heeded[:, 1] - heeded[:, 0]).argsort()[::-1]
     parts = [
@@ -132,22 +133,29 @@ def changes(
 def layer_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, float]:
     """Return how far each layer's parameters moved, relative to their norm before.
 
+    A context, which starts at 0, is given by its norm.
+
     Args:
         before: parameters as in `GaussianPolicy.shapes`.
         after: the same.
     """
-    layers: dict[str, list[str]] = {}
     last = max(int(name.removeprefix("weight")) for name in before if name.startswith("weight"))
-    for name in before:
-        digits = "".join(filter(str.isdigit, name))
-        number = int(digits) if digits else None
-        layer = "output" if number == last else f"layer {number + 1}" if digits else name  # type: ignore[operator]
-        layers.setdefault(layer.replace("_", " "), []).append(name)
+    layers: dict[str, list[str]] = {}
+    for name in after:
+        kind = name.rstrip("0123456789")
+        if kind in ("weight", "bias"):
+            number = int(name.removeprefix(kind))
+            layers.setdefault("output" if number == last else f"layer {number + 1}", []).append(
+                name
+            )
+        elif name == CONTEXT:
+            layers["context"] = [name]
     found = {}
     for layer, names in layers.items():
-        moved = sum(float((after[n] - before[n]).square().sum()) for n in names)
-        norm = sum(float(before[n].square().sum()) for n in names)
-        found[layer] = (moved / norm) ** 0.5 if norm else float(moved > 0.0)
+        moves = [after[n] - before[n] if n in before else after[n] for n in names]
+        moved = sum(float(move.square().sum()) for move in moves) ** 0.5
+        norm = sum(float(before[n].square().sum()) for n in names if n in before) ** 0.5
+        found[layer] = moved / norm if norm else moved
     return found
 
 

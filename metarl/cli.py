@@ -106,7 +106,7 @@ def evaluate(
     seed: int = 0,
     split: tuple[Split, ...] = ("test",),
     halve: bool = False,
-    library: Path | None = None,
+    library: tuple[Path, ...] = (),
     out: Path | None = None,
     device: str = "auto",
 ) -> None:
@@ -120,7 +120,7 @@ def evaluate(
         seed: Decides tasks, start states and exploration.
         split: Tasks like those trained on (test), outside their range (extrapolate), or both.
         halve: Halve the inner step size after the first step.
-        library: Skills to take the first step from, as `metarl similarity` made them.
+        library: Skills to take the first step from, as `metarl similarity` made them, one a run.
         out: Where the files go; the first run folder when left out.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
@@ -131,7 +131,7 @@ def evaluate(
     if not run_folders:
         raise ValueError("name at least one run folder")
     learners = [load(folder, device=device) for folder in run_folders]
-    skills = None if library is None else SkillLibrary.load(library)
+    skills = [SkillLibrary.load(path) for path in library]
     pairs: list[tuple[Split, int]] = [(part, count) for part in split for count in rollouts]
     for part, count in pairs:
         evaluation = evaluate(
@@ -144,7 +144,11 @@ def evaluate(
             halve=halve,
             library=skills,
         )
-        name = "evaluation" if len(pairs) == 1 else f"evaluation_{part}_{count}"
+        name = "evaluation"
+        if len(pairs) > 1 or part != "test":
+            name += f"_{part}_{count}"
+        if skills:
+            name += "_skills"
         numbers, table, figure = evaluation.save(out or _folder(run_folders[0]), name)
         noun = "rollout" if count == 1 else "rollouts"
         print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")

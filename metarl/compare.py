@@ -30,6 +30,7 @@ from envs.simulator import Simulator
 from envs.tasks import Tasks
 from metarl.checkpoint import versions
 from metarl.collect import collect
+from metarl.evaluation import difference
 from metarl.figures import comparison_figure
 from metarl.files import whole_file
 from metarl.interval import Interval, interval
@@ -181,7 +182,7 @@ def compare(
         runs: of one family; those that differ in seed alone are taken together. A run of the
             algorithm `pretrain` is fine-tuned by PPO; a run whose family reveals the task is not
             adapted at all.
-        libraries: skills of some of the meta-learners, in the order of `runs`.
+        libraries: skills of some of the meta-learners.
         others: anything that acts as a Stable-Baselines3 model does, by the name to show.
         tasks: how many new ones to draw, or a table; at least 2.
         budget: environment steps that the others have for each task.
@@ -190,7 +191,8 @@ def compare(
         progress_bar: show one, over PPO's tasks.
 
     Raises:
-        ValueError: for runs of different families, none that meta-learns, or bad counts.
+        ValueError: for runs of different families, or of one algorithm with other settings, none
+            that meta-learns, a library that none of them has, or bad counts.
     """
     meta = [run for run in runs if run.config.algorithm != "pretrain" and not _told(run)]
     if not meta:
@@ -209,6 +211,16 @@ def compare(
     if len(tasks) < 2:
         raise ValueError(f"an interval needs at least 2 tasks, got {len(tasks)}")
 
+    for library in libraries:
+        if not any(library.fits(run) for run in meta):
+            library.check(meta[0])
+    for run in meta:
+        same = next(each for each in meta if each.config.algorithm == run.config.algorithm)
+        if difference(same, run):
+            raise ValueError(
+                f"runs of one algorithm may differ in seed only: {difference(same, run)}"
+            )
+
     curves: dict[str, list[Curve]] = {}
     for run in meta:
         name = run.config.algorithm
@@ -225,8 +237,8 @@ def compare(
         jobs = [(family, tasks[i : i + 1], i, seed) for i in range(len(tasks))]
         scores = np.array([model_return(model, *job) for job in jobs])
         curves[name] = [_flat(scores)]
-    for run in {run.config.seed: run for run in meta}.values():
-        new = MAML(family, **vars(run.config))
+    for number in sorted({run.config.seed for run in meta}):
+        new = MAML(family, seed=number, device=str(meta[0].device))
         count = budget // (ROLLOUTS[-1] * family.horizon)
         curve = _gradient_steps(new, tasks, seed, count)
         curves.setdefault("gradient steps, random start", []).append(curve)
@@ -304,16 +316,17 @@ def _score(
 
 def _adapted(run: MAML, tasks: Tasks, seed: int, library: SkillLibrary | None) -> Curve:
     """Return a curve of one step from few to many rollouts, then of a second and a third."""
-    horizon, key = run.family.horizon, Key(seed, Phase.EVALUATE, 3)
+    key = Key(seed, Phase.EVALUATE, 3)
     steps, scores = [0], [_score(run, tasks, run.parameters, seed)]
     for rollouts in ROLLOUTS:
         last = rollouts == ROLLOUTS[-1]
         inner_lrs = [run.config.inner_lr] * (3 if last else 1)
-        stages = run.adaptation(tasks, rollouts, inner_lrs, key, library)
-        for step, stage in enumerate(stages):
+        spent = 0
+        for step, stage in enumerate(run.adaptation(tasks, rollouts, inner_lrs, key, library)):
             if step:
-                steps.append(step * rollouts * horizon)
+                steps.append(round(spent / len(tasks)))
                 scores.append(_score(run, tasks, stage.parameters, seed))
+            spent += stage.rollouts.steps  # fewer than the horizon's where robots fall
     # skills need no more than one rollout; a gradient step has as many as in training's defaults
     asked = 1 if library else len(ROLLOUTS)
     return Curve(np.array(steps), np.stack(scores, 1)[None], asked)
@@ -322,13 +335,14 @@ def _adapted(run: MAML, tasks: Tasks, seed: int, library: SkillLibrary | None) -
 def _gradient_steps(run: MAML, tasks: Tasks, seed: int, count: int) -> Curve:
     """Return a curve of many inner steps from where the learner is."""
     shown = {0, *(round(count * 0.5**halving) for halving in range(9))}
-    steps, scores = [], []
+    steps, scores, spent = [], [], 0
     inner_lrs = [run.config.inner_lr] * count
     key = Key(seed, Phase.EVALUATE, 3)
     for step, stage in enumerate(run.adaptation(tasks, ROLLOUTS[-1], inner_lrs, key)):
         if step in shown:
-            steps.append(step * ROLLOUTS[-1] * run.family.horizon)
+            steps.append(round(spent / len(tasks)))
             scores.append(_score(run, tasks, stage.parameters, seed))
+        spent += stage.rollouts.steps
     return Curve(np.array(steps), np.stack(scores, 1)[None])
 
 

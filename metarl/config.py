@@ -224,7 +224,7 @@ class SimilarityConfig:
         known = get_args(SimilarityConfig.__annotations__["loss"])
         if self.loss not in known:
             raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
-        least = {"tasks": 10, "rollouts": 2, "batch": 2, "seed": 0}
+        least = {"tasks": 10, "rollouts": 2, "batch": 2, "embedding_size": 2, "seed": 0}
         for name in ("tasks", "rollouts", "window", "embedding_size", "hidden", "batch", "seed"):
             if getattr(self, name) < least.get(name, 1):
                 raise ValueError(

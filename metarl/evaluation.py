@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.distributions import Split
-from envs.family import TaskFamily
 from envs.tasks import Tasks
 from metarl.checkpoint import versions
 from metarl.collect import collect
@@ -79,13 +78,13 @@ class Evaluation:
 
         There are none where all tasks would be named, or could not be in a few words.
         """
-        few = len(np.unique(self.tasks.values, axis=0)) <= _WORST
-        if few or len(self.tasks.names) > _WORDS:
+        distinct, which = np.unique(self.tasks.values, axis=0, return_inverse=True)
+        if len(distinct) <= _WORST or len(self.tasks.names) > _WORDS:
             return []
         after = self.returns[:, :, -1].mean(0)
-        return [
-            (self.tasks.label(int(task)), float(after[task])) for task in after.argsort()[:_WORST]
-        ]
+        means = np.bincount(which.ravel(), after) / np.bincount(which.ravel())
+        order = means.argsort()[:_WORST]
+        return [(Tasks(self.tasks.names, distinct).label(int(t)), float(means[t])) for t in order]
 
     def _mean(self, values: NDArray[np.float64]) -> Interval:
         """Return the mean over tasks; its interval is over the runs where there are several."""
@@ -200,7 +199,7 @@ def evaluate(
     seed: int = 0,
     split: Split = "test",
     halve: bool = False,
-    library: SkillLibrary | None = None,
+    library: SkillLibrary | Sequence[SkillLibrary] | None = None,
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
 
@@ -217,7 +216,8 @@ def evaluate(
         split: where tasks come from: `test`, from the training range but other draws; `train`; or
             `extrapolate`, from outside that range.
         halve: halve the step size after the first step, as Finn et al. (2017) do in their tests.
-        library: skills to take the first step from, where a task resembles known ones.
+        library: skills to take the first step from, where a task resembles known ones; of several
+            learners one each.
 
     Raises:
         ValueError: for counts that are too small, a split that the family does not have, learners
@@ -228,11 +228,13 @@ def evaluate(
         raise ValueError("there is no learner to evaluate")
     first = learners[0]
     for other in learners[1:]:
-        if other.family.describe() != first.family.describe():
-            raise ValueError(
-                f"runs that are evaluated together must be of one family and preset, got "
-                f"{first.family.name} and {other.family.name}"
-            )
+        differs = difference(first, other)
+        if differs:
+            raise ValueError(f"runs that are evaluated together may differ in seed only: {differs}")
+    given = [library] if isinstance(library, SkillLibrary) else list(library or ())
+    libraries = [next((own for own in given if own.fits(each)), None) for each in learners]
+    if given and None in libraries:
+        given[0].check(learners[libraries.index(None)])
     if isinstance(tasks, int):
         if tasks < 2:
             raise ValueError(f"an interval needs at least 2 tasks, got {tasks}")
@@ -243,10 +245,10 @@ def evaluate(
         raise ValueError(f"an interval needs at least 2 tasks, got {len(tasks)}")
     key = Key(seed, Phase.EVALUATE)
     scores = []
-    for each in learners:
+    for each, own in zip(learners, libraries, strict=True):
         lr = each.config.inner_lr
         inner_lrs = [lr] + [lr / 2.0 if halve else lr] * (steps - 1) if steps > 0 else []
-        stages = each.adaptation(tasks, rollouts, inner_lrs, key, library)
+        stages = each.adaptation(tasks, rollouts, inner_lrs, key, own)
         scores.append(
             [_score(each, tasks, stage, key._replace(step=s)) for s, stage in enumerate(stages)]
         )
@@ -256,7 +258,6 @@ def evaluate(
         )
         for part in (lambda score: score.returns, lambda score: score.succeeded)
     )
-    told = isinstance(first.family, TaskFamily) and first.family.goal.succeeds is not None
     settings = {
         "preset": first.family.preset,
         "horizon": first.family.horizon,
@@ -264,7 +265,7 @@ def evaluate(
         "split": split,
         "rollouts": rollouts,
         "inner_lrs": inner_lrs,
-        "skills": 0 if library is None else len(library),
+        "skills": [len(own) for own in libraries if own is not None],
         "trained_timesteps": first.num_timesteps,
         "trained_seed": first.config.seed,
         "trained_seeds": [each.config.seed for each in learners],
@@ -275,8 +276,18 @@ def evaluate(
         first.config.algorithm,
         tasks,
         returns,
-        success if told else None,
+        success if first.family.tells_success else None,
         settings,
+    )
+
+
+def difference(one: MAML, other: MAML) -> str:
+    """Return in what two learners differ besides seed, device and threads, or nothing."""
+    both = [{**learner.family.describe(), **asdict(learner.config)} for learner in (one, other)]
+    return "; ".join(
+        f"{name} is {value!r} and {both[1].get(name)!r}"
+        for name, value in both[0].items()
+        if name not in ("seed", "device", "threads") and both[1].get(name) != value
     )
 
 

@@ -9,7 +9,6 @@ blend of them takes the place of the first inner step. A task unlike all known o
 ordinary step.
 """
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from envs.tasks import Tasks
 from metarl import checkpoint
 from metarl.collect import torch_threads
 from metarl.rollouts import Rollouts
-from metarl.similarity import Similarity, before_adaptation
+from metarl.similarity import Similarity, before_adaptation, digest
 from metarl.streams import Key, Phase
 
 if TYPE_CHECKING:
@@ -47,9 +46,9 @@ class SkillLibrary:
     parameters: dict[str, Tensor]
     """Adapted to it, [skill, ...] each, on the CPU."""
     returns: NDArray[np.float64]
-    """Before adaptation and with the skill, [skill, 2]."""
+    """Before adaptation, and the best that was seen, [skill, 2]."""
     origin: str
-    """A digest of the parameters before adaptation that all skills started from."""
+    """A digest of the policy before adaptation that all skills started from."""
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -76,7 +75,11 @@ class SkillLibrary:
             rollouts: of each task at each step.
             steps: inner steps.
             seed: decides tasks, start states and exploration.
+
+        Raises:
+            ValueError: when the encoder was trained on another learner.
         """
+        similarity.check(learner)
         if isinstance(tasks, int):
             tasks = learner.family.sample_tasks(tasks, seed=(seed, 2))
         table = learner.family.task(tasks)
@@ -90,11 +93,10 @@ class SkillLibrary:
             for name, value in stage.parameters.items():
                 now = value.cpu()
                 mask = best.view(-1, *[1] * (now.dim() - 1))
-                kept[name] = torch.where(mask, now, kept[name]) if name in kept else now.clone()
+                # a context starts at 0 and is no parameter before the first step
+                kept[name] = torch.where(mask, now, kept.get(name, torch.zeros_like(now)))
         ends = torch.stack([returns[0], torch.stack(returns).max(0).values], dim=1).numpy()
-        return cls(
-            similarity, table, similarity.embed(seen), kept, ends, digest(learner.parameters)
-        )
+        return cls(similarity, table, similarity.embed(seen), kept, ends, digest(learner))
 
     def joined(self, other: "SkillLibrary") -> "SkillLibrary":
         """Return a library with the skills of both.
@@ -162,8 +164,7 @@ class SkillLibrary:
             rollouts: of the policy before adaptation.
             stepped: what the ordinary inner step gives, for tasks unlike all known ones.
         """
-        unlike = self.nearest(rollouts)[0][:, 0] > self.similarity.threshold
-        novel = self.similarity.is_novel(rollouts) & unlike.numpy()
+        novel = (self.nearest(rollouts)[0][:, 0] > self.similarity.threshold).numpy()
         if novel.any():
             warnings.warn(
                 f"{novel.sum()} of {len(novel)} tasks are unlike all that the library knows: they "
@@ -183,13 +184,13 @@ class SkillLibrary:
 
     def fits(self, learner: "MAML") -> bool:
         """Return whether the skills are this learner's: whether they started where it is."""
-        return self.origin == digest(learner.parameters)
+        return self.origin == digest(learner)
 
     def check(self, learner: "MAML") -> None:
         """Check that the skills are this learner's.
 
         Raises:
-            ValueError: when they started from other parameters.
+            ValueError: when they started from another policy.
         """
         if not self.fits(learner):
             raise ValueError(
@@ -234,12 +235,3 @@ class SkillLibrary:
         if any(len(each) != len(tasks) for each in (embeddings, returns, *skills.values())):
             raise ValueError(f"{path} does not hold a whole library: not every skill has all parts")
         return cls(similarity, tasks, embeddings, skills, returns, origin)
-
-
-def digest(parameters: Parameters) -> str:
-    """Return a hash of all parameters' names and bits."""
-    found = hashlib.sha256()
-    for name, value in parameters.items():
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()

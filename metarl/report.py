@@ -16,6 +16,7 @@ from PIL import Image
 
 from envs.distributions import Split
 from envs.family import TaskFamily
+from envs.simulations import Family
 from envs.tasks import Tasks
 from metarl.changes import changes
 from metarl.checkpoint import versions
@@ -41,6 +42,7 @@ def report(
     seed: int = 0,
     library: SkillLibrary | None = None,
     device: str = "auto",
+    family: Family | None = None,
 ) -> Path:
     """Evaluate a run, film it and write what was found to one HTML file.
 
@@ -54,6 +56,7 @@ def report(
         seed: decides tasks, start states and exploration.
         library: skills to take the first step from; see `MAML.adapt`.
         device: of the updates.
+        family: the one it was trained on, when that is not one of the catalogue's.
 
     Returns:
         The file.
@@ -65,7 +68,7 @@ def report(
     run_folder = Path(run_folder)
     folder = run_folder if run_folder.is_dir() else run_folder.parent
     out = Path(out) if out else folder / "report.html"
-    learner = load(run_folder, device=device)
+    learner = load(run_folder, device=device, family=family)
     family = learner.family
     splits: list[Split] = ["test"]
     if any(distribution.extrapolates for distribution in family.distributions):
@@ -82,7 +85,7 @@ def report(
         "verdict": found[0].verdict(),
         "evaluations": [_evaluation(each) for each in found],
         "settings": _settings(learner),
-        "task": one.label(0) if len(one.names) <= 4 else f"of {len(one.names)} parameters",
+        "task": one.label(0),
         "similar": [
             _data(path.read_bytes(), "image/png")
             for path in (folder / "task_map.png", folder / "task_distances.png")
@@ -103,7 +106,7 @@ def report(
     )
     text = environment.get_template("report.html.jinja").render(page)
     with whole_file(out) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     return out
 
 

@@ -127,7 +127,11 @@ def retrieval(
             rollouts of each as in training.
         tasks: how many new ones to draw from `test`, and from `extrapolate` where there is one.
         seed: decides tasks, start states and exploration.
+
+    Raises:
+        ValueError: when the encoder was trained on another learner.
     """
+    similarity.check(learner)
     family, rollouts = learner.family, similarity.config.rollouts
     old = family.sample_tasks(known, seed=(seed, 2))
     new = family.sample_tasks(tasks, seed=seed, split="test")

@@ -5,6 +5,8 @@ there is when a new task is met. Its distances tell which known tasks a new one 
 whether it resembles any.
 """
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,20 @@ class Similarity:
     """Beyond this distance from every known task, one rollout tells that a task is new."""
     family: str
     config: SimilarityConfig
+    origin: str
+    """A digest of the policy whose rollouts it knows."""
+
+    def check(self, learner: MAML) -> None:
+        """Check that the encoder was trained on this learner.
+
+        Raises:
+            ValueError: when it was trained on another one, or before more training.
+        """
+        if self.origin != digest(learner):
+            raise ValueError(
+                f"the encoder was trained on another policy than this learner's, of "
+                f"{self.family}; train one for it: train_similarity(learner)"
+            )
 
     def embed(self, rollouts: Rollouts) -> Tensor:
         """Return the embedding of every task, the mean over its rollouts, [task, embedding]."""
@@ -86,6 +102,7 @@ class Similarity:
             "parameters": list(self.tasks.names),
             "observation_size": self.encoder.observation_size,
             "threshold": self.threshold,
+            "origin": self.origin,
             "config": asdict(self.config),
             "versions": checkpoint.versions(),
         }
@@ -129,6 +146,7 @@ class Similarity:
                 data["threshold"],
                 data["family"],
                 config,
+                data["origin"],
             )
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"{path} does not hold a whole encoder: {error}") from None
@@ -181,6 +199,8 @@ def train_similarity(
     config = SimilarityConfig(**settings)
     config.check()
     family = learner.family
+    if not family.parameters:
+        raise ValueError(f"{family.name} has a single task: there is nothing to compare")
     counts = {"train": config.tasks, "held out": max(10, config.tasks // 5)}
     drawn = [
         family.sample_tasks(count, seed=(config.seed, number))
@@ -211,11 +231,24 @@ def train_similarity(
         _fit(encoder, train, held_out, config, generator, progress_bar)
     encoder.cpu()
 
-    similarity = Similarity(encoder, drawn[0], torch.empty(0), 0.0, family.name, config)
+    origin = digest(learner)
+    similarity = Similarity(encoder, drawn[0], torch.empty(0), 0.0, family.name, config, origin)
     embeddings = similarity.embed(rollouts[0])
     from_one = torch.cdist(similarity.embed_each(rollouts[1]).flatten(0, 1), embeddings)
     threshold = float(from_one.min(1).values.quantile(_KNOWN_QUANTILE))
-    return Similarity(encoder, drawn[0], embeddings, threshold, family.name, config)
+    return Similarity(encoder, drawn[0], embeddings, threshold, family.name, config, origin)
+
+
+def digest(learner: MAML) -> str:
+    """Return a hash of what decides how a learner acts: family, parameters, normaliser."""
+    found = hashlib.sha256(json.dumps(learner.family.describe(), default=str).encode())
+    tensors = dict(learner.parameters)
+    if learner.policy.normaliser:
+        tensors |= learner.policy.normaliser._asdict()
+    for name, value in tensors.items():
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 class Pairs:

@@ -124,6 +124,8 @@ def shoot_all(
 ) -> list[Row]:
     """Adapt to tasks and run an episode after each number of steps; see `render`."""
     shown = (0, steps) if isinstance(steps, int) else tuple(steps)
+    if len(shown) == 1 and shown[0]:
+        shown = (0, *shown)
     if not shown or min(shown) < 0 or max(shown) < 1:
         raise ValueError(f"steps must be numbers of inner steps, such as (0, 1, 3), got {steps}")
     table, key = family.task(task), Key(seed, Phase.ADAPT)
@@ -248,9 +250,8 @@ def _draw(
     pen = ImageDraw.Draw(page)
     header, gap = round(HEADER * scale / 2.0) * 2, round(GAP * scale)
     large, small, margin = _font(round(20 * scale)), _font(round(16 * scale)), round(8 * scale)
-    names = row.task.names
-    label = row.task.label(0) if len(names) <= 4 else f"{len(names)} parameters"
-    pen.text((margin, top + round(6 * scale)), f"{family.name}   {label}".rstrip(), INK, large)
+    label = f"{family.name}   {row.task.label(0)}".rstrip()
+    pen.text((margin, top + round(6 * scale)), label, INK, large)
     clock = f"{index * family.dt:.2f} s"
     pen.text((page.width - margin, top + round(6 * scale)), clock, SOFT, large, anchor="ra")
     left = 0

@@ -33,6 +33,10 @@ def test_training_stops_when_it_is_good_enough(tmp_path: Path):
     assert (tmp_path / "checkpoint.safetensors").exists()
     settings = json.loads((tmp_path / "evaluation.json").read_text())["settings"]
     assert settings["trained_timesteps"] == 80_000, "one iteration was enough"
+    never = ["--total-timesteps", "160000", "--wanted", "1000", "--tasks", "4", "--out", tmp_path]
+    example("train.py", *never)
+    settings = json.loads((tmp_path / "evaluation.json").read_text())["settings"]
+    assert settings["trained_timesteps"] == 160_000
 
 
 def test_a_new_task(tmp_path: Path):

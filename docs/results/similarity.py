@@ -152,6 +152,8 @@ def train(family: str, seed: int, path: Path) -> None:
         "encoders": encoders,
         "library_returns": library.returns.mean(0).tolist(),
         "before": score(learner, tasks, learner.parameters),
+        # what the library brings without an encoder that chooses from it
+        "mean_skill": score(learner, tasks, {n: v.mean(0) for n, v in library.parameters.items()}),
         "adaptation": [
             {
                 "rollouts": count,
@@ -264,6 +266,9 @@ def adaptation_table(family: str) -> str:
     rows = ["| rollouts | gradient step | skills of similar tasks |", "| --- " * 3 + "|"]
     columns = zip(ROLLOUTS, curve(found, "without"), curve(found, "with"), strict=True)
     rows += [f"| {count} | {without} | {skilled} |" for count, without, skilled in columns]
+    for name, key in (("before adaptation", "before"), ("mean of all skills", "mean_skill")):
+        value = interval(np.array([float(np.mean(run[key])) for run in found]))
+        rows.append(f"| none, {name} | {value} | |")
     more = [after(run, 1, "with") - after(run, 20, "without") for run in found]
     rows.append(f"\nOne rollout with the library less 20 without: {interval(np.array(more))}.")
     return "\n".join(rows)

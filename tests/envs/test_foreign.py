@@ -3,11 +3,15 @@
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 import metarl
+from agents import GaussianPolicy
 from envs import ForeignFamily, Tasks
 from envs.distributions import Uniform
 from envs.foreign import ForeignSimulator
+from metarl.collect import collect
+from metarl.streams import Key, Phase
 from tests.conftest import SMALL
 
 
@@ -24,6 +28,43 @@ def pendulum(**changes: object) -> ForeignFamily:
         (Uniform("mass", 0.5, 2.0, "kg", (2.0, 3.0)),),
         **settings,  # type: ignore[arg-type]
     )
+
+
+class Countdown(gymnasium.Env):
+    """Observes how many steps have been taken; ends after as many as its task says."""
+
+    observation_space = gymnasium.spaces.Box(0.0, 100.0, (1,))
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self) -> None:
+        self.length, self.taken = 1.0, 0
+
+    def reset(self, *, seed=None, options=None):
+        self.taken = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.taken += 1
+        ended = self.taken >= self.length
+        return np.full(1, self.taken, np.float32), 1.0, ended, False, {}
+
+
+def test_an_ended_episode_keeps_its_last_observation():
+    """Whatever the vector environment does with it meanwhile."""
+    family = ForeignFamily(
+        "Countdown",
+        Countdown,
+        lambda env, task: setattr(env.unwrapped, "length", task["length"]),
+        (Uniform("length", 1.0, 9.0),),
+        horizon=9,
+    )
+    simulator = ForeignSimulator(family, 3)
+    simulator.set_tasks(Tasks(("length",), np.array([[2.0], [9.0], [4.0]])))
+    policy = GaussianPolicy(1, 1, (4,))
+    parameters = policy.initial(torch.Generator().manual_seed(0))
+    rollouts = collect(simulator, policy, parameters, 1, Key(0, Phase.TRAIN))
+    assert rollouts.lengths.flatten().tolist() == [2, 9, 4]
+    assert rollouts.final_observations.flatten().tolist() == [2.0, 9.0, 4.0]
 
 
 @pytest.mark.parametrize("processes", [False, True])

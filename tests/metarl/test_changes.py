@@ -35,7 +35,11 @@ def test_layers_by_hand():
     # |(3, 4)| over the norm of six twos
     assert found["layer 1"] == pytest.approx(5.0 / np.sqrt(24.0))
     assert found["output"] == pytest.approx(0.1, rel=1e-5)
-    assert found["log std"] == 0.0
+    assert list(found) == ["layer 1", "output"], "the std is told by itself"
+    rates = {f"rate_{name}": torch.ones_like(value) for name, value in before.items()}
+    assert layer_changes({**before, **rates}, {**after, **rates}) == found
+    context = torch.tensor([3.0, 4.0])
+    assert layer_changes(before, {**before, "context": context})["context"] == 5.0
 
 
 def test_sensitivity_of_a_linear_policy_is_its_weight():
@@ -71,7 +75,7 @@ def test_parts_of_the_reward_by_formula(cheetah: metarl.MAML):
 
 def test_changes_of_an_adaptation(cheetah: metarl.MAML):
     found = changes(cheetah, {"velocity": 1.0}, rollouts=6, steps=2)
-    assert list(found.layers) == ["layer 1", "output", "log std"]
+    assert list(found.layers) == ["layer 1", "output"]
     assert all(change > 0.0 for change in found.layers.values())
     assert found.std.shape == (2, 6)
     gaps = [abs(after - before) for before, after in found.observations.values()]
@@ -80,6 +84,12 @@ def test_changes_of_an_adaptation(cheetah: metarl.MAML):
     assert "what 2 steps changed" in str(found)
     assert found.to_dict()["reward"]["goal"] == found.reward["goal"].tolist()
     assert len(changes_figure(found).axes) == 4
+
+
+def test_a_policy_that_is_told_the_task_heeds_it():
+    family = envs.make("HalfCheetahVel", horizon=5, reveals_task=True)
+    told = metarl.MAML(family, **SMALL, algorithm="pretrain")
+    assert "task coordinate 0" in changes(told, {"velocity": 1.0}, rollouts=2).observations
 
 
 def test_two_tasks_are_refused(cheetah: metarl.MAML):

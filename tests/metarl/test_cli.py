@@ -99,8 +99,8 @@ def test_a_library_is_made_and_used(run_folder: Path):
     few = ["--tasks", "3", "--rollouts", "3", "--steps", "1"]
     done = metarl("evaluate", run_folder, *few, "--library", library)
     assert done.returncode == 0, done.stderr
-    settings = json.loads((run_folder / "evaluation.json").read_text())["settings"]
-    assert settings["skills"] == 5
+    settings = json.loads((run_folder / "evaluation_skills.json").read_text())["settings"]
+    assert settings["skills"] == [5]
     checkpoint = run_folder / "checkpoint.safetensors"
     done = metarl("evaluate", run_folder, "--library", checkpoint)
     assert done.returncode == 2

@@ -128,7 +128,7 @@ def test_several_runs_are_taken_together(point: envs.TaskFamily):
     assert together.settings["trained_seeds"] == [0, 1, 2]
     assert ", 3 runs." in together.verdict()
     other = metarl.MAML(envs.make("Point2D", horizon=13), **SMALL)
-    with pytest.raises(ValueError, match="must be of one family and preset"):
+    with pytest.raises(ValueError, match="may differ in seed only: horizon is 12 and 13"):
         metarl.evaluate([runs[0], other], tasks=4)
 
 

@@ -32,15 +32,18 @@ def test_interquartile_mean_by_hand():
     assert same == (3.0, 3.0, 3.0)
 
 
-def test_resampling_stays_within_runs():
-    """Runs that differ a lot, each with equal tasks, leave nothing uncertain."""
-    runs = np.repeat([[0.0], [10.0]], 40, axis=1)
-    result = interquartile(runs)
-    assert result == (5.0, 5.0, 5.0)
+def test_whole_runs_are_drawn_again():
+    """Runs that differ a lot leave much uncertain; runs that are equal add nothing."""
+    result = interquartile(np.repeat([[0.0], [50.0], [100.0]], 40, axis=1))
+    assert result.low < 10.0
+    assert result.high > 90.0
+    run = np.random.default_rng(2).normal(0.0, 1.0, (1, 30))
+    once, thrice = interquartile(run), interquartile(np.repeat(run, 3, axis=0))
+    assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.15)
 
 
 def test_interquartile_interval_holds_the_truth_at_its_rate():
     """The middle half of a symmetric distribution has its centre as mean; heavy tails included."""
-    draws = 2.0 + np.random.default_rng(1).standard_t(2, (400, 2, 40))
+    draws = 2.0 + np.random.default_rng(1).standard_t(2, (400, 1, 80))
     inside = [(r := interquartile(each, resamples=400)).low <= 2.0 <= r.high for each in draws]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.03)

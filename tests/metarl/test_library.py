@@ -49,6 +49,47 @@ def test_keeps_the_best_stage_of_every_task(
     np.testing.assert_array_equal(library.returns[:, 1], returns.max(0).values)
 
 
+def test_a_stage_before_the_first_step_is_kept_whole():
+    """A context is no parameter before the first step: where that was best it is all zeros."""
+    cavia = metarl.MAML(
+        envs.make("Point2D", horizon=12), **{**SMALL, "inner_lr": 30.0}, algorithm="cavia"
+    )
+    similarity = metarl.train_similarity(cavia, tasks=10, rollouts=2, hidden=8, iterations=2)
+    library = metarl.SkillLibrary.build(cavia, similarity, tasks=20, rollouts=6, steps=1)
+    unchanged = library.returns[:, 0] == library.returns[:, 1]
+    assert unchanged.any()
+    assert not unchanged.all()
+    still = (library.parameters["context"] == 0.0).all(1).numpy()
+    np.testing.assert_array_equal(still, unchanged)
+
+
+def test_an_encoder_of_another_learner_is_refused(library: metarl.SkillLibrary):
+    other = metarl.MAML(envs.make("Point2D", horizon=12), seed=4, **SMALL)
+    with pytest.raises(ValueError, match="encoder was trained on another policy"):
+        metarl.SkillLibrary.build(other, library.similarity, tasks=4)
+
+
+def test_a_task_far_from_the_only_skill_takes_the_ordinary_step(
+    point_learner: metarl.MAML, library: metarl.SkillLibrary
+):
+    """Also when the encoder knows tasks like it: what counts are skills."""
+    far = point_learner.family.task({"x": -0.45, "y": -0.45})
+    corner = point_learner.family.task({"x": 0.45, "y": 0.45})
+    alone = metarl.SkillLibrary.build(
+        point_learner, library.similarity, tasks=corner, rollouts=6, steps=1
+    )
+    rollouts = seen(point_learner, far, 20)
+    known = float(library.similarity.nearest(rollouts)[0])
+    skill = float(alone.nearest(rollouts)[0])
+    assert known < skill
+    between = dataclasses.replace(library.similarity, threshold=(known + skill) / 2.0)
+    alone = dataclasses.replace(alone, similarity=between)
+    assert not between.is_novel(rollouts).any()
+    stepped = {name: value[:1] for name, value in library.parameters.items()}
+    with pytest.warns(UserWarning, match="1 of 1 tasks"):
+        _same(alone.first_step(rollouts, stepped), stepped)
+
+
 def test_blend_by_hand(point_learner: metarl.MAML, library: metarl.SkillLibrary):
     tasks = point_learner.family.sample_tasks(3, seed=1, split="test")
     rollouts = seen(point_learner, tasks)
