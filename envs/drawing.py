@@ -114,7 +114,7 @@ def _studio(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
     model = copy.copy(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = size
     model.vis.quality.shadowsize = 1024
-    model.vis.map.shadowclip = 0.5
+    model.vis.map.shadowclip = 0.3  # beyond, shadows turn into dark wedges
     model.mat_reflectance[:] = 0.0
     model.mat_specular[:] = 0.1
     model.geom_rgba[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value, :3] = 1.0
