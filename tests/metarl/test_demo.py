@@ -10,7 +10,7 @@ from metarl.demo import demo
 def test_writes_what_it_promises_and_replaces_itself_only(tmp_path: Path):
     for _ in range(2):
         evaluation, files = demo(tmp_path / "demo", 80_000, seed=0)
-        assert evaluation.returns.shape == (40, 2)
+        assert evaluation.returns.shape == (1, 40, 2)
         assert all(path.exists() for path in files.values())
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "config.json").write_text("{}")
