@@ -37,6 +37,7 @@ format: .venv
 benchmark: .venv
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/vec_env.py
+	$(BIN)/python benchmarks/rendering.py
 
 clean:
 	rm -rf .venv runs
