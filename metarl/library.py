@@ -140,6 +140,12 @@ class SkillLibrary:
             values, indices = found.topk(k, largest=False)
         return values, indices
 
+    def gap(self) -> float:
+        """Return the largest distance of a skill from its nearest other one; 0 for a single one."""
+        apart = torch.cdist(self.embeddings, self.embeddings).fill_diagonal_(torch.inf)
+        nearest = apart.min(1).values
+        return float(nearest.max()) if len(self) > 1 else 0.0
+
     def blend(self, rollouts: Rollouts) -> dict[str, Tensor]:
         """Return parameters for every task from the skills nearest to it, [task, ...] each.
 
@@ -164,7 +170,10 @@ class SkillLibrary:
             rollouts: of the policy before adaptation.
             stepped: what the ordinary inner step gives, for tasks unlike all known ones.
         """
-        novel = (self.nearest(rollouts)[0][:, 0] > self.similarity.threshold).numpy()
+        far, threshold = self.nearest(rollouts)[0][:, 0].numpy(), self.similarity.threshold
+        novel = self.similarity.is_novel(rollouts) & (far > threshold)
+        # a known task may still lie in a part of the range without skills
+        novel |= far > threshold + self.gap()
         if novel.any():
             warnings.warn(
                 f"{novel.sum()} of {len(novel)} tasks are unlike all that the library knows: they "
