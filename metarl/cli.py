@@ -18,6 +18,7 @@ from metarl.config import Algorithm, Config, SimilarityConfig
 from metarl.defaults import defaults
 
 if TYPE_CHECKING:
+    from metarl.library import SkillLibrary
     from metarl.maml import MAML
 
 Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
@@ -255,7 +256,6 @@ def render(
         library: Skills to take the first step from, as `metarl similarity` made them.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.library import SkillLibrary
     from metarl.runs import load
     from metarl.video import render
 
@@ -269,7 +269,7 @@ def render(
         ghost=ghost,
         height=height,
         seed=seed,
-        library=None if library is None else SkillLibrary.load(library),
+        library=_library(library),
         progress_bar=True,
     )
     print(f"video: {path}")
@@ -299,7 +299,6 @@ def report(
         library: Skills to take the first step from, as `metarl similarity` made them.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.library import SkillLibrary
     from metarl.report import report
 
     path = report(
@@ -310,7 +309,7 @@ def report(
         rollouts=rollouts,
         steps=steps,
         seed=seed,
-        library=None if library is None else SkillLibrary.load(library),
+        library=_library(library),
         device=device,
     )
     print(f"report: {path}")
@@ -347,6 +346,12 @@ def parse_task(words: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
     return task
+
+
+def _library(path: Path | None) -> "SkillLibrary | None":
+    from metarl.library import SkillLibrary
+
+    return None if path is None else SkillLibrary.load(path)
 
 
 def _folder(path: Path) -> Path:

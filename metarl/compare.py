@@ -29,7 +29,6 @@ from envs.sb3_vec_env import TaskVecEnv
 from envs.simulator import Simulator
 from envs.tasks import Tasks
 from metarl.checkpoint import versions
-from metarl.collect import collect
 from metarl.evaluation import difference
 from metarl.figures import comparison_figure
 from metarl.files import whole_file
@@ -306,11 +305,8 @@ def _score(
     run: MAML, tasks: Tasks, parameters: Mapping[str, Tensor], seed: int
 ) -> NDArray[np.float64]:
     """Return the mean return of the most likely actions, [task]."""
-    simulator = run.simulator(len(tasks) * SCORED)
-    simulator.set_tasks(tasks.repeat(SCORED))
-    on_cpu = {name: value.cpu() for name, value in parameters.items()}
     key = Key(seed, Phase.EVALUATE, 2)
-    rollouts = collect(simulator, run.policy, on_cpu, SCORED, key, deterministic=True)
+    rollouts = run.sample(tasks, parameters, SCORED, key, deterministic=True)
     return rollouts.returns.double().mean(1).numpy()
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from envs.distributions import Split
 from envs.tasks import Tasks
 from metarl.checkpoint import versions
-from metarl.collect import collect
 from metarl.figures import adaptation_figure
 from metarl.files import whole_file
 from metarl.inner_loop import Stage
@@ -295,7 +294,4 @@ def _score(learner: MAML, tasks: Tasks, stage: Stage, key: Key) -> Rollouts:
     """Return the rollouts that tell how good the stage's parameters are."""
     if stage.rollouts.rewards.shape[1] >= _SCORED:
         return stage.rollouts
-    simulator = learner.simulator(len(tasks) * _SCORED)
-    simulator.set_tasks(tasks.repeat(_SCORED))
-    parameters = {name: value.cpu() for name, value in stage.parameters.items()}
-    return collect(simulator, learner.policy, parameters, _SCORED, key._replace(iteration=1))
+    return learner.sample(tasks, stage.parameters, _SCORED, key._replace(iteration=1))

@@ -11,6 +11,7 @@ ordinary step.
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,8 @@ from torch import Tensor
 from agents.policy import Parameters
 from envs.tasks import Tasks
 from metarl import checkpoint
-from metarl.collect import torch_threads
 from metarl.rollouts import Rollouts
-from metarl.similarity import Similarity, before_adaptation, digest
+from metarl.similarity import Similarity, before_adaptation, closest, digest
 from metarl.streams import Key, Phase
 
 if TYPE_CHECKING:
@@ -133,18 +133,17 @@ class SkillLibrary:
         Raises:
             ValueError: for more than there are.
         """
-        if not 1 <= k <= len(self):
-            raise ValueError(f"k must be 1 to {len(self)}, the skills there are, got {k}")
-        with torch_threads(1):  # waking others takes longer than this does
-            found = torch.cdist(self.similarity.embed(rollouts), self.embeddings)
-            values, indices = found.topk(k, largest=False)
-        return values, indices
+        return self._nearest(self.similarity.embed(rollouts), k)
 
+    def _nearest(self, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        return closest(points, self.embeddings, k, "skills there are")
+
+    @cached_property
     def gap(self) -> float:
-        """Return the largest distance of a skill from its nearest other one; 0 for a single one."""
-        apart = torch.cdist(self.embeddings, self.embeddings).fill_diagonal_(torch.inf)
-        nearest = apart.min(1).values
-        return float(nearest.max()) if len(self) > 1 else 0.0
+        """The largest distance of a skill from its nearest other one; 0 for a single one."""
+        if len(self) == 1:
+            return 0.0
+        return float(closest(self.embeddings, self.embeddings, 2, "skills")[0][:, 1].max())
 
     def blend(self, rollouts: Rollouts) -> dict[str, Tensor]:
         """Return parameters for every task from the skills nearest to it, [task, ...] each.
@@ -155,7 +154,10 @@ class SkillLibrary:
         Args:
             rollouts: of the policy before adaptation.
         """
-        distances, indices = self.nearest(rollouts, min(_NEIGHBOURS, len(self)))
+        return self._blend(self.similarity.embed(rollouts))
+
+    def _blend(self, points: Tensor) -> dict[str, Tensor]:
+        distances, indices = self._nearest(points, min(_NEIGHBOURS, len(self)))
         weights = 1.0 / (distances.square() + 1e-9)
         weights = weights / weights.sum(1, keepdim=True)
         return {
@@ -170,10 +172,11 @@ class SkillLibrary:
             rollouts: of the policy before adaptation.
             stepped: what the ordinary inner step gives, for tasks unlike all known ones.
         """
-        far, threshold = self.nearest(rollouts)[0][:, 0].numpy(), self.similarity.threshold
-        novel = self.similarity.is_novel(rollouts) & (far > threshold)
+        points, threshold = self.similarity.embed(rollouts), self.similarity.threshold
+        far = self._nearest(points, 1)[0][:, 0].numpy()
+        novel = self.similarity.beyond(points) & (far > threshold)
         # a known task may still lie in a part of the range without skills
-        novel |= far > threshold + self.gap()
+        novel |= far > threshold + self.gap
         if novel.any():
             warnings.warn(
                 f"{novel.sum()} of {len(novel)} tasks are unlike all that the library knows: they "
@@ -181,7 +184,7 @@ class SkillLibrary:
                 stacklevel=2,
             )
         known = torch.from_numpy(~novel)
-        blend = self.blend(rollouts)
+        blend = self._blend(points)
         return {
             name: torch.where(
                 known.view(-1, *[1] * (value.dim() - 1)).to(value.device),

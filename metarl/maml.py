@@ -25,7 +25,7 @@ from metarl.adapt import RATE, Inner, adapt_further
 from metarl.adapted import AdaptedPolicy
 from metarl.advantages import prepare
 from metarl.algorithms import ALGORITHMS
-from metarl.collect import torch_threads
+from metarl.collect import collect, torch_threads
 from metarl.config import Config
 from metarl.defaults import defaults
 from metarl.experience import Experience
@@ -228,6 +228,29 @@ class MAML:
                     stepped = library.first_step(rollouts, stepped)
             adapted = {name: value[0] for name, value in stepped.items()}
         return self.actor(adapted, seed)
+
+    def sample(
+        self,
+        tasks: Tasks,
+        parameters: Parameters,
+        rollouts: int,
+        key: Key,
+        *,
+        deterministic: bool = False,
+    ) -> Rollouts:
+        """Return rollouts of the policy, on the CPU.
+
+        Args:
+            tasks: a row each.
+            parameters: common to all tasks, or each with a leading task axis.
+            rollouts: of each task.
+            key: decides start states and exploration.
+            deterministic: take the most likely action at every step.
+        """
+        simulator = self.simulator(len(tasks) * rollouts)
+        simulator.set_tasks(tasks.repeat(rollouts))
+        on_cpu = {name: value.cpu() for name, value in parameters.items()}
+        return collect(simulator, self.policy, on_cpu, rollouts, key, deterministic=deterministic)
 
     def rollouts(self, experience: Experience) -> Rollouts:
         """Return experience that was taken with this learner's `predict` as rollouts of one task.

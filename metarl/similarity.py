@@ -21,7 +21,7 @@ from agents.contrast import LOSSES
 from agents.siamese import SiameseEncoder
 from envs.tasks import Tasks
 from metarl import checkpoint
-from metarl.collect import collect, torch_threads
+from metarl.collect import torch_threads
 from metarl.config import SimilarityConfig
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
@@ -77,14 +77,21 @@ class Similarity:
 
     def nearest(self, rollouts: Rollouts, k: int = 1) -> tuple[Tensor, Tensor]:
         """Return the distances and the numbers of the k nearest known tasks, each [task, k]."""
-        if not 1 <= k <= len(self.tasks):
-            raise ValueError(f"k must be 1 to {len(self.tasks)}, the known tasks, got {k}")
-        found = self.distances(rollouts).topk(k, largest=False)
-        return found.values, found.indices
+        return closest(self.embed(rollouts), self.embeddings, k, "known tasks")
 
     def is_novel(self, rollouts: Rollouts) -> NDArray[np.bool_]:
         """Return whether each task is unlike all known ones, [task]."""
-        return (self.nearest(rollouts)[0][:, 0] > self.threshold).numpy()
+        return self.beyond(self.embed(rollouts))
+
+    def beyond(self, points: Tensor) -> NDArray[np.bool_]:
+        """Return whether each embedding is farther than the threshold from all known ones, [task].
+
+        Args:
+            points: [task, embedding].
+        """
+        return (
+            closest(points, self.embeddings, 1, "known tasks")[0][:, 0] > self.threshold
+        ).numpy()
 
     def save(self, path: str | Path) -> None:
         """Write it to one file, whole or not at all."""
@@ -152,6 +159,25 @@ class Similarity:
             raise ValueError(f"{path} does not hold a whole encoder: {error}") from None
 
 
+def closest(points: Tensor, among: Tensor, k: int, what: str) -> tuple[Tensor, Tensor]:
+    """Return the distances and the numbers of the k nearest embeddings, each [task, k].
+
+    Args:
+        points: [task, embedding].
+        among: [known, embedding].
+        k: how many.
+        what: the known ones are, for messages.
+
+    Raises:
+        ValueError: for more than there are.
+    """
+    if not 1 <= k <= len(among):
+        raise ValueError(f"k must be 1 to {len(among)}, the {what}, got {k}")
+    with torch_threads(1):  # waking others takes longer than this does
+        values, indices = torch.cdist(points, among).topk(k, largest=False)
+    return values, indices
+
+
 def transitions(rollouts: Rollouts) -> Tensor:
     """Return every step as [state, action, reward, next state], [task, rollout, time, transition].
 
@@ -174,10 +200,7 @@ def before_adaptation(learner: MAML, tasks: Tasks, rollouts: int, key: Key) -> R
         rollouts: of each.
         key: decides start states and exploration.
     """
-    simulator = learner.simulator(len(tasks) * rollouts)
-    simulator.set_tasks(tasks.repeat(rollouts))
-    parameters = {name: value.cpu() for name, value in learner.parameters.items()}
-    return collect(simulator, learner.policy, parameters, rollouts, key)
+    return learner.sample(tasks, learner.parameters, rollouts, key)
 
 
 def train_similarity(

@@ -34,7 +34,6 @@ from envs.distributions import Split
 from envs.family import TaskFamily
 from envs.tasks import Tasks
 from metarl.checkpoint import versions
-from metarl.collect import collect
 from metarl.files import whole_file
 from metarl.interval import Interval, interval
 from metarl.retrieval import retrieval
@@ -108,10 +107,7 @@ def meta_policy(family: str, seed: int) -> metarl.MAML:
 
 def score(learner: metarl.MAML, tasks: Tasks, parameters: Mapping[str, Tensor]) -> list[float]:
     """Return the mean return of every task's own parameters, from the same starts every time."""
-    simulator = learner.simulator(len(tasks) * SCORED)
-    simulator.set_tasks(tasks.repeat(SCORED))
-    on_cpu = {name: value.cpu() for name, value in parameters.items()}
-    rollouts = collect(simulator, learner.policy, on_cpu, SCORED, Key(2, Phase.EVALUATE))
+    rollouts = learner.sample(tasks, parameters, SCORED, Key(2, Phase.EVALUATE))
     return rollouts.returns.double().mean(1).tolist()
 
 
