@@ -12,10 +12,9 @@ from torch import Tensor
 from agents.policy import CONTEXT, GaussianPolicy
 from envs.family import TaskFamily
 from envs.senses import senses
-from envs.simulator import Simulator
 from envs.tasks import Tasks
-from metarl.collect import collect
 from metarl.maml import MAML
+from metarl.sampler import Sampler
 from metarl.streams import Key, Phase
 
 if TYPE_CHECKING:
@@ -204,9 +203,9 @@ def reward_parts(
     """
 
     def mean_return(variant: TaskFamily) -> float:
-        simulator = Simulator(variant, rollouts)
-        simulator.set_tasks(task.repeat(rollouts))
-        found = collect(simulator, learner.policy, parameters, rollouts, key)
+        sampler = Sampler(variant, 1, rollouts)
+        sampler.set_tasks(task)
+        found = sampler.sample(learner.policy, {n: v[None] for n, v in parameters.items()}, key)
         return float(found.returns.double().mean())
 
     total = mean_return(family)

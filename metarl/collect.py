@@ -1,4 +1,4 @@
-"""Rollouts of many tasks at once, in this process.
+"""Rollouts of some tasks at once, in this thread.
 
 All tasks and rollouts advance together: one policy evaluation and one simulator call a time step.
 What is sampled depends on the key and the parameters alone, not on threads or on who asks.
@@ -38,6 +38,7 @@ def collect(
     rollouts: int,
     key: Key,
     *,
+    first: int = 0,
     deterministic: bool = False,
 ) -> Rollouts:
     """Run every simulation for one episode.
@@ -48,6 +49,7 @@ def collect(
         parameters: common to all tasks, or each with a leading task axis; on the CPU.
         rollouts: how many of each task.
         key: decides start states and action noise.
+        first: the number of the first task, when others have those before.
         deterministic: take the most likely action at every step.
 
     Returns:
@@ -57,7 +59,8 @@ def collect(
         raise ValueError(f"{simulator.count} simulations are not {rollouts} rollouts of each task")
     family = simulator.family
     shape = (simulator.count // rollouts, rollouts, family.horizon)
-    ids = [(task, rollout) for task in range(shape[0]) for rollout in range(rollouts)]
+    numbers = range(first, first + shape[0])
+    ids = [(task, rollout) for task in numbers for rollout in range(rollouts)]
     noise = torch.zeros(*shape, family.action_size)
     if not deterministic:
         draws = noise.view(-1, *noise.shape[2:]).numpy()
@@ -76,7 +79,7 @@ def _episodes(
     tasks, rollouts, horizon, _ = noise.shape
     observation = torch.from_numpy(start).float().view(tasks, rollouts, -1)
     observations = torch.zeros(tasks, rollouts, horizon, observation.shape[-1])
-    actions = torch.zeros_like(noise)
+    actions, means = torch.zeros_like(noise), torch.zeros_like(noise)
     rewards = torch.zeros(tasks, rollouts, horizon)
     valid = torch.zeros(tasks, rollouts, horizon, dtype=torch.bool)
     active = np.ones(simulator.count, dtype=bool)
@@ -88,6 +91,7 @@ def _episodes(
         action = gaussian.sample(noise[:, :, t])
         observations[:, :, t] = observation
         actions[:, :, t] = action
+        means[:, :, t] = gaussian.mean
         valid[:, :, t] = torch.from_numpy(active).view(tasks, rollouts)
         result = simulator.step(action.view(simulator.count, -1).numpy(), active)
         rewards[:, :, t] = torch.from_numpy(result.reward).view(tasks, rollouts)
@@ -103,5 +107,13 @@ def _episodes(
         torch.from_numpy(each).view(tasks, rollouts) for each in (~active, succeeded)
     )
     return Rollouts(
-        observations, actions, rewards, log_probs, valid, terminated, observation, achieved
+        observations,
+        actions,
+        means,
+        rewards,
+        log_probs,
+        valid,
+        terminated,
+        observation,
+        achieved,
     )

@@ -50,7 +50,7 @@ PPO_SETTINGS: dict[str, Any] = {
     "learning_rate": 2e-3,
     "gamma": 0.99,
 }
-"""The best of ten on four tasks each of HalfCheetahVel and HalfCheetahMass within 128,000 steps,
+"""The best of nine on four tasks each of HalfCheetahVel and HalfCheetahMass within 128,000 steps,
 behind `VecNormalize`; Stable-Baselines3's own need twice the time for the same return."""
 SCRATCH = "PPO from scratch"
 

@@ -118,6 +118,9 @@ class Config:
     """Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
     threads: int = 0
     """Threads of the simulator and of updates on the CPU; 0 for all cores."""
+    workers: int = 0
+    """Processes that sample in training, each with a slice of the tasks: 1 for this one alone, 0
+    for as many as are worth it. They change speed only."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON has lists
@@ -138,7 +141,7 @@ class Config:
                 "a whole number of at least 1",
             )
         self._check("rollouts", self.rollouts >= 2, "at least 2, or there is nothing to compare")
-        for name in ("seed", "threads"):
+        for name in ("seed", "threads", "workers"):
             self._check(
                 name,
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,

@@ -281,12 +281,12 @@ def evaluate(
 
 
 def difference(one: MAML, other: MAML) -> str:
-    """Return in what two learners differ besides seed, device and threads, or nothing."""
+    """Return in what two learners differ besides seed, device, threads and workers, or nothing."""
     both = [{**learner.family.describe(), **asdict(learner.config)} for learner in (one, other)]
     return "; ".join(
         f"{name} is {value!r} and {both[1].get(name)!r}"
         for name, value in both[0].items()
-        if name not in ("seed", "device", "threads") and both[1].get(name) != value
+        if name not in ("seed", "device", "threads", "workers") and both[1].get(name) != value
     )
 
 

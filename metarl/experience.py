@@ -79,10 +79,12 @@ class Experience:
         actions = np.where(valid[..., None], actions, 0.0) / action_scale
         with torch.no_grad():
             seen, done = _tensor(observations), _tensor(actions)
-            log_probs = policy(parameters, seen.flatten(0, 1)).log_prob(done.flatten(0, 1))
+            gaussian = policy(parameters, seen.flatten(0, 1))
+            log_probs = gaussian.log_prob(done.flatten(0, 1))
         return Rollouts(
             seen[None],
             done[None],
+            gaussian.mean.view(1, count, time, -1),
             _tensor(np.where(valid, rewards, 0.0))[None],
             log_probs.view(1, count, time),
             torch.from_numpy(valid)[None],

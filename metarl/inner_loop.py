@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from agents.policy import Parameters
-from envs.simulations import Simulations
 from metarl.adapt import Inner, adapt_further
-from metarl.collect import collect
 from metarl.losses import Policy
 from metarl.rollouts import Batch, Rollouts
+from metarl.sampler import Sampling
 from metarl.streams import Key
 from metarl.task_threads import TaskThreads
 
@@ -29,38 +28,36 @@ class Stage(NamedTuple):
 
 
 def inner_loop(
-    simulator: Simulations,
+    sampler: Sampling,
     policy: Policy,
     parameters: Parameters,
     key: Key,
     prepare: Callable[[Rollouts], Batch],
     *,
-    rollouts: int,
     inner: Sequence[Inner],
     threads: TaskThreads,
     first_step: Callable[[Rollouts, Parameters], dict[str, Tensor]] | None = None,
 ) -> Iterator[Stage]:
-    """Adapt to the simulator's tasks; yield the stage before the first step and after each.
+    """Adapt to the sampler's tasks; yield the stage before the first step and after each.
 
     Args:
-        simulator: its simulations are `rollouts` of each task, task by task, with tasks set.
+        sampler: of rollouts, with tasks set.
         policy: the policy.
         parameters: where to start, common to all tasks.
         key: of the first stage; its `step` counts up.
         prepare: makes a batch of rollouts, on the device of the parameters.
-        rollouts: how many of each task in each stage.
         inner: what each step is; as many are taken.
         threads: work on chunks of tasks.
         first_step: what the first step becomes, given its rollouts and the parameters it led to.
     """
-    tasks = simulator.count // rollouts
     adapted = {
-        name: value.detach().expand(tasks, *value.shape) for name, value in parameters.items()
+        name: value.detach().expand(sampler.tasks, *value.shape)
+        for name, value in parameters.items()
     }
     device = next(iter(adapted.values())).device
     for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
-        experience = collect(simulator, policy, on_cpu, rollouts, key._replace(step=step))
+        experience = sampler.sample(policy, on_cpu, key._replace(step=step))
         batch = threads.apply(prepare, experience.to(device))
         yield Stage(adapted, experience, batch)
         if step < len(inner):

@@ -16,28 +16,31 @@ from stable_baselines3.common.utils import configure_logger
 
 import envs
 from agents.actor import Actor
+from agents.gaussian import Gaussian
 from agents.normaliser import Normaliser
 from agents.policy import CONTEXT, GaussianPolicy, Parameters
-from envs.simulations import Family, Simulations, simulate
+from envs.simulations import Family
 from envs.tasks import Tasks
 from metarl import saved
 from metarl.adapt import RATE, Inner, adapt_further
 from metarl.adapted import AdaptedPolicy
 from metarl.advantages import prepare
 from metarl.algorithms import ALGORITHMS
-from metarl.collect import collect, torch_threads
+from metarl.collect import torch_threads
 from metarl.config import Config
 from metarl.defaults import defaults
 from metarl.experience import Experience
 from metarl.inner_loop import Stage, inner_loop
 from metarl.losses import INNER_LOSSES
-from metarl.objective import Objectives, Terms
+from metarl.objective import Objective, Objectives, Terms, exploration_credit
 from metarl.outer_steps import Update, adam, interpolate, trust_region
 from metarl.record import ProgressBar, record_iteration
 from metarl.rollouts import Batch, Rollouts
+from metarl.sampler import Sampler, Sampling
 from metarl.streams import Key, Phase, torch_generator
 from metarl.task_threads import TaskThreads
 from metarl.trace import Trace
+from metarl.workers import Workers, worth_having
 
 if TYPE_CHECKING:
     from metarl.library import SkillLibrary
@@ -127,35 +130,36 @@ class MAML:
             self._logger = configure_logger(self.verbose, None, tb_log_name, reset_num_timesteps)
         hooks = self._hooks(callback, goal if progress_bar else 0)
 
-        simulator = self.simulator(self.config.tasks * self.config.rollouts)
         began, steps_before = time.monotonic(), self.num_timesteps
         hooks.on_training_start({"self": self, "total_timesteps": goal}, {})
         try:
-            while self.num_timesteps < goal:
-                hooks.on_rollout_start()
-                stages = self._roll_out(simulator)
-                hooks.on_rollout_end()
-                trace = self._update(stages)
-                self.iteration += 1
-                self.num_timesteps += sum(stage.rollouts.steps for stage in stages)
-                returns = [float(stage.rollouts.returns.mean()) for stage in stages]
-                elapsed = time.monotonic() - began
-                record_iteration(
-                    self.logger,
-                    trace,
-                    returns,
-                    iteration=self.iteration,
-                    timesteps=self.num_timesteps,
-                    episode_length=float(stages[-1].rollouts.lengths.double().mean()),
-                    std=float(self.policy.std(self.parameters).mean()),
-                    elapsed=elapsed,
-                    fps=(self.num_timesteps - steps_before) / elapsed,
-                )
-                if self.iteration % log_interval == 0:
-                    self.logger.dump(self.num_timesteps)
-                hooks.update_locals({"returns": returns, "trace": trace})
-                if not hooks.on_step():
-                    break
+            with self._sampler_of_training() as sampler:
+                while self.num_timesteps < goal:
+                    hooks.on_rollout_start()
+                    stages = self._roll_out(sampler)
+                    hooks.on_rollout_end()
+                    trace = self._update(stages)
+                    self.iteration += 1
+                    self.num_timesteps += sum(stage.rollouts.steps for stage in stages)
+                    returns = [float(stage.rollouts.returns.mean()) for stage in stages]
+                    elapsed = time.monotonic() - began
+                    record_iteration(
+                        self.logger,
+                        trace,
+                        returns,
+                        iteration=self.iteration,
+                        timesteps=self.num_timesteps,
+                        episode_length=float(stages[-1].rollouts.lengths.double().mean()),
+                        std=float(self.policy.std(self.parameters).mean()),
+                        elapsed=elapsed,
+                        fps=(self.num_timesteps - steps_before) / elapsed,
+                    )
+                    if self.iteration % log_interval == 0:
+                        self.logger.dump(self.num_timesteps)
+                    hooks.update_locals({"returns": returns, "trace": trace})
+                    del stages  # or they would be kept until the next ones are there
+                    if not hooks.on_step():
+                        break
         finally:
             hooks.on_training_end()
         return self
@@ -247,10 +251,12 @@ class MAML:
             key: decides start states and exploration.
             deterministic: take the most likely action at every step.
         """
-        simulator = self.simulator(len(tasks) * rollouts)
-        simulator.set_tasks(tasks.repeat(rollouts))
+        sampler = self.sampler(len(tasks), rollouts)
+        sampler.set_tasks(tasks)
         on_cpu = {name: value.cpu() for name, value in parameters.items()}
-        return collect(simulator, self.policy, on_cpu, rollouts, key, deterministic=deterministic)
+        if on_cpu["log_std"].ndim == 1:
+            on_cpu = {n: value.expand(len(tasks), *value.shape) for n, value in on_cpu.items()}
+        return sampler.sample(self.policy, on_cpu, key, deterministic=deterministic)
 
     def rollouts(self, experience: Experience) -> Rollouts:
         """Return experience that was taken with this learner's `predict` as rollouts of one task.
@@ -287,9 +293,9 @@ class MAML:
                 f"adaptation needs at least 1 rollout and 1 step, got {rollouts} "
                 f"and {len(inner_lrs)}"
             )
-        simulator = self.simulator(len(tasks) * rollouts)
-        simulator.set_tasks(tasks.repeat(rollouts))
-        return self._stages(simulator, rollouts, inner_lrs, key, library)
+        sampler = self.sampler(len(tasks), rollouts)
+        sampler.set_tasks(tasks)
+        return self._stages(sampler, inner_lrs, key, library)
 
     def predict(
         self,
@@ -334,9 +340,9 @@ class MAML:
         """
         return saved.load(cls, path, family, settings)
 
-    def simulator(self, count: int) -> Simulations:
-        """Return `count` simulations of the learner's family, with no tasks yet."""
-        return simulate(self.family, count, threads=self.config.threads)
+    def sampler(self, tasks: int, rollouts: int) -> Sampler:
+        """Return what samples so many rollouts of so many tasks, with no tasks yet."""
+        return Sampler(self.family, tasks, rollouts, threads=self.config.threads)
 
     @property
     def logger(self) -> Logger:
@@ -364,32 +370,46 @@ class MAML:
         """
         return Actor(self.policy, parameters, self.family.action_scale, seed)
 
-    def _roll_out(self, simulator: Simulations) -> list[Stage]:
+    def _sampler_of_training(self) -> Sampling:
+        """Return what samples the meta-batches, here or in other processes."""
+        config = self.config
+        count = config.workers or worth_having(self.family, config.tasks, config.threads)
+        if count == 1:
+            return self.sampler(config.tasks, config.rollouts)
+        return Workers(
+            self.family,
+            config.tasks,
+            config.rollouts,
+            {name: value.shape for name, value in self.parameters.items()}
+            | {CONTEXT: (self.policy.context_size,)},
+            count=count,
+            threads=config.threads,
+        )
+
+    def _roll_out(self, sampler: Sampling) -> list[Stage]:
         """Draw this iteration's tasks and adapt to them."""
         config = self.config
         tasks = self.family.sample_tasks(config.tasks, seed=(config.seed, self.iteration))
-        simulator.set_tasks(tasks.repeat(config.rollouts))
+        sampler.set_tasks(tasks)
         key = Key(config.seed, Phase.TRAIN, self.iteration)
         steps = config.inner_steps if self.algorithm.adapts_in_training else 0
         inner_lrs = [config.inner_lr] * steps
-        return list(self._stages(simulator, config.rollouts, inner_lrs, key))
+        return list(self._stages(sampler, inner_lrs, key))
 
     def _stages(
         self,
-        simulator: Simulations,
-        rollouts: int,
+        sampler: Sampling,
         inner_lrs: Sequence[float],
         key: Key,
         library: "SkillLibrary | None" = None,
     ) -> Iterator[Stage]:
         with TaskThreads(self.config.threads, self.device) as threads:
             yield from inner_loop(
-                simulator,
+                sampler,
                 self.policy,
                 self.parameters,
                 key,
                 self._prepare,
-                rollouts=rollouts,
                 inner=[self._inner(lr) for lr in inner_lrs],
                 threads=threads,
                 first_step=None if library is None else library.first_step,
@@ -437,17 +457,25 @@ class MAML:
         inner = self._inner(config.inner_lr)
         # what is left of torch's own work is small, and on one thread the same everywhere
         with torch_threads(1), TaskThreads(config.threads, self.device) as threads:
-            objective = Objectives.of(
-                self.policy, self.parameters, pre, post, inner, terms, threads
+            *old_pre, old_post = (self._sampled_from(stage) for stage in stages)
+            credit = exploration_credit(post)
+            objective = Objective(
+                self.policy, tuple(pre), post, inner, terms, tuple(old_pre), old_post, credit
             )
+            chunked = Objectives.of(objective, threads)
             step = self._outer_step()
-            self.parameters, self.memory, trace = step(objective, self.parameters, self.memory)
+            self.parameters, self.memory, trace = step(chunked, self.parameters, self.memory)
         if self.policy.normaliser:
             seen = [stage.rollouts.observations[stage.rollouts.valid] for stage in stages]
             with torch_threads(1):
                 normaliser = self.policy.normaliser.updated(torch.cat(seen))
             self.policy = dataclasses.replace(self.policy, normaliser=normaliser)
         return trace
+
+    def _sampled_from(self, stage: Stage) -> Gaussian:
+        """Return the distributions that a stage was sampled from."""
+        log_std = self.policy.std(stage.parameters).log()
+        return Gaussian(stage.rollouts.means.to(self.device), log_std[:, None, None])
 
     def _outer_step(self) -> Callable[..., Update]:
         config = self.config

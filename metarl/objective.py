@@ -4,7 +4,7 @@ Everything here is a function of the parameters *before* adaptation; gradients p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -49,47 +49,12 @@ class Objective:
     inner: Inner
     terms: Terms
     old_pre: tuple[Gaussian, ...]
-    """The distributions that sampled `pre`, [task, rollout, time, action]."""
+    """The distributions that sampled `pre`, [task, rollout, time, action]; the log-stds' leading
+    axes are [task, 1, 1]."""
     old_post: Gaussian
     """The distributions that sampled `post`."""
     credit: Tensor
-    """What the rollouts before adaptation earned, [task]."""
-
-    @classmethod
-    def of(
-        cls,
-        policy: Policy,
-        parameters: Parameters,
-        pre: Sequence[Batch],
-        post: Batch,
-        inner: Inner,
-        terms: Terms = Terms(),  # noqa: B008, immutable
-        credit: Tensor | None = None,
-    ) -> "Objective":
-        """Return the objective of experience that was sampled from these parameters on.
-
-        Args:
-            policy: that sampled.
-            parameters: before adaptation.
-            pre: one an inner step.
-            post: after adaptation.
-            inner: what a step is.
-            terms: of the loss.
-            credit: see `exploration_credit`; None when these are all tasks.
-        """
-
-        def one(
-            parameters: Parameters, pre: tuple[Batch, ...], post: Batch
-        ) -> tuple[list[Gaussian], Gaussian]:
-            stages = adapt(policy, parameters, pre, inner)
-            before = [policy(s, b.observations) for s, b in zip(stages, pre, strict=False)]
-            return before, policy(stages[-1], post.observations)
-
-        with torch.no_grad():
-            before, after = vmap(one, in_dims=(None, 0, 0))(dict(parameters), tuple(pre), post)
-        if credit is None:
-            credit = exploration_credit(post)
-        return cls(policy, tuple(pre), post, inner, terms, tuple(before), after, credit)
+    """What the rollouts before adaptation earned, [task]; see `exploration_credit`."""
 
     @property
     def tasks(self) -> int:
@@ -184,25 +149,20 @@ class Objectives:
     threads: TaskThreads
 
     @classmethod
-    def of(
-        cls,
-        policy: Policy,
-        parameters: Parameters,
-        pre: Sequence[Batch],
-        post: Batch,
-        inner: Inner,
-        terms: Terms,
-        threads: TaskThreads,
-    ) -> "Objectives":
-        """Return the objective of all tasks; see `Objective.of`."""
-        credit = exploration_credit(post)
+    def of(cls, objective: Objective, threads: TaskThreads) -> "Objectives":
+        """Return the objective of all tasks, cut into chunks."""
 
         def part(chunk: slice) -> Objective:
-            some = [cut(batch, chunk) for batch in pre]
-            own = credit[chunk]
-            return Objective.of(policy, parameters, some, cut(post, chunk), inner, terms, own)
+            return replace(
+                objective,
+                pre=tuple(cut(batch, chunk) for batch in objective.pre),
+                post=cut(objective.post, chunk),
+                old_pre=tuple(cut(old, chunk) for old in objective.old_pre),
+                old_post=cut(objective.old_post, chunk),
+                credit=objective.credit[chunk],
+            )
 
-        return cls(threads.map(part, threads.chunks(len(credit))), threads)
+        return cls([part(chunk) for chunk in threads.chunks(objective.tasks)], threads)
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
         """Return the outer loss and the KL divergence, without gradients."""

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from envs.simulations import Family
+
 
 class Rollouts(NamedTuple):
     """Experience of several rollouts of each of several tasks."""
@@ -17,6 +19,8 @@ class Rollouts(NamedTuple):
     """[task, rollout, time, observation], before each step."""
     actions: Tensor
     """[task, rollout, time, action], as the policy gave them."""
+    means: Tensor
+    """[task, rollout, time, action]: the most likely actions."""
     rewards: Tensor
     """[task, rollout, time]; 0 where not valid."""
     log_probs: Tensor
@@ -29,6 +33,32 @@ class Rollouts(NamedTuple):
     """[task, rollout, observation], after the last step that took place."""
     succeeded: Tensor
     """[task, rollout], bool: whether the last step left the robot where it is wanted."""
+
+    @classmethod
+    def layout(
+        cls, family: Family, tasks: int, rollouts: int
+    ) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Return the shape and type of every field."""
+        each = (tasks, rollouts)
+        steps = (*each, family.horizon)
+        observations, actions = family.observation_size, family.action_size
+        return {
+            "observations": ((*steps, observations), torch.float32),
+            "actions": ((*steps, actions), torch.float32),
+            "means": ((*steps, actions), torch.float32),
+            "rewards": (steps, torch.float32),
+            "log_probs": (steps, torch.float32),
+            "valid": (steps, torch.bool),
+            "terminated": (each, torch.bool),
+            "final_observations": ((*each, observations), torch.float32),
+            "succeeded": (each, torch.bool),
+        }
+
+    @classmethod
+    def empty(cls, family: Family, tasks: int, rollouts: int) -> "Rollouts":
+        """Return room for some rollouts, with anything in it."""
+        fields = cls.layout(family, tasks, rollouts).items()
+        return cls(**{name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in fields})
 
     @property
     def returns(self) -> Tensor:

@@ -27,13 +27,13 @@ class TaskThreads:
 
     def __init__(self, threads: int, device: torch.device) -> None:
         """Use so many threads, 0 for one a core; on a GPU all tasks are one chunk."""
-        self._threads = threads or os.cpu_count() or 1
+        self.count = threads or os.cpu_count() or 1
         self._on_cpu = device.type == "cpu"
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> "TaskThreads":
-        if self._on_cpu and self._threads > 1:
-            self._pool = ThreadPoolExecutor(self._threads, "task", torch.set_num_threads, (1,))
+        if self._on_cpu and self.count > 1:
+            self._pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,7 +3,12 @@
 import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
+from torch.func import vmap
 
+from agents.gaussian import Gaussian
+from metarl.adapt import Inner, adapt_tasks
+from metarl.losses import Policy
+from metarl.objective import Objective, Terms, exploration_credit
 from metarl.rollouts import Batch
 
 Parameters = dict[str, Tensor]
@@ -20,6 +25,28 @@ def network(parameters: Parameters, observation: Tensor, layers: int) -> Indepen
 
 def task_of(batch: Batch, index: int) -> Batch:
     return Batch(*(field[index] for field in batch))
+
+
+def objective(
+    policy: Policy,
+    parameters: Parameters,
+    pre: list[Batch],
+    post: Batch,
+    inner: Inner,
+    terms: Terms = Terms(),  # noqa: B008, immutable
+) -> Objective:
+    """The objective of experience that was sampled from these parameters on."""
+    stages = adapt_tasks(policy, parameters, pre, inner) if pre else [parameters]
+
+    def old(stage: Parameters, batch: Batch) -> Gaussian:
+        own = (
+            stage if pre else {n: v.expand(len(batch.weights), *v.shape) for n, v in stage.items()}
+        )
+        return vmap(policy)(own, batch.observations)
+
+    *before, after = (old(s, b) for s, b in zip(stages, (*pre, post), strict=True))
+    credit = exploration_credit(post)
+    return Objective(policy, tuple(pre), post, inner, terms, tuple(before), after, credit)
 
 
 def surrogate(parameters: Parameters, batch: Batch, layers: int) -> Tensor:

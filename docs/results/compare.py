@@ -1,11 +1,11 @@
 """What meta-learning saves on a new task, on 40 new tasks and three seeds.
 
-    python docs/results/compare.py HalfCheetahVel     # about an hour on two cores
+    python docs/results/compare.py HalfCheetahVel     # about 45 minutes on two cores
     python docs/results/compare.py HalfCheetahMass
 
-The meta-policies and libraries are those of `similarity.py`; pretraining and the policy that is
-told the task have as many environment steps. The numbers go to `compare/`, the figure beside this
-file.
+Meta-policies, pretraining and the policy that is told the task have as many environment steps. The
+numbers go to `compare/`, the figure beside this file. Runs that are there already, such as those of
+`similarity.py`, are not trained again.
 """
 
 import argparse
@@ -23,26 +23,42 @@ HORIZON = 100
 BUDGET = 128_000
 
 
-def trained(family: str, seed: int, *, told: bool) -> metarl.MAML:
-    """Return a policy that was trained on all tasks without meta-learning, from its run folder."""
-    folder = RUNS / "compare" / f"{family}_{'told' if told else 'pretrain'}_{seed}"
+def trained(folder: Path, family: str, seed: int, algorithm: str, *, told: bool) -> metarl.MAML:
+    """Return a learner from its run folder, trained if it is not there."""
     if (folder / "config.json").exists():
         metarl.resume(folder)
     else:
         made = envs.make(family, horizon=HORIZON, reveals_task=told)
-        learner = metarl.MAML(made, algorithm="pretrain", seed=seed, device="cpu")
+        learner = metarl.MAML(made, algorithm=algorithm, seed=seed, device="cpu")
         metarl.train(learner, folder, STEPS)
     return metarl.load(folder, device="cpu")
+
+
+def skills(learner: metarl.MAML, path: Path) -> metarl.SkillLibrary:
+    """Return the learner's skills from their file, built if they are not there."""
+    if path.exists():
+        library = metarl.SkillLibrary.load(path)
+        if library.fits(learner):
+            return library
+    seed = learner.config.seed
+    similarity = metarl.train_similarity(learner, seed=seed)
+    library = metarl.SkillLibrary.build(learner, similarity, rollouts=20, seed=seed)
+    library.save(path)
+    return library
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What meta-learning saves on a new task.")
     parser.add_argument("family")
     family = parser.parse_args().family
-    folders = [RUNS / "similarity" / f"{family}_{seed}" for seed in SEEDS]
-    runs = [metarl.load(folder, device="cpu") for folder in folders]
-    libraries = [metarl.SkillLibrary.load(folder / "library.safetensors") for folder in folders]
-    others = [trained(family, seed, told=told) for told in (False, True) for seed in SEEDS]
+    runs, libraries, others = [], [], []
+    for seed in SEEDS:
+        folder = RUNS / "similarity" / f"{family}_{seed}"
+        runs.append(trained(folder, family, seed, "maml-trpo", told=False))
+        libraries.append(skills(runs[-1], folder / "library.safetensors"))
+        for name, told in (("pretrain", False), ("told", True)):
+            folder = RUNS / "compare" / f"{family}_{name}_{seed}"
+            others.append(trained(folder, family, seed, "pretrain", told=told))
     found = compare(runs + others, libraries=libraries, budget=BUDGET, progress_bar=True)
     numbers, figure = found.save(HERE / "compare" / family)
     figure.rename(HERE / f"compare_{family}.png")

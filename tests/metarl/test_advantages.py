@@ -68,6 +68,7 @@ def rollouts(seed: int = 0) -> Rollouts:
     return Rollouts(
         torch.randn(2, 5, 8, 3, generator=generator),
         torch.randn(2, 5, 8, 2, generator=generator),
+        torch.randn(2, 5, 8, 2, generator=generator),
         torch.randn(2, 5, 8, generator=generator) * valid,
         torch.randn(2, 5, 8, generator=generator),
         valid,

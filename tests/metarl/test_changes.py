@@ -8,7 +8,6 @@ import envs
 import metarl
 from agents.policy import GaussianPolicy
 from metarl.changes import changes, layer_changes, reward_parts, sensitivity
-from metarl.collect import collect
 from metarl.figures import changes_figure
 from metarl.streams import Key, Phase
 from tests.conftest import SMALL
@@ -58,9 +57,7 @@ def test_parts_of_the_reward_by_formula(cheetah: metarl.MAML):
     assert isinstance(family, envs.TaskFamily)
     task, key = family.task({"velocity": 1.0}), Key(0, Phase.ADAPT)
     parts = reward_parts(cheetah, family, task, cheetah.parameters, 4, key)
-    simulator = cheetah.simulator(4)
-    simulator.set_tasks(task.repeat(4))
-    rollouts = collect(simulator, cheetah.policy, cheetah.parameters, 4, key)
+    rollouts = cheetah.sample(task, cheetah.parameters, 4, key)
     control = (family.action_scale * rollouts.actions).clamp(-1.0, 1.0)
     cost = -family.control_cost * control.square().sum((2, 3)).double().mean()
     assert parts["control cost"] == pytest.approx(float(cost), rel=1e-4)

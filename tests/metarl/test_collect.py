@@ -15,6 +15,7 @@ from metarl.advantages import prepare
 from metarl.collect import collect
 from metarl.inner_loop import inner_loop
 from metarl.rollouts import Rollouts
+from metarl.sampler import Sampler
 from metarl.streams import Key, Phase, torch_generator
 from metarl.task_threads import TaskThreads
 
@@ -106,16 +107,15 @@ def test_what_follows_a_fall_is_padding():
 def test_stages_start_alike_and_improve_their_own_tasks():
     family = envs.make("Point2D", horizon=20)
     policy = GaussianPolicy(2, 2, hidden=(16,))
-    simulator = envs.Simulator(family, 40 * 10)
-    simulator.set_tasks(family.sample_tasks(40, seed=0).repeat(10))
+    sampler = Sampler(family, 40, 10)
+    sampler.set_tasks(family.sample_tasks(40, seed=0))
     parameters = policy.initial(torch_generator(0))
     before, after = inner_loop(
-        simulator,
+        sampler,
         policy,
         parameters,
         KEY,
         partial(prepare, discount=0.99, lambda_=1.0),
-        rollouts=10,
         inner=[Inner(0.3)],
         threads=TaskThreads(1, torch.device("cpu")),
     )

@@ -11,7 +11,6 @@ from scipy import stats
 import envs
 import metarl
 from envs import goals
-from metarl.collect import collect
 from metarl.evaluation import Evaluation
 from metarl.interval import interquartile, interval
 from metarl.streams import Key, Phase
@@ -107,10 +106,8 @@ def test_few_rollouts_are_scored_by_twenty_others(learner: metarl.MAML):
     np.testing.assert_array_equal(from_two.returns[..., 0], from_three.returns[..., 0])
     assert not np.array_equal(from_two.returns[..., 1], from_three.returns[..., 1])
     stages = list(learner.adaptation(from_two.tasks, 2, [0.5], Key(0, Phase.EVALUATE)))
-    simulator = learner.simulator(60)
-    simulator.set_tasks(from_two.tasks.repeat(20))
     key = Key(0, Phase.EVALUATE, iteration=1, step=1)
-    scored = collect(simulator, learner.policy, stages[1].parameters, 20, key)
+    scored = learner.sample(from_two.tasks, stages[1].parameters, 20, key)
     expected = scored.returns.double().mean(1)
     np.testing.assert_array_equal(from_two.returns[0, :, 1], expected)
 

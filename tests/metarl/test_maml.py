@@ -153,7 +153,7 @@ def test_observations_are_normalised_by_what_training_has_seen(point: envs.TaskF
     assert normaliser is not None
     assert int(normaliser.count) == learner.num_timesteps
     twin = metarl.MAML(point, seed=3, **SMALL)
-    stages = twin._roll_out(twin.simulator(12))
+    stages = twin._roll_out(twin.sampler(4, 3))
     seen = torch.cat([s.rollouts.observations[s.rollouts.valid] for s in stages]).double()
     torch.testing.assert_close(normaliser.mean, seen.mean(0))
     torch.testing.assert_close(normaliser.variance, seen.var(0, correction=0))

@@ -13,7 +13,7 @@ from agents import GaussianPolicy
 from metarl.adapt import RATE, Inner, adapt_further, adapt_tasks
 from metarl.config import Config
 from metarl.losses import INNER_LOSSES, likelihood_ratio
-from metarl.objective import Objective, Terms, exploration_credit
+from metarl.objective import Terms, exploration_credit
 from metarl.outer_steps import trust_region
 from metarl.rollouts import Batch
 from metarl.trust_region import flatten, unflatten
@@ -60,7 +60,7 @@ def gradient(
     terms: Terms = Terms(),  # noqa: B008
 ) -> Tensor:
     """The outer gradient, flat."""
-    objective = Objective.of(POLICY, parameters, pre, post, inner, terms)
+    objective = reference.objective(POLICY, parameters, pre, post, inner, terms)
     return flatten(objective.gradient(parameters)[1])
 
 
@@ -99,7 +99,7 @@ def test_fisher_product_is_the_hessian_of_the_mean_kl(inner_steps: int):
 
     vector = torch.randn(flatten(parameters).shape, generator=torch.Generator().manual_seed(5))
     _, expected = torch.autograd.functional.hvp(divergence, flatten(parameters), vector)
-    objective = Objective.of(POLICY, parameters, pre, post, INNER)
+    objective = reference.objective(POLICY, parameters, pre, post, INNER)
     found = objective.fisher(parameters, 1.0)(vector)
     torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-8)
 
@@ -145,7 +145,7 @@ def test_second_derivative_of_the_likelihood_ratio_by_hand():
 def test_a_step_lowers_the_loss_within_the_trust_region():
     parameters, pre, post = problem(1)
     settings = Config(fisher_fraction=1.0, max_kl=0.01).trust_region
-    objective = Objective.of(POLICY, parameters, pre, post, INNER)
+    objective = reference.objective(POLICY, parameters, pre, post, INNER)
     stepped, _, trace = trust_region(objective, parameters, {}, settings)
     before, after = (
         reference.meta_loss(
@@ -216,7 +216,9 @@ def test_learned_rates_scale_their_steps_and_have_gradients():
         for sign in (1.0, -1.0):
             moved = {key: value.clone() for key, value in both.items()}
             moved[RATE + name].view(-1)[0] += sign * step
-            losses.append(Objective.of(POLICY, parameters, pre, post, INNER).evaluate(moved).loss)
+            losses.append(
+                reference.objective(POLICY, parameters, pre, post, INNER).evaluate(moved).loss
+            )
         expected = (losses[0] - losses[1]) / (2 * step)
         found = slopes[RATE + name].view(-1)[0]
         torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-4)
@@ -236,7 +238,7 @@ def test_the_kl_penalty_counts_how_far_each_stage_before_adaptation_has_moved():
     parameters, pre, post = problem(2)
     moved = {name: value + 0.05 for name, value in parameters.items()}
     losses = [
-        Objective.of(POLICY, parameters, pre, post, INNER, terms).evaluate(moved).loss
+        reference.objective(POLICY, parameters, pre, post, INNER, terms).evaluate(moved).loss
         for terms in (Terms(), Terms(inner_kl_penalty=0.7))
     ]
     expected = torch.zeros(())
@@ -260,7 +262,7 @@ def test_the_kl_penalty_counts_how_far_each_stage_before_adaptation_has_moved():
 def test_the_entropy_bonus_is_that_of_the_adapted_policies():
     parameters, pre, post = problem(1)
     plain, rewarded = (
-        Objective.of(POLICY, parameters, pre, post, INNER, terms).evaluate(parameters).loss
+        reference.objective(POLICY, parameters, pre, post, INNER, terms).evaluate(parameters).loss
         for terms in (Terms(), Terms(entropy_bonus=0.1))
     )
     adapted = adapt_tasks(POLICY, parameters, pre, INNER)[-1]
@@ -329,7 +331,7 @@ def test_the_credit_of_e_maml_makes_the_gradient_that_of_the_sampled_update():
     inner = Inner(lr, INNER_LOSSES["score-function"])
     for weight, matches in ((3 / 4, True), (0.0, False)):
         terms = Terms(exploration_weight=weight)
-        objective = Objective.of(policy, {"theta": theta}, [pre], post, inner, terms)  # type: ignore[arg-type]
+        objective = reference.objective(policy, {"theta": theta}, [pre], post, inner, terms)  # type: ignore[arg-type]
         found = -objective.gradient({"theta": theta})[1]["theta"]
         assert torch.allclose(found, grad(expected)(theta)) is matches
 

@@ -21,6 +21,7 @@ from metarl.config import Config
 from metarl.objective import Objective, Terms
 from metarl.outer_steps import Update, adam, interpolate, trust_region
 from metarl.rollouts import Batch
+from tests import reference
 
 COSTS = torch.tensor([1.0, 0.25], dtype=torch.float64)
 GOALS = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -51,10 +52,10 @@ def objective(mean: Tensor, inner: Inner | None, terms: Terms) -> Objective:
     """What the experience at this mean makes of the problem."""
     parameters = {"mean": mean}
     if inner is None:
-        return Objective.of(throw, parameters, [], batch(mean.expand(2)), Inner(LR), terms)
+        return reference.objective(throw, parameters, [], batch(mean.expand(2)), Inner(LR), terms)
     pre = [batch(mean.expand(2))]
     adapted = adapt_tasks(throw, parameters, pre, inner)[-1]["mean"]
-    return Objective.of(throw, parameters, pre, batch(adapted.view(2)), inner, terms)
+    return reference.objective(throw, parameters, pre, batch(adapted.view(2)), inner, terms)
 
 
 def weighted(weights: Tensor) -> float:

@@ -1,0 +1,152 @@
+"""`Sampler`: rollouts of many tasks at once, in this process.
+
+Tasks are cut into the chunks of `task_threads`, each with simulations of its own that run through
+their episodes by themselves: no thread waits for another before the last step of all.
+"""
+
+from typing import Protocol
+
+import torch
+
+from agents.policy import Parameters
+from envs.foreign import ForeignFamily, ForeignSimulator
+from envs.simulations import Family, simulate
+from envs.tasks import Tasks
+from metarl.collect import collect
+from metarl.losses import Policy
+from metarl.rollouts import Rollouts
+from metarl.streams import Key
+from metarl.task_threads import TaskThreads, cut
+
+
+class Sampling(Protocol):
+    """What samples rollouts; the same ones, whether here or in other processes.
+
+    What it holds is let go at the end of a `with` block.
+    """
+
+    def __enter__(self) -> "Sampling": ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are."""
+        ...
+
+    @property
+    def rollouts(self) -> int:
+        """How many rollouts each has."""
+        ...
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Take these tasks from now on.
+
+        Args:
+            tasks: a row each.
+
+        Raises:
+            ValueError: for another number of them, or one outside the family's range.
+        """
+        ...
+
+    def sample(
+        self, policy: Policy, parameters: Parameters, key: Key, *, deterministic: bool = False
+    ) -> Rollouts:
+        """Return one episode of every rollout, on the CPU, in float32.
+
+        What is sampled depends on the arguments and the tasks alone, to the last bit.
+
+        Args:
+            policy: gives actions [task, rollout, action] for observations
+                [task, rollout, observation].
+            parameters: every task's own, [task, ...] each, on the CPU.
+            key: decides start states and action noise.
+            deterministic: take the most likely action at every step.
+        """
+        ...
+
+
+class Sampler:
+    """Samples with threads; see `Sampling`."""
+
+    def __init__(
+        self, family: Family, tasks: int, rollouts: int, *, threads: int = 0, first: int = 0
+    ) -> None:
+        """Make the simulations, with no tasks yet.
+
+        Args:
+            family: the robot and what is asked of it.
+            tasks: how many.
+            rollouts: of each task.
+            threads: 0 for one a core.
+            first: the number of the first task, when others have those before.
+        """
+        for name, value in (("tasks", tasks), ("rollouts", rollouts)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.family = family
+        self.tasks = tasks
+        self.rollouts = rollouts
+        self._first = first
+        # an environment that is not ours may not bear to be stepped by several threads
+        alone = isinstance(family, ForeignFamily)
+        self._threads = TaskThreads(1 if alone else threads, torch.device("cpu"))
+        self._chunks = self._threads.chunks(tasks)
+        # where there are fewer chunks than threads, several threads step a chunk's simulations
+        native = max(1, self._threads.count // len(self._chunks))
+        sizes = [(chunk.stop - chunk.start) * rollouts for chunk in self._chunks]
+        self._simulators = [simulate(family, size, threads=native) for size in sizes]
+
+    def __enter__(self) -> "Sampler":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for simulator in self._simulators:
+            if isinstance(simulator, ForeignSimulator):
+                simulator.close()
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Take these tasks from now on; see `Sampling`."""
+        if len(tasks) != self.tasks:
+            raise ValueError(f"this sampler has {self.tasks} tasks, got {len(tasks)}")
+        for chunk, simulator in zip(self._chunks, self._simulators, strict=True):
+            simulator.set_tasks(tasks[chunk].repeat(self.rollouts))
+
+    def sample(
+        self,
+        policy: Policy,
+        parameters: Parameters,
+        key: Key,
+        *,
+        deterministic: bool = False,
+        out: Rollouts | None = None,
+    ) -> Rollouts:
+        """Return one episode of every rollout; see `Sampling`.
+
+        Args:
+            policy: see `Sampling`.
+            parameters: see `Sampling`.
+            key: see `Sampling`.
+            deterministic: see `Sampling`.
+            out: what to write to; None for memory of its own.
+        """
+        whole = Rollouts.empty(self.family, self.tasks, self.rollouts) if out is None else out
+
+        def run(number: int) -> None:
+            chunk = self._chunks[number]
+            part = collect(
+                self._simulators[number],
+                policy,
+                cut(parameters, chunk),
+                self.rollouts,
+                key,
+                first=self._first + chunk.start,
+                deterministic=deterministic,
+            )
+            for everything, field in zip(whole, part, strict=True):
+                everything[chunk] = field
+
+        with self._threads as threads:
+            threads.map(run, range(len(self._chunks)))
+        return whole
