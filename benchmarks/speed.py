@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 import envs
 from envs.family import TaskFamily
-from metarl.collect import collect
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase
@@ -64,12 +63,13 @@ def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -
     """Return a table row: collecting rollouts with a new policy against the physics alone."""
     family = envs.make(name, horizon=horizon)
     learner = MAML(family, tasks=tasks, rollouts=rollouts)
-    simulator = envs.Simulator(family, tasks * rollouts)
-    simulator.set_tasks(family.sample_tasks(tasks, seed=0).repeat(rollouts))
+    sampler = learner.sampler(tasks, rollouts)
+    sampler.set_tasks(family.sample_tasks(tasks, seed=0))
     key = Key(0, Phase.TRAIN)
+    parameters = {n: v.expand(tasks, *v.shape) for n, v in learner.parameters.items()}
 
     def sample() -> Rollouts:
-        return collect(simulator, learner.policy, learner.parameters, rollouts, key)
+        return sampler.sample(learner.policy, parameters, key)
 
     data = sample()
     physics = played_back(family, data)
@@ -78,7 +78,7 @@ def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -
     ratio = statistics.median(r / o for r, o in zip(raw, ours, strict=True))
     return [
         name,
-        f"{simulator.count:,}",
+        f"{tasks * rollouts:,}",
         f"{data.steps:,}",
         f"{data.steps / statistics.median(raw):,.0f}",
         f"{data.steps / statistics.median(ours):,.0f}",

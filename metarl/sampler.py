@@ -16,7 +16,16 @@ from metarl.collect import collect
 from metarl.losses import Policy
 from metarl.rollouts import Rollouts
 from metarl.streams import Key
-from metarl.task_threads import TaskThreads, cut
+from metarl.task_threads import TaskThreads, chunks, cut
+
+
+def chunks_of(tasks: int) -> list[slice]:
+    """Return the tasks whose simulations are stepped together.
+
+    Many, because each step of theirs asks for as much of Python, whatever their number; but two
+    chunks at least, so that a thread evaluates the policy while another simulates.
+    """
+    return chunks(tasks, min(20, -(-tasks // 2)))
 
 
 class Sampling(Protocol):
@@ -71,7 +80,13 @@ class Sampler:
     """Samples with threads; see `Sampling`."""
 
     def __init__(
-        self, family: Family, tasks: int, rollouts: int, *, threads: int = 0, first: int = 0
+        self,
+        family: Family,
+        tasks: int,
+        rollouts: int,
+        *,
+        threads: int = 0,
+        part: slice = slice(None),
     ) -> None:
         """Make the simulations, with no tasks yet.
 
@@ -80,19 +95,20 @@ class Sampler:
             tasks: how many.
             rollouts: of each task.
             threads: 0 for one a core.
-            first: the number of the first task, when others have those before.
+            part: which of `chunks_of(tasks)` are sampled here, when others have the rest.
         """
         for name, value in (("tasks", tasks), ("rollouts", rollouts)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.family = family
-        self.tasks = tasks
+        every = chunks_of(tasks)[part]
+        self._first = every[0].start
+        self.tasks = every[-1].stop - self._first
         self.rollouts = rollouts
-        self._first = first
         # an environment that is not ours may not bear to be stepped by several threads
         alone = isinstance(family, ForeignFamily)
         self._threads = TaskThreads(1 if alone else threads, torch.device("cpu"))
-        self._chunks = self._threads.chunks(tasks)
+        self._chunks = [slice(c.start - self._first, c.stop - self._first) for c in every]
         # where there are fewer chunks than threads, several threads step a chunk's simulations
         native = max(1, self._threads.count // len(self._chunks))
         sizes = [(chunk.stop - chunk.start) * rollouts for chunk in self._chunks]

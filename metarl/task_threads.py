@@ -8,6 +8,7 @@ as torch's own do, are slower than this, and starve when another process wants t
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 from metarl.collect import torch_threads
 
 CHUNK = 10
-"""Tasks: enough for large matrices, few enough for what is in between to stay in the caches."""
+"""Tasks at most: enough for large matrices, few enough for what is in between to stay in the
+caches."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,8 +45,7 @@ class TaskThreads:
 
     def chunks(self, tasks: int) -> list[slice]:
         """Return the chunks of so many tasks."""
-        size = CHUNK if self._on_cpu else tasks
-        return [slice(first, min(first + size, tasks)) for first in range(0, tasks, size)]
+        return chunks(tasks, CHUNK) if self._on_cpu else [slice(0, tasks)]
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Return the function's results, in order."""
@@ -67,6 +68,22 @@ class TaskThreads:
         tasks = len(next(iter(first.values())) if isinstance(first, Mapping) else first[0])
         parts = [tuple(cut(table, chunk) for table in tables) for chunk in self.chunks(tasks)]
         return join(self.map(lambda part: function(*part), parts))
+
+
+def chunks(tasks: int, largest: int) -> list[slice]:
+    """Return tasks cut into chunks as equal as can be, which depend on these two numbers alone.
+
+    There is a power of two of them, so that they can be shared evenly among as many threads.
+
+    Args:
+        tasks: how many.
+        largest: how many tasks a chunk has at most.
+    """
+    count = 1
+    while count * largest < tasks:
+        count *= 2
+    ends = [round(part * tasks / count) for part in range(count + 1)]
+    return [slice(first, end) for first, end in pairwise(ends) if first < end]
 
 
 def cut(table: Any, chunk: slice) -> Any:  # noqa: ANN401

@@ -26,10 +26,9 @@ from envs.tasks import Tasks
 from metarl import shared_memory
 from metarl.losses import Policy
 from metarl.rollouts import Rollouts
-from metarl.sampler import Sampler
+from metarl.sampler import Sampler, chunks_of
 from metarl.shared_memory import Layout
 from metarl.streams import Key
-from metarl.task_threads import CHUNK
 
 THREADS = 4
 """Threads of simulations that one process keeps busy: Python's share is then a fifth of the time
@@ -67,13 +66,15 @@ class Workers:
         self._layout = _layout(family, tasks, rollouts, parameters)
         self._memory = shared_memory.create(self._layout)
         self._shared = shared_memory.attach(self._memory, self._layout)
-        slices = slices_of(tasks, count)
-        each = max(1, (threads or os.cpu_count() or 1) // len(slices))
+        parts = parts_of(tasks, count)
+        each = max(1, (threads or os.cpu_count() or 1) // len(parts))
+        chunks = chunks_of(tasks)
         try:
-            for number, part in enumerate(slices):
-                job = (family, part, rollouts, self._layout, each)
-                self._workers.append(_Worker(number, part, self._memory, job))
-            self._all([None] * len(slices))
+            for number, part in enumerate(parts):
+                own = slice(chunks[part][0].start, chunks[part][-1].stop)
+                job = (family, tasks, rollouts, part, own, self._layout, each)
+                self._workers.append(_Worker(number, own, self._memory, job))
+            self._all([None] * len(parts))
         except BaseException:
             self.close()
             raise
@@ -88,7 +89,7 @@ class Workers:
         """Take these tasks from now on; see `metarl.sampler.Sampling`."""
         if len(tasks) != self.tasks:
             raise ValueError(f"these workers have {self.tasks} tasks, got {len(tasks)}")
-        self._all([("set_tasks", tasks[worker.part]) for worker in self._workers])
+        self._all([("set_tasks", tasks[worker.tasks]) for worker in self._workers])
 
     def sample(
         self, policy: Policy, parameters: Parameters, key: Key, *, deterministic: bool = False
@@ -127,8 +128,8 @@ class Workers:
 class _Worker:
     """One process, seen from here."""
 
-    def __init__(self, number: int, part: slice, memory: int, job: tuple[Any, ...]) -> None:
-        self.part = part
+    def __init__(self, number: int, tasks: slice, memory: int, job: tuple[Any, ...]) -> None:
+        self.tasks = tasks
         self._number = number
         self._pipe, there = Pipe()
         start = _START.format(pipe=there.fileno(), memory=memory)
@@ -185,19 +186,19 @@ def worth_having(family: Family, tasks: int, threads: int) -> int:
         wanted = 1 if family.processes else threads
     else:
         wanted = -(-threads // THREADS)
-    return len(slices_of(tasks, wanted))
+    return len(parts_of(tasks, wanted))
 
 
-def slices_of(tasks: int, count: int) -> list[slice]:
-    """Return at most `count` runs of whole chunks of tasks, as equal as can be.
+def parts_of(tasks: int, count: int) -> list[slice]:
+    """Return at most `count` parts, as equal as can be, of the chunks that tasks are sampled in.
 
     Args:
         tasks: how many.
-        count: of slices, at most.
+        count: of parts, at most.
     """
-    chunks = -(-tasks // CHUNK)
-    ends = np.linspace(0, chunks, min(count, chunks) + 1).round().astype(int) * CHUNK
-    return [slice(int(a), min(int(b), tasks)) for a, b in pairwise(ends)]
+    chunks = len(chunks_of(tasks))
+    ends = np.linspace(0, chunks, min(count, chunks) + 1).round().astype(int).tolist()
+    return [slice(first, end) for first, end in pairwise(ends)]
 
 
 def serve(pipe: int, memory: int) -> None:
@@ -220,18 +221,17 @@ def serve(pipe: int, memory: int) -> None:
         error: Exception | None = None
         try:
             if sampler is None:
-                family, part, rollouts, layout, threads = message
-                size = part.stop - part.start
-                sampler = Sampler(family, size, rollouts, threads=threads, first=part.start)
+                family, tasks, rollouts, part, own, layout, threads = message
+                sampler = Sampler(family, tasks, rollouts, threads=threads, part=part)
                 everything = shared_memory.attach(memory, layout)
-                shared = {name: value[part] for name, value in everything.items()}
+                shared = {name: value[own] for name, value in everything.items()}
                 out = Rollouts(*(shared[name] for name in Rollouts._fields))
             elif message[0] == "set_tasks":
                 sampler.set_tasks(message[1])
             else:
                 _, policy, names, key, deterministic = message
-                own = {name: shared[_parameter(name)] for name in names}
-                sampler.sample(policy, own, key, deterministic=deterministic, out=out)
+                parameters = {name: shared[_parameter(name)] for name in names}
+                sampler.sample(policy, parameters, key, deterministic=deterministic, out=out)
         except Exception as raised:
             error = raised
         with contextlib.suppress(BrokenPipeError):

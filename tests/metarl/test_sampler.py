@@ -18,13 +18,12 @@ from envs.foreign import ForeignFamily
 from metarl import shared_memory
 from metarl.collect import collect
 from metarl.rollouts import Rollouts
-from metarl.sampler import Sampler
+from metarl.sampler import Sampler, chunks_of
 from metarl.streams import Key, Phase, torch_generator
-from metarl.task_threads import CHUNK
-from metarl.workers import Workers, slices_of
+from metarl.workers import Workers, parts_of
 
 KEY = Key(7, Phase.TRAIN, 2)
-TASKS, ROLLOUTS = 23, 2
+TASKS, ROLLOUTS = 43, 2
 
 
 def setting(name: str):
@@ -78,12 +77,19 @@ def test_chunks_are_the_rollouts_of_one_simulator():
 
 @pytest.mark.parametrize("tasks", [1, 10, 11, 40, 95])
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
-def test_slices_are_all_tasks_in_order(tasks: int, count: int):
-    slices = slices_of(tasks, count)
-    assert [task for part in slices for task in range(tasks)[part]] == list(range(tasks))
-    chunks = [-(-(part.stop - part.start) // CHUNK) for part in slices]
-    assert len(slices) == min(count, -(-tasks // CHUNK))
-    assert max(chunks) - min(chunks) <= 1
+def test_parts_are_all_tasks_in_order(tasks: int, count: int):
+    parts, chunks = parts_of(tasks, count), chunks_of(tasks)
+    every = [task for part in parts for chunk in chunks[part] for task in range(tasks)[chunk]]
+    assert every == list(range(tasks))
+    assert len(parts) == min(count, len(chunks))
+    sizes = [len(chunks[part]) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_there_are_chunks_for_two_threads_and_no_more_than_needed():
+    assert [len(chunks_of(tasks)) for tasks in (1, 2, 20, 40, 41, 80, 1000)] == [
+        1, 2, 2, 2, 4, 4, 64,
+    ]  # fmt: skip
 
 
 def test_shared_memory_is_seen_from_both_sides():
@@ -105,7 +111,7 @@ def test_shared_memory_is_seen_from_both_sides():
 def test_bad_tasks_are_refused_as_here():
     family, tasks, policy, _ = setting("HalfCheetahVel")
     sampler = Sampler(family, TASKS, ROLLOUTS)
-    with pytest.raises(ValueError, match="this sampler has 23 tasks, got 3"):
+    with pytest.raises(ValueError, match="this sampler has 43 tasks, got 3"):
         sampler.set_tasks(tasks[:3])
     with pytest.raises(ValueError, match="rollouts must be at least 1"):
         Sampler(family, TASKS, 0)

@@ -18,6 +18,8 @@ def test_chunks_are_all_tasks_in_order(tasks: int):
     chunks = TaskThreads(2, CPU).chunks(tasks)
     every = [task for chunk in chunks for task in range(tasks)[chunk]]
     assert every == list(range(tasks))
+    sizes = [chunk.stop - chunk.start for chunk in chunks]
+    assert max(sizes) <= min(CHUNK, min(sizes) + 1)
     assert len(TaskThreads(2, torch.device("meta")).chunks(tasks)) == 1, "one on an accelerator"
 
 
