@@ -3,7 +3,8 @@
 Each entry is a composition; a preset says what it changes. Adding a family is adding an entry.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from envs import dynamics, goals
@@ -31,8 +32,14 @@ _OURS = "metarl"
 _ANT = Ant(contact_forces=False)
 _HUMANOID = Humanoid(contact_forces=False)
 
+
+def _entry(name: str, *parts: Any, **settings: Any) -> tuple[str, Callable[[], TaskFamily]]:  # noqa: ANN401
+    """Return a name and what makes the family once, when it is first asked for."""
+    return name, cache(partial(TaskFamily, name, *parts, **settings))
+
+
 _ENTRIES = (
-    TaskFamily(
+    _entry(
         "Point2D",
         Point(),
         goals.position_in_square(0.5, extrapolate=(0.5, 1.0), done_within=0.01),
@@ -40,7 +47,7 @@ _ENTRIES = (
         horizon=100,
         action_scale=1.0,
     ),
-    TaskFamily(
+    _entry(
         "Point2DCorner",
         Point(stride=0.2, spread=0.2),
         goals.corner(2.0),
@@ -48,7 +55,7 @@ _ENTRIES = (
         horizon=100,
         action_scale=1.0,
     ),
-    TaskFamily(
+    _entry(
         "Point2DSparse",
         Point(),
         goals.position_on_half_circle(1.0, sparse_within=0.2),
@@ -56,21 +63,21 @@ _ENTRIES = (
         horizon=20,
         action_scale=1.0,
     ),
-    TaskFamily(
+    _entry(
         "HalfCheetahDir",
         HalfCheetah(),
         goals.direction(),
         f"{_MAML}, 5.3; horizon and observation of {_PROMP}",
         control_cost=0.05,
     ),
-    TaskFamily(
+    _entry(
         "HalfCheetahVel",
         HalfCheetah(),
         goals.velocity(0.0, 3.0, extrapolate=(3.0, 4.0)),
         f"{_MAML}, 5.3; range of {_PROMP}",
         control_cost=0.05,
     ),
-    TaskFamily(
+    _entry(
         "HalfCheetahMass",
         HalfCheetah(),
         goals.forward(),
@@ -78,7 +85,7 @@ _ENTRIES = (
         dynamics=(dynamics.body_mass(0.5, 2.0, extrapolate=(2.0, 3.0)),),
         control_cost=0.05,
     ),
-    TaskFamily(
+    _entry(
         "HalfCheetahRandParams",
         HalfCheetah(),
         goals.forward(),
@@ -86,7 +93,7 @@ _ENTRIES = (
         dynamics=(dynamics.rand_params(HalfCheetah()),),
         control_cost=0.05,
     ),
-    TaskFamily(
+    _entry(
         "HalfCheetahCrippled",
         HalfCheetah(),
         goals.forward(),
@@ -95,7 +102,7 @@ _ENTRIES = (
         dynamics=(dynamics.dead_actuator((1, 2, 3, 4, 5), extrapolate=(0,)),),
         control_cost=0.05,
     ),
-    TaskFamily(
+    _entry(
         "HalfCheetahSlope",
         HalfCheetah(),
         goals.forward(),
@@ -103,7 +110,7 @@ _ENTRIES = (
         dynamics=(dynamics.ground_slope(0.3, extrapolate=(0.3, 0.5)),),
         control_cost=0.05,
     ),
-    TaskFamily(
+    _entry(
         "AntDir",
         _ANT,
         goals.direction(),
@@ -112,7 +119,7 @@ _ENTRIES = (
         control_cost=0.5,
         survive_bonus=1.0,
     ),
-    TaskFamily(
+    _entry(
         "AntDir2D",
         _ANT,
         goals.heading(),
@@ -121,7 +128,7 @@ _ENTRIES = (
         control_cost=0.5,
         survive_bonus=1.0,
     ),
-    TaskFamily(
+    _entry(
         "AntVel",
         _ANT,
         goals.velocity(0.0, 3.0, extrapolate=(3.0, 4.0)),
@@ -130,7 +137,7 @@ _ENTRIES = (
         control_cost=0.005,
         survive_bonus=1.05,
     ),
-    TaskFamily(
+    _entry(
         "AntGoal",
         _ANT,
         goals.position_in_disc(3.0, extrapolate=(3.0, 4.0)),
@@ -139,7 +146,7 @@ _ENTRIES = (
         control_cost=0.1,
         survive_bonus=4.0,
     ),
-    TaskFamily(
+    _entry(
         "AntTurn",
         _ANT,
         goals.turn(1.0, extrapolate=(1.0, 1.5)),
@@ -148,7 +155,7 @@ _ENTRIES = (
         control_cost=0.05,
         survive_bonus=1.0,
     ),
-    TaskFamily(
+    _entry(
         "AntCrippled",
         _ANT,
         goals.forward(),
@@ -158,7 +165,7 @@ _ENTRIES = (
         survive_bonus=0.05,
         falls=False,
     ),
-    TaskFamily(
+    _entry(
         "HopperRandParams",
         Hopper(),
         goals.forward(),
@@ -168,7 +175,7 @@ _ENTRIES = (
         control_cost=1e-3,
         survive_bonus=1.0,
     ),
-    TaskFamily(
+    _entry(
         "WalkerRandParams",
         Walker2d(),
         goals.forward(),
@@ -178,7 +185,7 @@ _ENTRIES = (
         control_cost=1e-3,
         survive_bonus=1.0,
     ),
-    TaskFamily(
+    _entry(
         "Walker2dDir",
         Walker2d(),
         goals.direction(),
@@ -187,7 +194,7 @@ _ENTRIES = (
         control_cost=1e-3,
         survive_bonus=1.0,
     ),
-    TaskFamily(
+    _entry(
         "Walker2dVel",
         Walker2d(),
         goals.velocity(0.0, 3.0, extrapolate=(3.0, 4.0)),
@@ -196,7 +203,7 @@ _ENTRIES = (
         control_cost=1e-3,
         survive_bonus=3.0,
     ),
-    TaskFamily(
+    _entry(
         "SwimmerVel",
         Swimmer(),
         goals.velocity(0.1, 0.2, extrapolate=(0.2, 0.3)),
@@ -205,7 +212,7 @@ _ENTRIES = (
         action_scale=1.0,
         control_cost=1e-4,
     ),
-    TaskFamily(
+    _entry(
         "HumanoidDir",
         _HUMANOID,
         goals.direction(1.25),
@@ -214,7 +221,7 @@ _ENTRIES = (
         control_cost=0.1,
         survive_bonus=5.0,
     ),
-    TaskFamily(
+    _entry(
         "HumanoidDir2D",
         _HUMANOID,
         goals.heading(1.25),
@@ -223,7 +230,7 @@ _ENTRIES = (
         control_cost=0.1,
         survive_bonus=5.0,
     ),
-    TaskFamily(
+    _entry(
         "ReacherGoal",
         Reacher(sees_target=False),
         goals.reach_in_disc(0.18, extrapolate=(0.18, 0.2)),
@@ -231,7 +238,7 @@ _ENTRIES = (
         horizon=50,
         control_cost=1.0,
     ),
-    TaskFamily(
+    _entry(
         "PusherGoal",
         Pusher(sees_target=False),
         goals.push_to((0.3, -0.15), (0.6, 0.1), height=-0.323),
@@ -241,7 +248,7 @@ _ENTRIES = (
     ),
 )
 
-CATALOGUE: dict[str, TaskFamily] = {family.name: family for family in _ENTRIES}
+CATALOGUE: dict[str, Callable[[], TaskFamily]] = dict(_ENTRIES)
 
 _FETCH: dict[str, tuple[fetch.Task, float, float, str]] = {
     "FetchReach": ("reach", 0.15, 0.15, "goal in the cube around the gripper's start"),
@@ -403,7 +410,7 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:
         raise ValueError(f"{name} needs gymnasium-robotics: pip install 'metarl[robots]'")
     if name not in families():
         raise ValueError(f"no family {name!r}{nearest(name, families())}")
-    family = _fetch(name) if name in _FETCH else CATALOGUE[name]
+    family = _fetch(name) if name in _FETCH else CATALOGUE[name]()
     if preset is not None and preset != "default":
         known = PRESETS.get(name, {})
         if preset not in known:

@@ -8,7 +8,7 @@ metarl.render(learner, {"velocity": 1.2}, "videos/velocity.mp4")
 
 import os
 from importlib import import_module
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,6 @@ __all__ = [
     "train",
     "train_similarity",
 ]
-__version__ = version("metarl")
 
 # torch's idle threads spin, which on a shared machine starves the threads they wait for; torch's
 # OpenMP reads this when torch is first imported, and alone on a machine it costs nothing
@@ -66,8 +65,9 @@ _HOMES = {
 def _check_not_shadowed() -> None:
     """Refuse to start when another `envs` or `agents` package comes first on the path."""
     for name in ("envs", "agents"):
-        found = Path(import_module(name).__file__ or "").parent
+        spec = find_spec(name)
         ours = Path(__file__).parent.parent / name
+        found = None if spec is None else Path(spec.origin or "").parent
         if found != ours:
             raise ImportError(
                 f"metarl needs its own package '{name}' ({ours}), but Python finds {found} first; "
@@ -76,10 +76,15 @@ def _check_not_shadowed() -> None:
 
 
 _check_not_shadowed()
+import_module("envs")  # registers Gymnasium's environments
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     # loaded on first use: `import metarl` stays fast, and `metarl families` needs no torch
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("metarl")
     if name in ("agents", "envs"):
         return import_module(name)
     if name in _HOMES:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from envs.nearest import nearest
-from metarl.trust_region import TrustRegion
 
 Algorithm = Literal[
     "maml-trpo",
@@ -42,6 +41,23 @@ _POSITIVE = (
     "clip_ratio",
     "interpolation",
 )
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """The settings of a trust-region step; see `metarl.trust_region`."""
+
+    max_kl: float
+    """Bound on the mean KL divergence between old and new adapted policies [nat]."""
+    cg_iterations: int
+    damping: float
+    """Added to the Fisher matrix's diagonal."""
+    fisher_fraction: float
+    """The part of the rollouts that Fisher products are computed from."""
+    backtrack_ratio: float
+    """What each refused step is shortened by."""
+    max_backtracks: int
+    """How many lengths the line search tries."""
 
 
 @dataclass(frozen=True)

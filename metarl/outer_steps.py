@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from agents.policy import Parameters
+from metarl.config import TrustRegion
 from metarl.objective import Objective, Objectives
 from metarl.trace import Trace
-from metarl.trust_region import Evaluation, TrustRegion, flatten, trust_region_step
+from metarl.trust_region import Evaluation, flatten, trust_region_step
 
 Memory = Mapping[str, Tensor]
 """What a step remembers, by name; nothing at first."""

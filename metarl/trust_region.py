@@ -9,7 +9,6 @@ parameters this is exactly the Hessian of the mean KL divergence.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,26 +16,10 @@ from torch import Tensor
 
 from agents.gaussian import Gaussian
 from agents.policy import Parameters
+from metarl.config import TrustRegion
 from metarl.trace import Trace
 
 Product = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class TrustRegion:
-    """The settings of a step."""
-
-    max_kl: float
-    """Bound on the mean KL divergence between old and new adapted policies [nat]."""
-    cg_iterations: int
-    damping: float
-    """Added to the Fisher matrix's diagonal."""
-    fisher_fraction: float
-    """The part of the rollouts that Fisher products are computed from."""
-    backtrack_ratio: float
-    """What each refused step is shortened by."""
-    max_backtracks: int
-    """How many lengths the line search tries."""
 
 
 class Evaluation(NamedTuple):
