@@ -31,6 +31,8 @@ class Outcome(NamedTuple):
     """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
     truncated: NDArray[np.bool_]
     """Whether time is up and the episode has not ended by itself, [sim]."""
+    succeeded: NDArray[np.bool_]
+    """Whether the robot is where it is wanted, [sim]; told where `TaskFamily.tells_success`."""
 
 
 class Episodes:
@@ -115,7 +117,9 @@ class Episodes:
         truncated = (self.time >= self.family.horizon) & ~result.terminated
         if active is not None:
             truncated &= active
-        return Outcome(result.observation, result.reward, result.terminated, truncated)
+        return Outcome(
+            result.observation, result.reward, result.terminated, truncated, result.succeeded
+        )
 
     def _table(self, task: Tasks | Mapping[str, float], count: int) -> Tasks:
         table = self.family.task(task)

@@ -129,12 +129,14 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
         outcome = self._episodes.step(np.asarray(action)[None])
         if self.render_mode == "human":
             self.render()
+        told = self.family.tells_success
+        success = {"is_success": bool(outcome.succeeded[0])} if told else {}
         return (
             outcome.observation[0],
             float(outcome.reward[0]),
             bool(outcome.terminated[0]),
             bool(outcome.truncated[0]),
-            {"task": self.task},
+            {"task": self.task} | success,
         )
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]

@@ -128,9 +128,13 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
                 "some episodes have ended: reset them with options={'reset_mask': ...}"
             )
         begin = np.flatnonzero(self._ended)
-        observation, reward, terminated, truncated = self._episodes.step(
-            actions, ~self._ended if len(begin) else None
+        active = ~self._ended
+        observation, reward, terminated, truncated, succeeded = self._episodes.step(
+            actions, active if len(begin) else None
         )
+        success: dict[str, Any] = {}
+        if self.family.tells_success:
+            success = {"is_success": succeeded & active, "_is_success": active}
         terminated = terminated & ~self._ended
         if len(begin):
             observation = self._episodes.begin(begin)
@@ -142,11 +146,11 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
             for env in ended:
                 final[env] = observation[env].copy()
             info = {"final_obs": final, "_final_obs": self._ended.copy()}
-            info["final_info"] = self._info()
+            info["final_info"] = self._info() | success
             info["_final_info"] = self._ended.copy()
             observation = self._episodes.begin(ended)
             self._ended = np.zeros(self.num_envs, dtype=bool)
-        return observation, reward, terminated, truncated, {**info, **self._info()}
+        return observation, reward, terminated, truncated, {**info, **self._info(), **success}
 
     def _info(self) -> dict[str, Any]:
         every = np.ones(self.num_envs, dtype=bool)

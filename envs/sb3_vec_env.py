@@ -69,7 +69,8 @@ class TaskVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Take one control step with each environment."""
-        observation, reward, terminated, truncated = self._episodes.step(self._actions)
+        outcome = self._episodes.step(self._actions)
+        observation, reward, terminated, truncated, succeeded = outcome
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         ended = np.flatnonzero(dones)
@@ -79,6 +80,8 @@ class TaskVecEnv(VecEnv):
                 "TimeLimit.truncated": bool(truncated[env]),
                 "task": self.tasks[int(env)],
             }
+            if self.family.tells_success:
+                infos[env]["is_success"] = bool(succeeded[env])
         if len(ended):
             observation = self._episodes.begin(ended)
         return observation, reward.astype(np.float32), dones, infos

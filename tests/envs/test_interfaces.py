@@ -128,6 +128,33 @@ def test_vector_equals_gymnasiums_own_vector_of_single_environments(mode: Autore
     assert ends > 8
 
 
+def test_success_is_told_under_the_key_that_others_read():
+    """The walk to the goal of a sparse reward: within 0.2 m is success, by hand."""
+    goal = {"angle": 0.5 * np.pi}
+    env = TaskEnv("Point2DSparse", task=goal)
+    many = TaskVectorEnv("Point2DSparse", 2, task=goal, autoreset_mode="SameStep")
+    sb3 = TaskVecEnv("Point2DSparse", 2, task=goal)
+    env.reset(seed=0)
+    many.reset(seed=0)
+    sb3.seed(0)
+    sb3.reset()
+    up = np.array([0.0, 1.0], np.float32)
+    seen = []
+    for _ in range(env.family.horizon):
+        observation, _, _, truncated, info = env.step(up)
+        expected = bool(np.hypot(observation[0], observation[1] - 1.0) <= 0.2)
+        assert info["is_success"] is expected
+        *_, infos = many.step(np.stack([up, -up]))
+        last = infos["final_info"] if truncated else infos
+        assert last["is_success"].tolist() == [expected, False]
+        assert last["_is_success"].all()
+        *_, each = sb3.step(np.stack([up, -up]))
+        seen.append(expected)
+    assert any(seen)
+    assert [info["is_success"] for info in each] == [seen[-1], False]
+    assert "is_success" not in TaskEnv("HalfCheetahVel").step(np.zeros(6, np.float32))[-1]
+
+
 def test_vector_resets_some_and_says_when_it_should_have_been():
     ours = TaskVectorEnv("HalfCheetahVel", 3, horizon=2, autoreset_mode="Disabled")
     ours.reset(seed=0)
