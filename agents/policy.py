@@ -91,8 +91,11 @@ class GaussianPolicy:
         for layer in range(len(self.hidden) + 1):
             if layer:
                 features = activate(features)
-            features = features @ parameters[f"weight{layer}"]
-            features = features + parameters[f"bias{layer}"].unsqueeze(-2)
+            weight, bias = parameters[f"weight{layer}"], parameters[f"bias{layer}"].unsqueeze(-2)
+            if features.ndim == weight.ndim == 3:  # the same in one pass over memory
+                features = torch.baddbmm(bias, features, weight)
+            else:
+                features = features @ weight + bias
             if layer == 0 and CONTEXT in parameters:
                 # as if the context were part of the observation
                 context = parameters[CONTEXT].unsqueeze(-2)

@@ -68,7 +68,7 @@ class TaskFamily:
         if len(set(names)) != len(names):
             raise ValueError(f"task parameters must have different names, got {', '.join(names)}")
         self.bodies(self.sample_tasks(1, seed=0))  # says what the model lacks
-        if any(d.extrapolates for d in self.distributions):
+        if self.extrapolates:
             self.bodies(self.sample_tasks(1, seed=0, split="extrapolate"))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -86,6 +86,11 @@ class TaskFamily:
     def parameters(self) -> tuple[str, ...]:
         """The names of the task parameters."""
         return parameters(self.distributions)
+
+    @property
+    def extrapolates(self) -> bool:
+        """Whether there are tasks to draw from outside the training range."""
+        return any(distribution.extrapolates for distribution in self.distributions)
 
     @property
     def tells_success(self) -> bool:

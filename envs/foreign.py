@@ -79,6 +79,11 @@ class ForeignFamily:
         return parameters(self.distributions)
 
     @property
+    def extrapolates(self) -> bool:
+        """Whether there are tasks to draw from outside the training range."""
+        return any(distribution.extrapolates for distribution in self.distributions)
+
+    @property
     def observation_size(self) -> int:
         """How many numbers are observed."""
         return self._observation_size  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from envs.nearest import nearest
 
@@ -198,13 +198,7 @@ class Config:
         Raises:
             ValueError: for an unknown setting, with the nearest one, or a value not allowed.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in settings:
-            if name not in known:
-                raise ValueError(f"no setting {name!r}{nearest(name, known)}")
-        config = cls(**settings)
-        config.check()
-        return config
+        return _made(cls, settings)
 
 
 @dataclass(frozen=True)
@@ -252,3 +246,21 @@ class SimilarityConfig:
         for name in ("margin", "lr", "iterations"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "SimilarityConfig":
+        """Return the config with these settings, checked; see `Config.of`."""
+        return _made(cls, settings)
+
+
+C = TypeVar("C", Config, SimilarityConfig)
+
+
+def _made(kind: type[C], settings: Mapping[str, Any]) -> C:
+    known = [field.name for field in dataclasses.fields(kind)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"no setting {name!r}{nearest(name, known)}")
+    config = kind(**settings)
+    config.check()
+    return config

@@ -32,7 +32,8 @@ from metarl.defaults import defaults
 from metarl.experience import Experience
 from metarl.inner_loop import Stage, inner_loop
 from metarl.losses import INNER_LOSSES
-from metarl.objective import Objective, Objectives, Terms, exploration_credit
+from metarl.objective import Objective, Terms, exploration_credit
+from metarl.objectives import Objectives
 from metarl.outer_steps import Update, adam, interpolate, trust_region
 from metarl.record import ProgressBar, record_iteration
 from metarl.rollouts import Batch, Rollouts
@@ -462,7 +463,7 @@ class MAML:
             objective = Objective(
                 self.policy, tuple(pre), post, inner, terms, tuple(old_pre), old_post, credit
             )
-            chunked = Objectives.of(objective, threads)
+            chunked = Objectives.of(objective, self.parameters, threads)
             step = self._outer_step()
             self.parameters, self.memory, trace = step(chunked, self.parameters, self.memory)
         if self.policy.normaliser:

@@ -3,8 +3,7 @@
 Everything here is a function of the parameters *before* adaptation; gradients pass through it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -16,7 +15,6 @@ from agents.policy import Parameters
 from metarl.adapt import Inner, adapt, adapt_tasks
 from metarl.losses import Policy, clipped, likelihood_ratio, mean_kl
 from metarl.rollouts import Batch
-from metarl.task_threads import TaskThreads, cut
 from metarl.trust_region import Evaluation, Product, fisher_product
 
 
@@ -139,74 +137,6 @@ class Objective:
             self.terms.inner_kl_penalty * divergence
             + self.terms.exploration_weight * likelihood_ratio(new, credited)
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Objectives:
-    """The objective of all tasks, as the mean of those of chunks of them."""
-
-    parts: list[Objective]
-    threads: TaskThreads
-
-    @classmethod
-    def of(cls, objective: Objective, threads: TaskThreads) -> "Objectives":
-        """Return the objective of all tasks, cut into chunks."""
-
-        def part(chunk: slice) -> Objective:
-            return replace(
-                objective,
-                pre=tuple(cut(batch, chunk) for batch in objective.pre),
-                post=cut(objective.post, chunk),
-                old_pre=tuple(cut(old, chunk) for old in objective.old_pre),
-                old_post=cut(objective.old_post, chunk),
-                credit=objective.credit[chunk],
-            )
-
-        return cls([part(chunk) for chunk in threads.chunks(objective.tasks)], threads)
-
-    def evaluate(self, parameters: Parameters) -> Evaluation:
-        """Return the outer loss and the KL divergence, without gradients."""
-
-        def part(objective: Objective) -> Evaluation:
-            with torch.no_grad():
-                return objective.evaluate(parameters)
-
-        losses, divergences = zip(*self.threads.map(part, self.parts), strict=True)
-        return Evaluation(self._mean(losses), self._mean(divergences))
-
-    def gradient(self, parameters: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the outer loss and its gradient through the adaptation."""
-        found = self.threads.map(lambda part: part.gradient(parameters), self.parts)
-        losses, gradients = zip(*found, strict=True)
-        names = list(gradients[0])
-        return self._mean(losses), {n: self._mean([g[n] for g in gradients]) for n in names}
-
-    def fisher(self, parameters: Parameters, fraction: float) -> Product:
-        """Return v -> F v; see `Objective.fisher`."""
-        products = self.threads.map(lambda part: part.fisher(parameters, fraction), self.parts)
-
-        def product(vector: Tensor) -> Tensor:
-            return self._mean(self.threads.map(lambda each: each(vector), products))
-
-        return product
-
-    def adapted_mean(self, parameters: Parameters) -> dict[str, Tensor]:
-        """Return the mean of all tasks' adapted parameters; see `Objective.adapted_mean`."""
-
-        def part(objective: Objective) -> dict[str, Tensor]:
-            with torch.no_grad():
-                return objective.adapted_mean(parameters)
-
-        means = self.threads.map(part, self.parts)
-        return {name: self._mean([mean[name] for mean in means]) for name in means[0]}
-
-    def _mean(self, values: Sequence[Tensor]) -> Tensor:
-        """Return the mean over tasks of means over the parts' tasks, added up in their order."""
-        total = sum(part.tasks for part in self.parts)
-        result = torch.zeros_like(values[0])
-        for part, value in zip(self.parts, values, strict=True):
-            result = result + part.tasks / total * value
-        return result
 
 
 def exploration_credit(post: Batch) -> Tensor:

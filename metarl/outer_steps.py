@@ -13,7 +13,8 @@ from torch import Tensor
 
 from agents.policy import Parameters
 from metarl.config import TrustRegion
-from metarl.objective import Objective, Objectives
+from metarl.objective import Objective
+from metarl.objectives import Objectives
 from metarl.trace import Trace
 from metarl.trust_region import Evaluation, flatten, trust_region_step
 

@@ -71,7 +71,7 @@ def report(
     learner = load(run_folder, device=device, family=family)
     family = learner.family
     splits: list[Split] = ["test"]
-    if any(distribution.extrapolates for distribution in family.distributions):
+    if family.extrapolates:
         splits.append("extrapolate")
     settings = {"rollouts": rollouts, "seed": seed, "library": library}
     found = [

@@ -138,7 +138,7 @@ def retrieval(
     seen_of_old = before_adaptation(learner, old, rollouts, Key(seed, Phase.SIMILARITY, 2))
     seen_of_new = before_adaptation(learner, new, 1, Key(seed, Phase.SIMILARITY, 3))
     outside = None
-    if any(distribution.extrapolates for distribution in family.distributions):
+    if family.extrapolates:
         drawn = family.sample_tasks(tasks, seed=seed, split="extrapolate")
         seen = before_adaptation(learner, drawn, 1, Key(seed, Phase.SIMILARITY, 4))
         outside = similarity.nearest(seen)[0][:, 0].double().numpy()

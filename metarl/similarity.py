@@ -217,10 +217,10 @@ def train_similarity(
         settings: fields of `SimilarityConfig`.
 
     Raises:
-        ValueError: for a value that is not allowed, or a family with a single task.
+        ValueError: for an unknown setting or a value that is not allowed, or a family with a
+            single task.
     """
-    config = SimilarityConfig(**settings)
-    config.check()
+    config = SimilarityConfig.of(settings)
     family = learner.family
     if not family.parameters:
         raise ValueError(f"{family.name} has a single task: there is nothing to compare")

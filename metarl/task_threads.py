@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metarl.collect import torch_threads
 
-CHUNK = 10
+CHUNK = 5
 """Tasks at most: enough for large matrices, few enough for what is in between to stay in the
 caches."""
 

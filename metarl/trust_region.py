@@ -78,7 +78,7 @@ def fisher_product(
 
 def conjugate_gradient(
     product: Product, target: Tensor, iterations: int, tolerance: float = 1e-10
-) -> tuple[Tensor, float]:
+) -> tuple[Tensor, Tensor]:
     """Solve `product(x) = target` for a symmetric positive definite product.
 
     Args:
@@ -88,7 +88,7 @@ def conjugate_gradient(
         tolerance: stop when the squared residual falls below it.
 
     Returns:
-        The solution, and the residual's norm relative to the target's.
+        The solution, and the residual `target - product(solution)`.
     """
     solution = torch.zeros_like(target)
     residual = target.clone()
@@ -104,7 +104,7 @@ def conjugate_gradient(
         following = residual.dot(residual)
         direction = residual + (following / squared) * direction
         squared = following
-    return solution, float(squared.sqrt() / target.norm().clamp_min(1e-30))
+    return solution, residual
 
 
 def trust_region_step(
@@ -139,8 +139,9 @@ def trust_region_step(
     def damped(vector: Tensor) -> Tensor:
         return product(vector) + settings.damping * vector
 
-    direction, residual = conjugate_gradient(damped, gradient, settings.cg_iterations)
-    curvature = float(direction.dot(damped(direction)))
+    direction, rest = conjugate_gradient(damped, gradient, settings.cg_iterations)
+    residual = float(rest.norm() / gradient.norm())
+    curvature = float(direction.dot(gradient - rest))  # the matrix's, with no further product
     if not (math.isfinite(curvature) and curvature > 0.0):
         return stay("the Fisher matrix is not positive along the step", residual)
     full = -math.sqrt(2.0 * settings.max_kl / curvature) * direction
