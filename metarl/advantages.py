@@ -9,12 +9,10 @@ from metarl.rollouts import Batch, Rollouts
 
 def discounted_returns(rewards: Tensor, discount: float) -> Tensor:
     """Return G_t = r_t + discount * G_(t+1) along the last axis; same shape as `rewards`."""
-    result = torch.empty_like(rewards)
-    running = torch.zeros_like(rewards[..., 0])
-    for t in reversed(range(rewards.shape[-1])):
-        running = rewards[..., t] + discount * running
-        result[..., t] = running
-    return result
+    time = torch.arange(rewards.shape[-1], device=rewards.device)
+    ahead = (time.unsqueeze(1) - time).to(rewards.dtype)  # of t (column), of each later step (row)
+    # one product with all powers of the discount, where a loop would wait for each step
+    return rewards @ torch.where(ahead >= 0, discount ** ahead.clamp_min(0), 0.0)
 
 
 def generalised_advantages(

@@ -109,7 +109,7 @@ class Config:
     """Trust region: conjugate-gradient iterations."""
     cg_damping: float = 1e-5
     """Trust region: what is added to the Fisher matrix's diagonal."""
-    fisher_fraction: float = 0.2
+    fisher_fraction: float = 0.1
     """Trust region: the part of the rollouts that Fisher products are computed from."""
     backtrack_ratio: float = 0.8
     """Trust region: what each refused step is shortened by."""

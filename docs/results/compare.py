@@ -21,6 +21,8 @@ SEEDS = (0, 1, 2)
 STEPS = 3_000_000
 HORIZON = 100
 BUDGET = 128_000
+OTHERS = {"HalfCheetahVel": (0, 1, 2), "HalfCheetahMass": (0,)}
+"""Seeds of pretraining and of the policy that is told the task."""
 
 
 def trained(folder: Path, family: str, seed: int, algorithm: str, *, told: bool) -> metarl.MAML:
@@ -49,13 +51,15 @@ def skills(learner: metarl.MAML, path: Path) -> metarl.SkillLibrary:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What meta-learning saves on a new task.")
-    parser.add_argument("family")
+    parser.add_argument("family", choices=OTHERS)
     family = parser.parse_args().family
     runs, libraries, others = [], [], []
     for seed in SEEDS:
         folder = RUNS / "similarity" / f"{family}_{seed}"
         runs.append(trained(folder, family, seed, "maml-trpo", told=False))
         libraries.append(skills(runs[-1], folder / "library.safetensors"))
+        if seed not in OTHERS[family]:
+            continue
         for name, told in (("pretrain", False), ("told", True)):
             folder = RUNS / "compare" / f"{family}_{name}_{seed}"
             others.append(trained(folder, family, seed, "pretrain", told=told))
