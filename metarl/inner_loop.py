@@ -58,10 +58,11 @@ def inner_loop(
     for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
         experience = sampler.sample(policy, on_cpu, key._replace(step=step))
-        batch = threads.apply(prepare, experience.to(device))
+        rows = experience.rewards[0].numel()
+        batch = threads.apply(prepare, experience.to(device), rows=rows)
         yield Stage(adapted, experience, batch)
         if step < len(inner):
-            adapted = threads.apply(partial(_step, policy, inner[step]), adapted, batch)
+            adapted = threads.apply(partial(_step, policy, inner[step]), adapted, batch, rows=rows)
             if first_step and step == 0:
                 adapted = first_step(experience, adapted)
 

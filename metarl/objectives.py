@@ -42,7 +42,8 @@ class Objectives:
             )
             return MLPObjective.of(own) if by_hand else own
 
-        return cls(threads.map(part, threads.chunks(objective.tasks)), threads)
+        chunks = threads.chunks(objective.tasks, objective.post.weights[0].numel())
+        return cls(threads.map(part, chunks), threads)
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
         """Return the outer loss and the KL divergence, without gradients."""

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from metarl.collect import torch_threads
 
-CHUNK = 5
-"""Tasks at most: enough for large matrices, few enough for what is in between to stay in the
-caches."""
+ROWS = 10_000
+"""Steps of rollouts in a chunk at most, unless a single task has more: enough for large matrices,
+few enough for what is in between to stay in the caches. It bounds what an update needs besides the
+rollouts, whatever the number of tasks."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,9 +44,9 @@ class TaskThreads:
             self._pool.shutdown()
             self._pool = None
 
-    def chunks(self, tasks: int) -> list[slice]:
-        """Return the chunks of so many tasks."""
-        return chunks(tasks, CHUNK) if self._on_cpu else [slice(0, tasks)]
+    def chunks(self, tasks: int, rows: int) -> list[slice]:
+        """Return the chunks of so many tasks, with so many steps of rollouts each."""
+        return chunks(tasks, max(1, ROWS // rows)) if self._on_cpu else [slice(0, tasks)]
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Return the function's results, in order."""
@@ -56,17 +57,18 @@ class TaskThreads:
         with torch_threads(1):
             return [function(item) for item in items]
 
-    def apply(self, function: Callable[..., Any], *tables: Any) -> Any:  # noqa: ANN401
+    def apply(self, function: Callable[..., Any], *tables: Any, rows: int) -> Any:  # noqa: ANN401
         """Return a function of tables with a leading task axis, found chunk by chunk.
 
         Args:
             function: of as many tables, to a table. Each is a mapping or a named tuple of tensors
                 [task, ...].
             tables: of the same tasks.
+            rows: steps of rollouts that each task has.
         """
         first = tables[0]
         tasks = len(next(iter(first.values())) if isinstance(first, Mapping) else first[0])
-        parts = [tuple(cut(table, chunk) for table in tables) for chunk in self.chunks(tasks)]
+        parts = [tuple(cut(table, chunk) for table in tables) for chunk in self.chunks(tasks, rows)]
         return join(self.map(lambda part: function(*part), parts))
 
 

@@ -7,20 +7,24 @@ import torch
 
 import envs
 import metarl
+from metarl import task_threads
 from metarl.rollouts import Batch
-from metarl.task_threads import CHUNK, TaskThreads
+from metarl.task_threads import ROWS, TaskThreads
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("tasks", [1, CHUNK - 1, CHUNK, 3 * CHUNK + 2])
-def test_chunks_are_all_tasks_in_order(tasks: int):
-    chunks = TaskThreads(2, CPU).chunks(tasks)
+@pytest.mark.parametrize("tasks", [1, 4, 5, 17])
+@pytest.mark.parametrize("rows", [1, ROWS // 5, 2 * ROWS])
+def test_chunks_are_all_tasks_in_order(tasks: int, rows: int):
+    chunks = TaskThreads(2, CPU).chunks(tasks, rows)
     every = [task for chunk in chunks for task in range(tasks)[chunk]]
     assert every == list(range(tasks))
     sizes = [chunk.stop - chunk.start for chunk in chunks]
-    assert max(sizes) <= min(CHUNK, min(sizes) + 1)
-    assert len(TaskThreads(2, torch.device("meta")).chunks(tasks)) == 1, "one on an accelerator"
+    assert max(sizes) <= min(max(1, ROWS // rows), min(sizes) + 1)
+    assert len(TaskThreads(2, torch.device("meta")).chunks(tasks, rows)) == 1, (
+        "one on an accelerator"
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -33,7 +37,7 @@ def test_apply_is_the_function_of_the_whole(threads: int):
         return {"sum": parameters["weight"].sum((1, 2)) + batch.rewards.sum(1)}
 
     with TaskThreads(threads, CPU) as pool:
-        found = pool.apply(both, parameters, batch)
+        found = pool.apply(both, parameters, batch, rows=4000)
     assert found["sum"].equal(both(parameters, batch)["sum"])
 
 
@@ -61,8 +65,11 @@ def test_an_error_in_a_thread_is_raised():
 
 @pytest.mark.parametrize("name", ["HalfCheetahVel", "AntDir2D"])
 @pytest.mark.parametrize("algorithm", ["maml-trpo", "promp", "reptile"])
-def test_training_is_the_same_for_any_number_of_threads(name: str, algorithm: str):
-    """To the last bit, over two iterations of 23 tasks."""
+def test_training_is_the_same_for_any_number_of_threads(
+    name: str, algorithm: str, monkeypatch: pytest.MonkeyPatch
+):
+    """To the last bit, over two iterations of 23 tasks in 8 chunks."""
+    monkeypatch.setattr(task_threads, "ROWS", 30)
     family = envs.make(name, horizon=5)
     learners = [
         metarl.MAML(family, algorithm=algorithm, tasks=23, rollouts=2, threads=threads)
