@@ -14,14 +14,20 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 import envs
 from envs.family import TaskFamily
+from envs.tasks import Tasks
+from metarl.inner_loop import Stage
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
-from metarl.streams import Key, Phase
+from metarl.streams import Key, Phase, Purpose, stream
+from metarl.trace import Trace
+
+Call = Callable[[], None]
+SAMPLED = {"HalfCheetahDir": 100, "AntDir": 100, "HopperRandParams": 100, "HumanoidDir": 50}
+"""Families whose sampling is timed, and steps of a rollout; of 20 with many simulations."""
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -30,31 +36,35 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def played_back(family: TaskFamily, rollouts: Rollouts) -> Callable[[], None]:
+def played_back(family: TaskFamily, tasks: Tasks, rollouts: Rollouts, key: Key) -> Call:
     """Return a call that takes the physics steps of some rollouts with `mujoco.batch` alone.
 
     Args:
         family: of the rollouts.
+        tasks: whose bodies and start states they had.
         rollouts: [task, rollout, time].
+        key: what they were sampled with.
     """
-    model, skip = family.model, family.robot.frame_skip
-    count = rollouts.rewards.shape[0] * rollouts.rewards.shape[1]
+    count = rollouts.rewards.shape[1]
+    simulator = envs.Simulator(family, len(tasks) * count)
+    simulator.set_tasks(tasks.repeat(count))
+    numbers = [(task, rollout) for task in range(len(tasks)) for rollout in range(count)]
+    simulator.reset(stream(key, Purpose.START, *pair) for pair in numbers)
+    start = [simulator.fields[name].copy() for name in ("qpos", "qvel")]
     actions = rollouts.actions.flatten(0, 1).double().numpy() * family.action_scale
-    low, high = model.actuator_ctrlrange.T
+    low, high = family.robot.control_range(family.model)
     controls = (low + high) / 2.0 + (high - low) / 2.0 * np.clip(actions, -1.0, 1.0)
     controls = np.ascontiguousarray(controls.transpose(1, 0, 2))
     valid = np.ascontiguousarray(rollouts.valid.flatten(0, 1).numpy().T)
     masks: list[NDArray[np.bool_] | None] = [None if mask.all() else mask for mask in valid]
-    batch = Batch(model, count)
-    control = batch.bind("ctrl")
 
     def play() -> None:
-        batch.reset()
+        simulator.set_state(start[0], start[1])
         for commands, mask in zip(controls, masks, strict=True):
             if mask is not None and not mask.any():
                 break
-            control[:] = commands
-            batch.step(mask, nstep=skip)
+            simulator.fields["ctrl"][:] = commands
+            simulator._batch.step(mask, nstep=family.robot.frame_skip)
 
     return play
 
@@ -62,9 +72,10 @@ def played_back(family: TaskFamily, rollouts: Rollouts) -> Callable[[], None]:
 def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -> list[str]:
     """Return a table row: collecting rollouts with a new policy against the physics alone."""
     family = envs.make(name, horizon=horizon)
-    learner = MAML(family, tasks=tasks, rollouts=rollouts)
+    learner = MAML(family, tasks=tasks, rollouts=rollouts, device="cpu")
+    drawn = family.sample_tasks(tasks, seed=0)
     sampler = learner.sampler(tasks, rollouts)
-    sampler.set_tasks(family.sample_tasks(tasks, seed=0))
+    sampler.set_tasks(drawn)
     key = Key(0, Phase.TRAIN)
     parameters = {n: v.expand(tasks, *v.shape) for n, v in learner.parameters.items()}
 
@@ -72,7 +83,7 @@ def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -
         return sampler.sample(learner.policy, parameters, key)
 
     data = sample()
-    physics = played_back(family, data)
+    physics = played_back(family, drawn, data, key)
     physics()
     raw, ours = zip(*((seconds(physics), seconds(sample)) for _ in range(repeats)), strict=True)
     ratio = statistics.median(r / o for r, o in zip(raw, ours, strict=True))
@@ -87,11 +98,20 @@ def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -
 
 
 def iteration(name: str, tasks: int, rollouts: int, repeats: int) -> list[str]:
-    """Return a table row: an iteration of MAML-TRPO against the physics of its steps."""
+    """Return a table row: an iteration of MAML-TRPO, and its update, against its steps' physics."""
     family = envs.make(name)
     learner = MAML(family, tasks=tasks, rollouts=rollouts, device="cpu")
     learner.learn(1)
-    raw, ours = [], []
+    raw, ours, updates = [], [], []
+    update = learner._update
+
+    def timed(stages: list[Stage]) -> Trace:
+        began = time.perf_counter()
+        trace = update(stages)
+        updates.append(time.perf_counter() - began)
+        return trace
+
+    learner._update = timed
     for _ in range(repeats):
         parameters = {name: value.clone() for name, value in learner.parameters.items()}
         ours.append(seconds(lambda: learner.learn(1)))
@@ -102,15 +122,22 @@ def iteration(name: str, tasks: int, rollouts: int, repeats: int) -> list[str]:
         again.parameters = parameters
         drawn = family.sample_tasks(tasks, seed=seed)
         stages = again.adaptation(drawn, rollouts, [again.config.inner_lr], key)
-        plays = [played_back(family, stage.rollouts) for stage in stages]
+        plays = [
+            played_back(family, drawn, stage.rollouts, key._replace(step=step))
+            for step, stage in enumerate(stages)
+        ]
         raw.append(seconds(lambda plays=plays: [play() for play in plays]))
-    ratio = statistics.median(o / r for r, o in zip(raw, ours, strict=True))
+    ratio, part = (
+        statistics.median(o / r for r, o in zip(raw, times, strict=True))
+        for times in (ours, updates)
+    )
     return [
         name,
         f"{tasks} x {rollouts} x {family.horizon}",
         f"{statistics.median(raw):.2f} s",
         f"{statistics.median(ours):.2f} s",
         f"{ratio:.2f}",
+        f"{part:.2f}",
     ]
 
 
@@ -156,13 +183,21 @@ def main() -> None:
         f"torch {torch.__version__}, median of {repeats}\n"
     )
     samples = [
-        sampling("HalfCheetahDir", 40, 20, 100, repeats),
-        sampling("AntDir", 40, 20, 100, repeats),
+        sampling(name, tasks, 20, horizon if tasks < 400 else 20, repeats)
+        for name, horizon in SAMPLED.items()
+        for tasks in (2, 40, 400)
     ]
     columns = ("family", "simulations", "steps", "mujoco.batch, steps/s", "metarl, steps/s", "part")
     print(table(columns, samples), flush=True)
-    columns = ("family", "tasks x rollouts x steps", "physics alone", "iteration", "ratio")
-    print("\n" + table(columns, [iteration("HalfCheetahDir", 40, 20, repeats)]))
+    columns = (
+        "family",
+        "tasks x rollouts x steps",
+        "physics alone",
+        "iteration",
+        "ratio",
+        "update",
+    )
+    print("\n" + table(columns, [iteration("HalfCheetahDir", 40, 20, repeats)]), flush=True)
     columns = ("family", "bodies", "construction", "stepping, against one body")
     varied = ("HopperRandParams", "WalkerRandParams", "HalfCheetahRandParams", "AntCrippled")
     print("\n" + table(columns, [bodies(name, 1000, repeats) for name in varied]))

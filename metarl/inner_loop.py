@@ -59,7 +59,12 @@ def inner_loop(
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
         experience = sampler.sample(policy, on_cpu, key._replace(step=step))
         rows = experience.rewards[0].numel()
-        batch = threads.apply(prepare, experience.to(device), rows=rows)
+        there = experience.to(device)
+        batch = threads.apply(prepare, there, rows=rows)
+        # what was only handed through needs no second copy
+        batch = batch._replace(
+            observations=there.observations, actions=there.actions, log_probs=there.log_probs
+        )
         yield Stage(adapted, experience, batch)
         if step < len(inner):
             adapted = threads.apply(partial(_step, policy, inner[step]), adapted, batch, rows=rows)

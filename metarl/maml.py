@@ -466,12 +466,20 @@ class MAML:
             chunked = Objectives.of(objective, self.parameters, threads)
             step = self._outer_step()
             self.parameters, self.memory, trace = step(chunked, self.parameters, self.memory)
-        if self.policy.normaliser:
-            seen = [stage.rollouts.observations[stage.rollouts.valid] for stage in stages]
-            with torch_threads(1):
-                normaliser = self.policy.normaliser.updated(torch.cat(seen))
-            self.policy = dataclasses.replace(self.policy, normaliser=normaliser)
+            if self.policy.normaliser:
+                chunks = threads.chunks(len(post.weights), post.weights[0].numel())
+                normaliser = self._seen(stages, chunks)
+                self.policy = dataclasses.replace(self.policy, normaliser=normaliser)
         return trace
+
+    def _seen(self, stages: list[Stage], chunks: list[slice]) -> Normaliser:
+        """Return the moments of observations with these stages', chunk by chunk to save memory."""
+        normaliser = self.policy.normaliser or Normaliser.new(self.policy.observation_size)
+        for stage in stages:
+            for chunk in chunks:
+                valid = stage.rollouts.valid[chunk]
+                normaliser = normaliser.updated(stage.rollouts.observations[chunk][valid])
+        return normaliser
 
     def _sampled_from(self, stage: Stage) -> Gaussian:
         """Return the distributions that a stage was sampled from."""

@@ -1,0 +1,110 @@
+"""Sampling against what else there is: EnvPool, and processes of Gymnasium's and SB3's.
+
+    pip install 'metarl[bench]'
+    python benchmarks/other_samplers.py [--repeats 3]
+
+EnvPool steps Gymnasium's robot alone, with actions drawn before: no policy and no rewards of ours.
+`AsyncVectorEnv` and `SubprocVecEnv` run it under the same policy as ours.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import envpool
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AsyncVectorEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv
+
+import envs
+from metarl.collect import torch_threads
+from metarl.maml import MAML
+from metarl.streams import Key, Phase
+
+FAMILIES = {"HalfCheetahVel": "HalfCheetah-v5", "AntVel": "Ant-v5", "HopperRandParams": "Hopper-v5"}
+TASKS, ROLLOUTS, STEPS = 40, 20, 100
+PROCESSES = 16
+
+
+def ours(learner: MAML) -> Callable[[], int]:
+    """Return a call that samples and returns how many steps it took."""
+    sampler = learner.sampler(TASKS, ROLLOUTS)
+    sampler.set_tasks(learner.family.sample_tasks(TASKS, seed=0))
+    parameters = {n: v.expand(TASKS, *v.shape) for n, v in learner.parameters.items()}
+    return lambda: sampler.sample(learner.policy, parameters, Key(0, Phase.TRAIN)).steps
+
+
+def pool(robot: str, scale: float) -> Callable[[], int]:
+    """Return a call that steps as many environments as ours with EnvPool."""
+    count = TASKS * ROLLOUTS
+    env: Any = envpool.make_gymnasium(robot, num_envs=count, num_threads=torch.get_num_threads())
+    size = env.action_space.shape[0]
+    noise = np.random.default_rng(0).standard_normal((STEPS, count, size))
+    actions = np.clip(scale * noise, -1.0, 1.0)
+
+    def step() -> int:
+        env.reset()
+        for action in actions:
+            env.step(action)
+        return STEPS * count
+
+    return step
+
+
+def processes(learner: MAML, robot: str, kind: type) -> Callable[[], int]:
+    """Return a call that steps processes of Gymnasium's environment under the learner's policy."""
+    env: Any = kind([lambda: gymnasium.make(robot)] * PROCESSES)
+    size = learner.policy.observation_size
+
+    def step() -> int:
+        observation = env.reset()
+        observation = observation[0] if isinstance(observation, tuple) else observation
+        with torch_threads(1):
+            for _ in range(STEPS):
+                action, _ = learner.predict(observation[:, :size])
+                observation = env.step(action)[0]
+        return STEPS * PROCESSES
+
+    return step
+
+
+def rate(call: Callable[[], int]) -> float:
+    """Return steps per second."""
+    began = time.perf_counter()
+    return call() / (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=3)
+    repeats = parser.parse_args().repeats
+    print("| family | metarl, steps/s | EnvPool, bare | AsyncVectorEnv | SubprocVecEnv |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, robot in FAMILIES.items():
+        learner = MAML(envs.make(name, horizon=STEPS), device="cpu")
+        calls = {
+            "ours": ours(learner),
+            "pool": pool(robot, learner.family.action_scale),
+            "async": processes(learner, robot, AsyncVectorEnv),
+            "subproc": processes(learner, robot, SubprocVecEnv),
+        }
+        rates: dict[str, list[float]] = {key: [] for key in calls}
+        for call in calls.values():
+            call()
+        for _ in range(repeats):
+            for key, call in calls.items():
+                rates[key].append(rate(call))
+        cells = [f"{statistics.median(rates['ours']):,.0f}"]
+        for key in ("pool", "async", "subproc"):
+            pairs = zip(rates["ours"], rates[key], strict=True)
+            ratio = statistics.median(own / other for own, other in pairs)
+            cells.append(f"{statistics.median(rates[key]):,.0f} ({ratio:.1f} x)")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
