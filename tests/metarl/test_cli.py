@@ -9,6 +9,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import envs
+from metarl import commands
+from metarl.cli import COMMANDS
+from metarl.commands import train_command
+from metarl.config import Config
 
 QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]
 
@@ -25,6 +29,19 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert f"next: metarl evaluate {folder}" in done.stdout
     return folder
+
+
+def test_the_overview_says_what_each_command_says_of_itself():
+    shown = " ".join(metarl("--help").stdout.split())
+    for name, summary in COMMANDS.items():
+        command = train_command(Config()) if name == "train" else getattr(commands, name)
+        assert (command.__doc__ or "").splitlines()[0] == summary
+        assert f"{name} {summary}" in shown
+    for words in ((), ("trian",)):
+        done = metarl(*words)
+        assert done.returncode == 2
+        assert "COMMAND" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_families_are_listed_for_people_and_for_programs():
