@@ -45,7 +45,7 @@ def main() -> None:
     print("| --- | --- | --- |")
     for fraction in FRACTIONS:
         curves = [train(fraction, seed) for seed in SEEDS]
-        ends = np.array([np.mean([r for s, r in c if s > STEPS - SEEN]) for c in curves])
+        ends = np.array([float(np.mean([r for s, r in c if s > STEPS - SEEN])) for c in curves])
         each = ", ".join(f"{end:.0f}" for end in ends)
         print(f"| {fraction} | {interval(ends)} | {each} |", flush=True)
         found[str(fraction)] = curves
