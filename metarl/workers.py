@@ -31,8 +31,8 @@ from metarl.shared_memory import Layout
 from metarl.streams import Key
 
 THREADS = 4
-"""Threads of simulations that one process keeps busy: Python's share is then a fifth of the time
-that it has."""
+"""Threads that one process keeps busy. Each step of a chunk asks Python for 0.4 ms, one thread at a
+time; the physics of 400 HalfCheetahs takes 12 ms of a thread."""
 
 _START = "from metarl.workers import serve; serve({pipe}, {memory})"
 
