@@ -37,6 +37,8 @@ format: .venv
 benchmark: .venv
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/vec_env.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/scaling.py --busy
 	$(BIN)/python benchmarks/rendering.py
 
 clean:

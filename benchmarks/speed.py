@@ -27,7 +27,7 @@ from metarl.trace import Trace
 
 Call = Callable[[], None]
 SAMPLED = {"HalfCheetahDir": 100, "AntDir": 100, "HopperRandParams": 100, "HumanoidDir": 50}
-"""Families whose sampling is timed, and steps of a rollout; of 20 with many simulations."""
+"""Families whose sampling is timed, and steps of a rollout; 10 with many simulations."""
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -183,7 +183,7 @@ def main() -> None:
         f"torch {torch.__version__}, median of {repeats}\n"
     )
     samples = [
-        sampling(name, tasks, 20, horizon if tasks < 400 else 20, repeats)
+        sampling(name, tasks, 20, horizon if tasks < 400 else 10, repeats)
         for name, horizon in SAMPLED.items()
         for tasks in (2, 40, 400)
     ]
