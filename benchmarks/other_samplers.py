@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import envpool
+import envpool  # type: ignore[import-not-found]
 import gymnasium
 import numpy as np
 import torch
