@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import envs
+import metarl
 from agents.policy import GaussianPolicy
 from envs.distributions import Uniform
 from envs.foreign import ForeignFamily
@@ -171,3 +172,15 @@ def test_a_script_needs_no_main_guard_and_leaves_nothing_running(tmp_path: Path)
     )
     assert done.stdout == "learned\n", done.stderr
     assert not done.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["maml-trpo", "cavia", "meta-sgd"])
+def test_training_is_the_same_for_any_number_of_workers(algorithm: str):
+    """Whatever parameters the algorithm has besides the policy's own."""
+    family = envs.make("Point2D", horizon=5)
+    one, two = (
+        metarl.MAML(family, algorithm=algorithm, tasks=6, rollouts=2, workers=workers).learn(240)
+        for workers in (1, 2)
+    )
+    assert one.iteration == two.iteration > 1
+    assert all(value.equal(two.parameters[name]) for name, value in one.parameters.items())
