@@ -131,11 +131,14 @@ class Comparison:
                 if self.curves[other].asked:
                     continue
                 most = int(self.curves[other].steps[-1])
-                parts.append(
-                    f"{other} needs {factor:,.1f} times as many"
-                    if math.isfinite(factor)
-                    else f"{other} does not get there in {most:,}, {most / cost:,.0f} times as many"
-                )
+                if factor == 0.0:
+                    parts.append(f"{other} brings as much before its first step")
+                elif math.isfinite(factor):
+                    parts.append(f"{other} needs {factor:,.1f} times as many")
+                else:
+                    parts.append(
+                        f"{other} does not get there in {most:,}, {most / cost:,.0f} times as many"
+                    )
             lines.append(
                 f"{name}: a return of {target:.1f} after one step, for {cost:,} environment steps; "
                 f"{'; '.join(parts)}."
