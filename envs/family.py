@@ -14,7 +14,7 @@ from envs.distributions import Distribution, Split
 from envs.dynamics import Bodies, Dynamics
 from envs.goals import Goal
 from envs.robot import Robot
-from envs.sampling import checked_tasks, coordinates, parameters, sample_tasks
+from envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
 from envs.tasks import Tasks
 
 
@@ -90,7 +90,7 @@ class TaskFamily:
     @property
     def extrapolates(self) -> bool:
         """Whether there are tasks to draw from outside the training range."""
-        return any(distribution.extrapolates for distribution in self.distributions)
+        return extrapolates(self.distributions)
 
     @property
     def tells_success(self) -> bool:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from envs.distributions import Distribution, Split
 from envs.robot import Array
-from envs.sampling import checked_tasks, coordinates, parameters, sample_tasks
+from envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
 from envs.simulator import Result
 from envs.tasks import Tasks
 
@@ -81,7 +81,7 @@ class ForeignFamily:
     @property
     def extrapolates(self) -> bool:
         """Whether there are tasks to draw from outside the training range."""
-        return any(distribution.extrapolates for distribution in self.distributions)
+        return extrapolates(self.distributions)
 
     @property
     def observation_size(self) -> int:

@@ -34,7 +34,7 @@ def sample_tasks(
     if count < 1:
         raise ValueError(f"at least one task is needed, got {count}")
     outside = split == "extrapolate"
-    if outside and not any(d.extrapolates for d in distributions):
+    if outside and not extrapolates(distributions):
         raise ValueError(f"{family} declares no range outside its training range")
     generator = np.random.default_rng([SPLITS.index(split), *np.atleast_1d(seed)])
     columns = [d.sample(generator, count, outside and d.extrapolates) for d in distributions]
@@ -65,6 +65,11 @@ def checked_tasks(
             raise ValueError(f"{given} is outside the range: {distribution.describe()}")
     order = [tasks.names.index(name) for name in names]
     return Tasks(names, tasks.values[:, order])
+
+
+def extrapolates(distributions: Sequence[Distribution]) -> bool:
+    """Return whether there are tasks to draw from outside the training range."""
+    return any(distribution.extrapolates for distribution in distributions)
 
 
 def coordinates(distributions: Sequence[Distribution], tasks: Tasks) -> NDArray[np.float64]:

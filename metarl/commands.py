@@ -391,11 +391,12 @@ def run(words: Sequence[str]) -> None:
         words: the command's name and its arguments.
     """
     warnings.showwarning = _warn
-    train = train_command(defaults_for(words[1:]))
-    commands = (families, train, resume, evaluate, compare, similarity, render, report, demo)
-    (command,) = (each for each in commands if each.__name__ == words[0])
+    name, *rest = words
+    commands = (families, resume, evaluate, compare, similarity, render, report, demo)
+    others = {command.__name__: command for command in commands}
+    command = train_command(defaults_for(rest)) if name == "train" else others[name]
     try:
-        tyro.cli(command, prog=f"metarl {words[0]}", args=words[1:])
+        tyro.cli(command, prog=f"metarl {name}", args=rest)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"metarl: {error}", file=sys.stderr)
         sys.exit(2)

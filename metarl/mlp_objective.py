@@ -1,7 +1,7 @@
 """The objective of MAML-TRPO's usual form, for the policy that it usually has, by hand.
 
 It is `Objective` with one inner step on the likelihood-ratio loss that moves all parameters of a
-`GaussianPolicy`, and gives its numbers, in half its time: see `metarl.backpropagation`.
+`GaussianPolicy`, and gives its numbers in less time: see `metarl.backpropagation`.
 
 With g(theta) the gradient of a task's loss before adaptation and H its Hessian, the adapted
 parameters are theta - lr * g, and whatever depends on them through a gradient G has the gradient
@@ -26,6 +26,7 @@ from metarl.backpropagation import (
     backward,
     forward,
     hessian_product,
+    linearised,
     pushed,
     surrogate,
     surrogate_gradient,
@@ -91,7 +92,7 @@ class MLPObjective:
         """Return the outer loss and the KL divergence; see `Objective.evaluate`."""
         adapted = _Adapted.at(self, parameters, self.pre)
         acting, _ = self._acting(adapted.network)
-        mean = forward(acting, self.post.observations, self.policy.activation).values[-1]
+        mean = forward(acting, self.post.observations, self.policy.activation)[-1]
         loss = surrogate(acting, mean, self.post).mean()
         divergence = kl_divergence(self.old_post, Gaussian(mean, acting.log_std.unsqueeze(1)))
         return Evaluation(loss, (self.post.weights * divergence).sum(-1).mean())
@@ -101,10 +102,10 @@ class MLPObjective:
         with torch.no_grad():
             adapted = _Adapted.at(self, parameters, self.pre)
             acting, free = self._acting(adapted.network)
-            passed = forward(acting, self.post.observations, self.policy.activation)
-            loss = surrogate(acting, passed.values[-1], self.post).mean()
-            found = surrogate_gradient(acting, passed, self.post).network
-            return loss, _mean(adapted.pulled(_masked(found, free)))
+            passed = linearised(acting, self.post.observations, self.policy.activation)
+            found = surrogate_gradient(acting, passed, self.post)
+            loss = found.coefficient.squeeze(-1).sum(-1).mean()  # the terms of the loss itself
+            return loss, _mean(adapted.pulled(_masked(found.network, free)))
 
     def fisher(self, parameters: Parameters, fraction: float) -> Product:
         """Return v -> F v; see `Objective.fisher`."""
@@ -113,7 +114,7 @@ class MLPObjective:
             adapted = _Adapted.at(self, parameters, _rows(self.policy, before))
             acting, free = self._acting(adapted.network)
             post = _rows(self.policy, after)
-            passed = forward(acting, post.observations, self.policy.activation)
+            passed = linearised(acting, post.observations, self.policy.activation)
             metric = post.weights.unsqueeze(-1) * torch.exp(-2.0 * acting.log_std).unsqueeze(1)
 
         def product(vector: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ class MLPObjective:
                 there = _masked(adapted.pushed(direction), free)
                 mean = pushed(acting, passed, there)[-1]
                 weights, biases, _, _ = backward(acting, passed, metric * mean)
-                pulled = adapted.pulled(Network(weights, biases, 2.0 * there.log_std * free))
+                pulled = adapted.pulled(Network(weights, biases, 2.0 * there.log_std))
                 return torch.cat([value.reshape(-1) for value in _mean(pulled).values()])
 
         return product
@@ -156,7 +157,7 @@ class _Adapted:
         common = Network.of({name: value.detach() for name, value in parameters.items()})
         start, free = objective._acting(common)
         activation = objective.policy.activation
-        passed = forward(start, rows.observations, activation)
+        passed = linearised(start, rows.observations, activation)
         gradient = surrogate_gradient(start, passed, rows)
         moved = common.plus(-objective.lr, _masked(gradient.network, free))
         return cls(moved, objective.lr, activation, start, free, passed, gradient)

@@ -43,11 +43,6 @@ class Sampling(Protocol):
         """How many tasks there are."""
         ...
 
-    @property
-    def rollouts(self) -> int:
-        """How many rollouts each has."""
-        ...
-
     def set_tasks(self, tasks: Tasks) -> None:
         """Take these tasks from now on.
 

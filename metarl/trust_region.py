@@ -140,7 +140,7 @@ def trust_region_step(
         return product(vector) + settings.damping * vector
 
     direction, rest = conjugate_gradient(damped, gradient, settings.cg_iterations)
-    residual = float(rest.norm() / gradient.norm())
+    residual = float(rest.norm()) / norm
     curvature = float(direction.dot(gradient - rest))  # the matrix's, with no further product
     if not (math.isfinite(curvature) and curvature > 0.0):
         return stay("the Fisher matrix is not positive along the step", residual)

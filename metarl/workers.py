@@ -61,18 +61,17 @@ class Workers:
             threads: of all processes together; 0 for one a core.
         """
         self.tasks = tasks
-        self.rollouts = rollouts
         self._workers: list[_Worker] = []
-        self._layout = _layout(family, tasks, rollouts, parameters)
-        self._memory = shared_memory.create(self._layout)
-        self._shared = shared_memory.attach(self._memory, self._layout)
+        layout = _layout(family, tasks, rollouts, parameters)
+        self._memory = shared_memory.create(layout)
+        self._shared = shared_memory.attach(self._memory, layout)
         parts = parts_of(tasks, count)
         each = max(1, (threads or os.cpu_count() or 1) // len(parts))
         chunks = chunks_of(tasks)
         try:
             for number, part in enumerate(parts):
                 own = slice(chunks[part][0].start, chunks[part][-1].stop)
-                job = (family, tasks, rollouts, part, own, self._layout, each)
+                job = (family, tasks, rollouts, part, own, layout, each)
                 self._workers.append(_Worker(number, own, self._memory, job))
             self._all([None] * len(parts))
         except BaseException:
