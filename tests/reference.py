@@ -6,6 +6,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from torch.func import vmap
 
 from agents.gaussian import Gaussian
+from agents.policy import GaussianPolicy
 from metarl.adapt import Inner, adapt_tasks
 from metarl.losses import Policy
 from metarl.objective import Objective, Terms, exploration_credit
@@ -25,6 +26,20 @@ def network(parameters: Parameters, observation: Tensor, layers: int) -> Indepen
 
 def task_of(batch: Batch, index: int) -> Batch:
     return Batch(*(field[index] for field in batch))
+
+
+def experience(policy: GaussianPolicy, parameters: Parameters, seed: int) -> Batch:
+    """Made-up experience of 3 tasks, 4 rollouts, up to 5 steps, a fifth of it padding."""
+    generator = torch.Generator().manual_seed(seed)
+    each = (3, 4, 5)
+    observations = torch.randn(*each, policy.observation_size, generator=generator)
+    gaussian = policy(parameters, observations)
+    actions = gaussian.sample(torch.randn(*each, policy.action_size, generator=generator))
+    valid = torch.rand(each, generator=generator) < 0.8
+    weights = valid / valid.sum((1, 2), keepdim=True)
+    advantages = torch.randn(each, generator=generator)
+    rewards = valid * torch.randn(each, generator=generator)
+    return Batch(observations, actions, gaussian.log_prob(actions), advantages, rewards, weights)
 
 
 def objective(

@@ -15,7 +15,7 @@ from metarl.trust_region import flatten
 from tests import reference
 
 INNER = Inner(0.3)
-TASKS, ROLLOUTS, TIME, SEEN, ACTIONS = 3, 4, 6, 5, 2
+SEEN, ACTIONS = 5, 2
 
 
 @pytest.fixture(autouse=True)
@@ -26,17 +26,11 @@ def _double_precision():
 
 
 def batch(policy: GaussianPolicy, parameters: dict[str, Tensor], seed: int) -> Batch:
-    """Made-up experience, a fifth of it padding, of a policy a little away from this one."""
-    generator = torch.Generator().manual_seed(seed)
-    each = (TASKS, ROLLOUTS, TIME)
-    observations = torch.randn(*each, SEEN, generator=generator)
-    gaussian = policy(parameters, observations)
-    actions = gaussian.sample(torch.randn(*each, ACTIONS, generator=generator))
-    log_probs = gaussian.log_prob(actions) + 0.1 * torch.randn(each, generator=generator)
-    valid = torch.rand(each, generator=generator) < 0.8
-    weights = valid / valid.sum((1, 2), keepdim=True)
-    advantages = torch.randn(each, generator=generator)
-    return Batch(observations, actions, log_probs, advantages, advantages, weights)
+    """Made-up experience of a policy a little away from this one."""
+    made = reference.experience(policy, parameters, seed)
+    generator = torch.Generator().manual_seed(100 + seed)
+    noise = 0.1 * torch.randn(made.log_probs.shape, generator=generator)
+    return made._replace(log_probs=made.log_probs + noise)
 
 
 def problem(

@@ -32,23 +32,10 @@ def _double_precision():
     torch.set_default_dtype(torch.float32)
 
 
-def batch(policy: GaussianPolicy, parameters: dict[str, Tensor], seed: int) -> Batch:
-    """Made-up experience of 3 tasks, 4 rollouts, up to 5 steps."""
-    generator = torch.Generator().manual_seed(seed)
-    observations = torch.randn(3, 4, 5, 4, generator=generator)
-    gaussian = policy(parameters, observations)
-    actions = gaussian.sample(torch.randn(3, 4, 5, 2, generator=generator))
-    valid = torch.rand(3, 4, 5, generator=generator) < 0.8
-    weights = valid / valid.sum((1, 2), keepdim=True)
-    advantages = torch.randn(3, 4, 5, generator=generator)
-    rewards = valid * torch.randn(3, 4, 5, generator=generator)
-    return Batch(observations, actions, gaussian.log_prob(actions), advantages, rewards, weights)
-
-
 def problem(inner_steps: int) -> tuple[dict[str, Tensor], list[Batch], Batch]:
     parameters = POLICY.initial(torch.Generator().manual_seed(0))
     parameters = {name: value.double() for name, value in parameters.items()}
-    batches = [batch(POLICY, parameters, seed) for seed in range(inner_steps + 1)]
+    batches = [reference.experience(POLICY, parameters, seed) for seed in range(inner_steps + 1)]
     return parameters, batches[:-1], batches[-1]
 
 
