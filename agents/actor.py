@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from agents.policy import GaussianPolicy, Parameters
@@ -31,6 +30,8 @@ class Actor:
         self.policy = policy
         self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}
         self.action_scale = action_scale
+        self._most_likely = policy.acting(self.parameters)
+        self._std = policy.std(self.parameters).numpy()
         self._generator = np.random.default_rng(seed)
 
     def predict(
@@ -57,12 +58,9 @@ class Actor:
             raise ValueError(
                 f"an observation must be [{size}] or [n, {size}], got {list(observation.shape)}"
             )
-        with torch.no_grad():
-            flat = torch.from_numpy(np.atleast_2d(observation))
-            gaussian = self.policy(self.parameters, flat)
-            action = gaussian.mean
-            if not deterministic:
-                noise = self._generator.standard_normal(action.shape, dtype=np.float32)
-                action = gaussian.sample(torch.from_numpy(noise))
-            action = (self.action_scale * action).clamp(-1.0, 1.0)
-        return action.numpy().reshape(*observation.shape[:-1], -1), state
+        action = self._most_likely(np.atleast_2d(observation))
+        if not deterministic:
+            noise = self._generator.standard_normal(action.shape, dtype=np.float32)
+            action += self._std * noise
+        action = np.clip(self.action_scale * action, -1.0, 1.0)
+        return action.reshape(*observation.shape[:-1], -1), state

@@ -4,9 +4,12 @@ A normaliser never changes: `updated` returns another one. So a policy that hold
 policy while its rollouts are collected and learned from.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _CLIP = 10.0
@@ -52,12 +55,27 @@ class Normaliser(NamedTuple):
         squares = squares + difference.square() * self.count * len(seen) / count
         return Normaliser(count, self.mean + difference * len(seen) / count, squares / count)
 
+    @property
+    def std(self) -> Tensor:
+        """What observations are divided by, [observation]."""
+        return self.variance.sqrt().clamp_min(_SMALLEST_STD)
+
     def __call__(self, observation: Tensor) -> Tensor:
         """Return normalised observations of the same shape, cut off at +-10 stds.
 
         Args:
             observation: [..., observation].
         """
-        mean = self.mean.to(observation.device, observation.dtype)
-        std = self.variance.sqrt().clamp_min(_SMALLEST_STD).to(mean)
+        mean, std = (each.to(observation) for each in (self.mean, self.std))
         return ((observation - mean) / std).clamp(-_CLIP, _CLIP)
+
+    def acting(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """Return the same as a function of NumPy's arrays."""
+        mean, std = (each.float().numpy() for each in (self.mean, self.std))
+
+        def normalise(observation: NDArray[np.float32]) -> NDArray[np.float32]:
+            normal = observation - mean
+            normal /= std
+            return np.clip(normal, -_CLIP, _CLIP, out=normal)
+
+        return normalise

@@ -10,18 +10,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.gaussian import Gaussian
+from agents.layers import affine
 from agents.normaliser import Normaliser
 
+Array = NDArray[np.float32]
 Parameters = Mapping[str, Tensor]
 
 CONTEXT = "context"
 """The parameter that stands for the task where only it is adapted; without it, it is all zeros."""
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+
+def _relu(values: Array, out: Array) -> Array:
+    return np.maximum(values, 0.0, out=out)
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., Array]]] = {
+    "tanh": (torch.tanh, np.tanh),
+    "relu": (torch.relu, _relu),
+}
+"""Each for torch and for NumPy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,25 +99,61 @@ class GaussianPolicy:
                 adapted, [context] or [task, context].
             observation: [..., observation], or [task, n, observation] with a task axis.
         """
-        activate = ACTIVATIONS[self.activation]
+        activate, _ = ACTIVATIONS[self.activation]
         features = self.normaliser(observation) if self.normaliser else observation
-        for layer in range(len(self.hidden) + 1):
-            if layer:
-                features = activate(features)
-            weight, bias = parameters[f"weight{layer}"], parameters[f"bias{layer}"].unsqueeze(-2)
-            if features.ndim == weight.ndim == 3:  # the same in one pass over memory
-                features = torch.baddbmm(bias, features, weight)
-            else:
-                features = features @ weight + bias
-            if layer == 0 and CONTEXT in parameters:
-                # as if the context were part of the observation
-                context = parameters[CONTEXT].unsqueeze(-2)
-                features = features + context @ parameters["context_weight"]
-        return Gaussian(features, self._log_std(parameters).unsqueeze(-2))
+        *hidden, last = self._layers(parameters)
+        for weight, bias in hidden:
+            features = activate(affine(features, weight, bias))
+        return Gaussian(affine(features, *last), self._log_std(parameters).unsqueeze(-2))
+
+    def acting(self, parameters: Parameters) -> Callable[[Array], Array]:
+        """Return the most likely actions as a function of observations, in NumPy.
+
+        It is the mean of the distribution that `__call__` gives, up to rounding. Whoever acts sees
+        few observations at a time, over and over, and torch takes thrice as long for them.
+
+        Args:
+            parameters: as in `__call__`, on the CPU.
+
+        Returns:
+            From observations [n, observation] to actions [n, action], with a task axis in front
+            where the parameters have it; in float32.
+        """
+        _, activate = ACTIVATIONS[self.activation]
+        layers = [
+            (weight.detach().numpy(), bias.detach().unsqueeze(-2).numpy())
+            for weight, bias in self._layers(parameters)
+        ]
+        normalise = self.normaliser.acting() if self.normaliser else None
+
+        def most_likely(observation: Array) -> Array:
+            features = normalise(observation) if normalise else observation
+            for layer, (weight, bias) in enumerate(layers):
+                if layer:
+                    activate(features, out=features)
+                features = features @ weight
+                features += bias
+            return features
+
+        return most_likely
 
     def std(self, parameters: Parameters) -> Tensor:
         """Return the actions' standard deviations, [action] or [task, action]."""
         return self._log_std(parameters).exp()
+
+    def _layers(self, parameters: Parameters) -> list[tuple[Tensor, Tensor]]:
+        """Return the weight and the bias of each layer."""
+        layers = [
+            (parameters[f"weight{layer}"], parameters[f"bias{layer}"])
+            for layer in range(len(self.hidden) + 1)
+        ]
+        if CONTEXT in parameters:
+            # as if the context were part of the observation
+            context = parameters[CONTEXT].unsqueeze(-2) @ parameters["context_weight"]
+            weight, bias = layers[0]
+            bias = bias + context.squeeze(-2)
+            layers[0] = (weight.expand(*bias.shape[:-1], *weight.shape[-2:]), bias)
+        return layers
 
     def _log_std(self, parameters: Parameters) -> Tensor:
         return parameters["log_std"].clamp_min(math.log(self.min_std))

@@ -21,7 +21,7 @@ from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import envs
-from metarl.collect import torch_threads
+from metarl.library_threads import one_library_thread
 from metarl.maml import MAML
 from metarl.streams import Key, Phase
 
@@ -63,7 +63,7 @@ def processes(learner: MAML, robot: str, kind: type) -> Callable[[], int]:
     def step() -> int:
         observation = env.reset()
         observation = observation[0] if isinstance(observation, tuple) else observation
-        with torch_threads(1):
+        with one_library_thread():
             for _ in range(STEPS):
                 action, _ = learner.predict(observation[:, :size])
                 observation = env.step(action)[0]

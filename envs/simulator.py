@@ -74,6 +74,7 @@ class Simulator:
         if self._contacts:
             self._fields["cfrc_ext"] = self._contacts.cfrc_ext
         self._tracks = [self._robot.tracks.index(track) for track in family.goal.tracks]
+        self._dt = family.dt
         self._tasks: dict[str, Array] | None = None
         self._told: Array | None = None
         low, high = self._robot.control_range(family.model)
@@ -182,7 +183,7 @@ class Simulator:
         self._robot.drive(self._fields, control)
         failed = self._advance(active)
         after = self._robot.position(self._fields)[:, self._tracks]
-        step = Step(before, after, self.family.dt)
+        step = Step(before, after, self._dt)
 
         healthy = self._robot.healthy(self._fields) & ~failed
         reward = self.family.goal.reward(step, self._tasks)
@@ -212,7 +213,7 @@ class Simulator:
         return sensed if self._told is None else np.concatenate([sensed, self._told], axis=1)
 
     def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
-        expected = (self.count, self.family.action_size)
+        expected = (self.count, len(self._control_half))
         if np.shape(action) != expected:
             raise ValueError(f"action must be {list(expected)}, got {list(np.shape(action))}")
         if not np.isfinite(action).all():
@@ -222,8 +223,11 @@ class Simulator:
                     f"action of simulation {int(np.flatnonzero(bad)[0])} is not finite: "
                     f"{action[np.flatnonzero(bad)[0]]}"
                 )
-        normalised = np.clip(self.family.action_scale * np.float64(action), -1.0, 1.0)
-        return self._control_middle + self._control_half * normalised
+        control = np.multiply(action, self.family.action_scale, dtype=np.float64)
+        np.clip(control, -1.0, 1.0, out=control)
+        control *= self._control_half
+        control += self._control_middle
+        return control
 
     def _advance(self, active: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Step the physics; return which simulations failed, [sim]."""

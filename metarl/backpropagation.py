@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from agents.gaussian import noise_log_prob
+from agents.layers import IN_PLACE, add_times, affine, times, weight_gradient
 
 
 class Network(NamedTuple):
@@ -99,12 +100,9 @@ def forward(network: Network, observations: Tensor, activation: str) -> list[Ten
     """Return a network's values at observations [task, row, observation]; see `Pass`."""
     values = [observations]
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-        value = _affine(values[-1], weight, bias)
+        value = affine(values[-1], weight, bias)
         if layer < len(network.weights) - 1:
-            if activation == "tanh":
-                value.tanh_()
-            else:
-                value.relu_()
+            IN_PLACE[activation](value)
         values.append(value)
     return values
 
@@ -136,9 +134,9 @@ def backward(
     """
     deltas, pulled = [delta], []
     for weight, slope in zip(network.weights[:0:-1], passed.slopes[::-1], strict=True):
-        pulled.insert(0, _times(deltas[0], weight.mT))
+        pulled.insert(0, times(deltas[0], weight.mT))
         deltas.insert(0, pulled[0] * slope)
-    weights = [value.mT @ each for value, each in zip(passed.values[:-1], deltas, strict=True)]
+    weights = [weight_gradient(*each) for each in zip(passed.values[:-1], deltas, strict=True)]
     return weights, [each.sum(1) for each in deltas], pulled, deltas
 
 
@@ -152,9 +150,9 @@ def pushed(network: Network, passed: Pass, direction: Network) -> list[Tensor]:
     """
     moved: list[Tensor] = []
     for layer, weight in enumerate(network.weights):
-        move = _affine(passed.values[layer], direction.weights[layer], direction.biases[layer])
+        move = affine(passed.values[layer], direction.weights[layer], direction.biases[layer])
         if layer:
-            _add_times(move, moved[-1], weight)
+            add_times(move, moved[-1], weight)
         if layer < len(network.weights) - 1:
             move *= passed.slopes[layer]
         moved.append(move)
@@ -219,14 +217,14 @@ def hessian_product(
     weights: list[Tensor] = []
     biases: list[Tensor] = []
     for layer in reversed(range(len(network.weights))):
-        found = passed.values[layer].mT @ r_delta
+        found = weight_gradient(passed.values[layer], r_delta)
         if layer:
-            found.baddbmm_(moved[layer - 1].mT, deltas[layer])
+            add_times(found, moved[layer - 1].mT, deltas[layer])
         weights.insert(0, found)
         biases.insert(0, r_delta.sum(1))
         if layer:
-            r_pulled = _times(r_delta, network.weights[layer].mT)
-            _add_times(r_pulled, deltas[layer], direction.weights[layer].mT)
+            r_pulled = times(r_delta, network.weights[layer].mT)
+            add_times(r_pulled, deltas[layer], direction.weights[layer].mT)
             r_pulled *= passed.slopes[layer - 1]
             if activation == "tanh":  # whose slope 1 - h^2 changes by -2 h R{h}
                 bend = passed.values[layer] * pulled[layer - 1]
@@ -240,23 +238,3 @@ _ONE = torch.ones(())
 
 def _by_rows(log_std: Tensor) -> Tensor:
     return log_std.unsqueeze(-2) if log_std.ndim == 2 else log_std
-
-
-def _affine(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    if weight.ndim == 3:
-        return torch.baddbmm(bias.unsqueeze(1), rows, weight)
-    return torch.addmm(bias, rows.flatten(0, 1), weight).unflatten(0, rows.shape[:2])
-
-
-def _times(rows: Tensor, weight: Tensor) -> Tensor:
-    if weight.ndim == 3:
-        return torch.bmm(rows, weight)
-    return torch.mm(rows.flatten(0, 1), weight).unflatten(0, rows.shape[:2])
-
-
-def _add_times(total: Tensor, rows: Tensor, weight: Tensor) -> None:
-    """Add a product to `total` in place."""
-    if weight.ndim == 3:
-        total.baddbmm_(rows, weight)
-    else:
-        total.flatten(0, 1).addmm_(rows.flatten(0, 1), weight)

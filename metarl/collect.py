@@ -4,116 +4,105 @@ All tasks and rollouts advance together: one policy evaluation and one simulator
 What is sampled depends on the key and the parameters alone, not on threads or on who asks.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from agents.gaussian import noise_log_prob
-from agents.policy import Parameters
+from agents.policy import Array, Parameters
 from envs.simulations import Simulations
-from metarl.losses import Policy
+from metarl.library_threads import one_library_thread
 from metarl.rollouts import Rollouts
-from metarl.streams import Key, Purpose, stream
+from metarl.streams import Key, Purpose, streams
 
 
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use `count` threads for a while; 0 leaves it as it is."""
-    before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+class Acting(Protocol):
+    """Any policy that can be rolled out."""
+
+    def acting(self, parameters: Parameters) -> Callable[[Array], Array]:
+        """Return the most likely actions as a function of observations, in NumPy.
+
+        Args:
+            parameters: common to all tasks, or each with a leading task axis.
+
+        Returns:
+            From [task, rollout, observation] to [task, rollout, action].
+        """
+        ...
+
+    def std(self, parameters: Parameters) -> Tensor:
+        """Return the actions' standard deviations, [action] or [task, action]."""
+        ...
 
 
 def collect(
     simulator: Simulations,
-    policy: Policy,
+    policy: Acting,
     parameters: Parameters,
     rollouts: int,
     key: Key,
     *,
     first: int = 0,
     deterministic: bool = False,
+    out: Rollouts | None = None,
 ) -> Rollouts:
     """Run every simulation for one episode.
 
     Args:
         simulator: its simulations are `rollouts` of each task, task by task, with tasks set.
-        policy: gives actions [task, rollout, action] for observations [task, rollout, observation].
+        policy: whose actions are taken.
         parameters: common to all tasks, or each with a leading task axis; on the CPU.
         rollouts: how many of each task.
         key: decides start states and action noise.
         first: the number of the first task, when others have those before.
         deterministic: take the most likely action at every step.
+        out: what to write to; None for memory of its own.
 
     Returns:
         The rollouts, on the CPU, in float32.
     """
-    if simulator.count % rollouts:
-        raise ValueError(f"{simulator.count} simulations are not {rollouts} rollouts of each task")
-    family = simulator.family
-    shape = (simulator.count // rollouts, rollouts, family.horizon)
-    numbers = range(first, first + shape[0])
-    ids = [(task, rollout) for task in numbers for rollout in range(rollouts)]
-    noise = torch.zeros(*shape, family.action_size)
-    if not deterministic:
-        draws = noise.view(-1, *noise.shape[2:]).numpy()
-        for index, (task, rollout) in enumerate(ids):
-            generator = stream(key, Purpose.NOISE, task, rollout)
-            generator.standard_normal(out=draws[index], dtype=np.float32)
-    # one thread: the network is small, and torch's idle threads would spin beside the simulator's
-    with torch.no_grad(), torch_threads(1):
-        start = simulator.reset(stream(key, Purpose.START, *pair) for pair in ids)
-        return _episodes(simulator, policy, parameters, start, noise)
-
-
-def _episodes(
-    simulator: Simulations, policy: Policy, parameters: Parameters, start: np.ndarray, noise: Tensor
-) -> Rollouts:
-    tasks, rollouts, horizon, _ = noise.shape
-    observation = torch.from_numpy(start).float().view(tasks, rollouts, -1)
-    observations = torch.zeros(tasks, rollouts, horizon, observation.shape[-1])
-    actions, means = torch.zeros_like(noise), torch.zeros_like(noise)
-    rewards = torch.zeros(tasks, rollouts, horizon)
-    valid = torch.zeros(tasks, rollouts, horizon, dtype=torch.bool)
-    active = np.ones(simulator.count, dtype=bool)
-    succeeded = np.zeros(simulator.count, dtype=bool)
-    log_std = torch.empty(0)
-
-    for t in range(horizon):
-        gaussian = policy(parameters, observation)
-        action = gaussian.sample(noise[:, :, t])
-        observations[:, :, t] = observation
-        actions[:, :, t] = action
-        means[:, :, t] = gaussian.mean
-        valid[:, :, t] = torch.from_numpy(active).view(tasks, rollouts)
-        result = simulator.step(action.view(simulator.count, -1).numpy(), active)
-        rewards[:, :, t] = torch.from_numpy(result.reward).view(tasks, rollouts)
-        observation = torch.from_numpy(result.observation).float().view(tasks, rollouts, -1)
-        succeeded = np.where(active, result.succeeded, succeeded)
-        log_std = gaussian.log_std
-        active = active & ~result.terminated
-        if not active.any():
-            break
-
-    log_probs = noise_log_prob(noise, log_std.unsqueeze(-2))
-    terminated, achieved = (
-        torch.from_numpy(each).view(tasks, rollouts) for each in (~active, succeeded)
+    count = simulator.count
+    if count % rollouts:
+        raise ValueError(f"{count} simulations are not {rollouts} rollouts of each task")
+    tasks = count // rollouts
+    found = Rollouts.empty(simulator.family, tasks, rollouts) if out is None else out
+    observations, actions, means, rewards, _, valid, terminated, last, achieved = (
+        each.numpy() for each in found
     )
-    return Rollouts(
-        observations,
-        actions,
-        means,
-        rewards,
-        log_probs,
-        valid,
-        terminated,
-        observation,
-        achieved,
-    )
+    numbers = [(first + task, rollout) for task in range(tasks) for rollout in range(rollouts)]
+    with torch.no_grad(), one_library_thread():
+        noise = torch.zeros(found.actions.shape)
+        if not deterministic:
+            generators = streams(key, Purpose.NOISE, numbers)
+            for each, generator in zip(noise.flatten(0, 1).numpy(), generators, strict=True):
+                generator.standard_normal(out=each, dtype=np.float32)
+        std = policy.std(parameters)[..., None, None, :]
+        torch.mul(noise, std, out=found.actions)
+        found.log_probs.copy_(noise_log_prob(noise, std.log()))
+
+        most_likely = policy.acting(parameters)
+        observation = simulator.reset(streams(key, Purpose.START, numbers))
+        active = np.ones(count, dtype=bool)
+        succeeded = np.zeros(count, dtype=bool)
+        steps = 0
+        while steps < found.rewards.shape[-1] and active.any():
+            observations[:, :, steps] = observation.reshape(tasks, rollouts, -1)
+            valid[:, :, steps] = active.reshape(tasks, rollouts)
+            means[:, :, steps] = mean = most_likely(observations[:, :, steps])
+            actions[:, :, steps] += mean
+            action = actions[:, :, steps].reshape(count, -1)
+            observation, reward, fallen, arrived = simulator.step(action, active)
+            rewards[:, :, steps] = reward.reshape(tasks, rollouts)
+            succeeded = np.where(active, arrived, succeeded)
+            active = active & ~fallen
+            steps += 1
+
+    for padded in (observations, actions, means, rewards, valid):
+        padded[:, :, steps:] = 0
+    last[:] = observation.reshape(tasks, rollouts, -1)
+    terminated[:] = ~active.reshape(tasks, rollouts)
+    achieved[:] = succeeded.reshape(tasks, rollouts)
+    return found

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from agents.policy import Parameters
+from agents.policy import GaussianPolicy, Parameters
 from metarl.adapt import Inner, adapt_further
 from metarl.losses import Policy
 from metarl.rollouts import Batch, Rollouts
@@ -29,7 +29,7 @@ class Stage(NamedTuple):
 
 def inner_loop(
     sampler: Sampling,
-    policy: Policy,
+    policy: GaussianPolicy,
     parameters: Parameters,
     key: Key,
     prepare: Callable[[Rollouts], Batch],

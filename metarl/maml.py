@@ -26,7 +26,6 @@ from metarl.adapt import RATE, Inner, adapt_further
 from metarl.adapted import AdaptedPolicy
 from metarl.advantages import prepare
 from metarl.algorithms import ALGORITHMS
-from metarl.collect import torch_threads
 from metarl.config import Config
 from metarl.defaults import defaults
 from metarl.experience import Experience
@@ -456,8 +455,7 @@ class MAML:
             entropy_bonus=config.entropy_bonus,
         )
         inner = self._inner(config.inner_lr)
-        # what is left of torch's own work is small, and on one thread the same everywhere
-        with torch_threads(1), TaskThreads(config.threads, self.device) as threads:
+        with TaskThreads(config.threads, self.device) as threads:
             *old_pre, old_post = (self._sampled_from(stage) for stage in stages)
             credit = exploration_credit(post)
             objective = Objective(

@@ -62,8 +62,6 @@ class MLPObjective:
     policy: GaussianPolicy
     pre: Rows
     post: Rows
-    rollouts: tuple[Batch, Batch]
-    """The same data before and after adaptation, by rollouts."""
     lr: float
     old_post: Gaussian
     """The distributions that sampled `post`, [task, row, action]."""
@@ -78,7 +76,6 @@ class MLPObjective:
             policy,
             _rows(policy, objective.pre[0]),
             _rows(policy, objective.post),
-            (objective.pre[0], objective.post),
             objective.inner.lr,
             Gaussian(old.mean.flatten(1, 2), old.log_std.reshape(len(old.mean), 1, -1)),
         )
@@ -107,15 +104,13 @@ class MLPObjective:
             loss = found.coefficient.squeeze(-1).sum(-1).mean()  # the terms of the loss itself
             return loss, _mean(adapted.pulled(_masked(found.network, free)))
 
-    def fisher(self, parameters: Parameters, fraction: float) -> Product:
+    def fisher(self, parameters: Parameters) -> Product:
         """Return v -> F v; see `Objective.fisher`."""
         with torch.no_grad():
-            before, after = (each.subset(fraction) for each in self.rollouts)
-            adapted = _Adapted.at(self, parameters, _rows(self.policy, before))
+            adapted = _Adapted.at(self, parameters, self.pre)
             acting, free = self._acting(adapted.network)
-            post = _rows(self.policy, after)
-            passed = linearised(acting, post.observations, self.policy.activation)
-            metric = post.weights.unsqueeze(-1) * torch.exp(-2.0 * acting.log_std).unsqueeze(1)
+            passed = linearised(acting, self.post.observations, self.policy.activation)
+            metric = self.post.weights.unsqueeze(-1) * torch.exp(-2.0 * acting.log_std).unsqueeze(1)
 
         def product(vector: Tensor) -> Tensor:
             with torch.no_grad():

@@ -3,7 +3,7 @@
 Everything here is a function of the parameters *before* adaptation; gradients pass through it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from agents.gaussian import Gaussian
 from agents.policy import Parameters
 from metarl.adapt import Inner, adapt, adapt_tasks
 from metarl.losses import Policy, clipped, likelihood_ratio, mean_kl
-from metarl.rollouts import Batch
+from metarl.rollouts import Batch, evenly_spaced
 from metarl.trust_region import Evaluation, Product, fisher_product
 
 
@@ -99,24 +99,35 @@ class Objective:
         gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
         return loss.detach(), dict(zip(leaves, gradients, strict=True))
 
-    def fisher(self, parameters: Parameters, fraction: float) -> Product:
+    def subset(self, fraction: float) -> "Objective":
+        """Return the objective of evenly spaced rollouts, `fraction` of those of each task."""
+        chosen = evenly_spaced(self.post.weights.shape[1], fraction)
+        old_pre = tuple(old._replace(mean=old.mean[:, chosen]) for old in self.old_pre)
+        return replace(
+            self,
+            pre=tuple(batch.subset(fraction) for batch in self.pre),
+            post=self.post.subset(fraction),
+            old_pre=old_pre,
+            old_post=self.old_post._replace(mean=self.old_post.mean[:, chosen]),
+        )
+
+    def fisher(self, parameters: Parameters, fraction: float = 1.0) -> Product:
         """Return v -> F v, the Fisher matrix of the adapted policies by the common parameters.
 
         Args:
             parameters: where.
             fraction: the part of each task's rollouts that it is computed from.
         """
-        pre = tuple(batch.subset(fraction) for batch in self.pre)
-        post = self.post.subset(fraction)
+        part = self if fraction == 1.0 else self.subset(fraction)
 
         def one(parameters: Parameters, pre: tuple[Batch, ...], post: Batch) -> Gaussian:
             adapted = adapt(self.policy, parameters, pre, self.inner)[-1]
             return self.policy(adapted, post.observations)
 
         def distributions(parameters: Parameters) -> Gaussian:
-            return vmap(one, in_dims=(None, 0, 0))(dict(parameters), pre, post)
+            return vmap(one, in_dims=(None, 0, 0))(dict(parameters), part.pre, part.post)
 
-        return fisher_product(distributions, parameters, post.weights)
+        return fisher_product(distributions, parameters, part.post.weights)
 
     def adapted_mean(self, parameters: Parameters) -> dict[str, Tensor]:
         """Return the mean of all tasks' parameters after a step on each batch, `post` included."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from agents.policy import Parameters
 from metarl.mlp_objective import MLPObjective, applies
 from metarl.objective import Objective
+from metarl.rollouts import evenly_spaced
 from metarl.task_threads import TaskThreads, cut
 from metarl.trust_region import Evaluation, Product
 
@@ -17,8 +18,13 @@ from metarl.trust_region import Evaluation, Product
 class Objectives:
     """The objective of all tasks, as the mean of those of chunks of them."""
 
-    parts: Sequence[Objective | MLPObjective]
+    whole: Objective
+    """Of all tasks."""
+    by_hand: bool
+    """Whether its derivatives are those of `MLPObjective`."""
     threads: TaskThreads
+    parts: Sequence[Objective | MLPObjective]
+    """The chunks."""
 
     @classmethod
     def of(cls, objective: Objective, parameters: Parameters, threads: TaskThreads) -> "Objectives":
@@ -30,20 +36,7 @@ class Objectives:
             threads: work on the chunks.
         """
         by_hand = applies(objective, parameters)
-
-        def part(chunk: slice) -> Objective | MLPObjective:
-            own = replace(
-                objective,
-                pre=tuple(cut(batch, chunk) for batch in objective.pre),
-                post=cut(objective.post, chunk),
-                old_pre=tuple(cut(old, chunk) for old in objective.old_pre),
-                old_post=cut(objective.old_post, chunk),
-                credit=objective.credit[chunk],
-            )
-            return MLPObjective.of(own) if by_hand else own
-
-        chunks = threads.chunks(objective.tasks, objective.post.weights[0].numel())
-        return cls(threads.map(part, chunks), threads)
+        return cls(objective, by_hand, threads, _cut(objective, by_hand, threads, 1.0))
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
         """Return the outer loss and the KL divergence, without gradients."""
@@ -53,21 +46,27 @@ class Objectives:
                 return objective.evaluate(parameters)
 
         losses, divergences = zip(*self.threads.map(part, self.parts), strict=True)
-        return Evaluation(self._mean(losses), self._mean(divergences))
+        return Evaluation(_mean(self.parts, losses), _mean(self.parts, divergences))
 
     def gradient(self, parameters: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the outer loss and its gradient through the adaptation."""
         found = self.threads.map(lambda part: part.gradient(parameters), self.parts)
         losses, gradients = zip(*found, strict=True)
-        names = list(gradients[0])
-        return self._mean(losses), {n: self._mean([g[n] for g in gradients]) for n in names}
+        return _mean(self.parts, losses), _means(self.parts, gradients)
 
     def fisher(self, parameters: Parameters, fraction: float) -> Product:
-        """Return v -> F v; see `Objective.fisher`."""
-        products = self.threads.map(lambda part: part.fisher(parameters, fraction), self.parts)
+        """Return v -> F v; see `Objective.fisher`.
+
+        Args:
+            parameters: where.
+            fraction: the part of each task's rollouts that it is computed from.
+        """
+        # fewer rollouts of more tasks: chunks too small would be all overhead
+        parts = _cut(self.whole, self.by_hand, self.threads, fraction)
+        products = self.threads.map(lambda part: part.fisher(parameters), parts)
 
         def product(vector: Tensor) -> Tensor:
-            return self._mean(self.threads.map(lambda each: each(vector), products))
+            return _mean(parts, self.threads.map(lambda each: each(vector), products))
 
         return product
 
@@ -78,13 +77,42 @@ class Objectives:
             with torch.no_grad():
                 return objective.adapted_mean(parameters)
 
-        means = self.threads.map(part, self.parts)
-        return {name: self._mean([mean[name] for mean in means]) for name in means[0]}
+        return _means(self.parts, self.threads.map(part, self.parts))
 
-    def _mean(self, values: Sequence[Tensor]) -> Tensor:
-        """Return the mean over tasks of means over the parts' tasks, added up in their order."""
-        total = sum(part.tasks for part in self.parts)
-        result = torch.zeros_like(values[0])
-        for part, value in zip(self.parts, values, strict=True):
-            result = result + part.tasks / total * value
-        return result
+
+def _cut(
+    objective: Objective, by_hand: bool, threads: TaskThreads, fraction: float
+) -> list[Objective | MLPObjective]:
+    """Return the chunks of an objective, or of a fraction of its rollouts."""
+
+    def part(chunk: slice) -> Objective | MLPObjective:
+        own = replace(
+            objective,
+            pre=tuple(cut(batch, chunk) for batch in objective.pre),
+            post=cut(objective.post, chunk),
+            old_pre=tuple(cut(old, chunk) for old in objective.old_pre),
+            old_post=cut(objective.old_post, chunk),
+            credit=objective.credit[chunk],
+        )
+        if fraction < 1.0:
+            own = own.subset(fraction)
+        return MLPObjective.of(own) if by_hand else own
+
+    _, rollouts, steps = objective.post.weights.shape
+    rows = len(evenly_spaced(rollouts, fraction)) * steps
+    return threads.map(part, threads.chunks(objective.tasks, rows))
+
+
+def _mean(parts: Sequence[Objective | MLPObjective], values: Sequence[Tensor]) -> Tensor:
+    """Return the mean over tasks of means over the parts' tasks, added up in their order."""
+    total = sum(part.tasks for part in parts)
+    result = torch.zeros_like(values[0])
+    for part, value in zip(parts, values, strict=True):
+        result = result + part.tasks / total * value
+    return result
+
+
+def _means(
+    parts: Sequence[Objective | MLPObjective], values: Sequence[dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    return {name: _mean(parts, [value[name] for value in values]) for name in values[0]}

@@ -99,10 +99,12 @@ class Batch(NamedTuple):
 
     def subset(self, fraction: float) -> "Batch":
         """Return evenly spaced rollouts, `fraction` of those of each task, reweighted to a mean."""
-        rollouts = self.weights.shape[1]
-        count = max(1, round(fraction * rollouts))
-        if count == rollouts:
-            return self
-        chosen = torch.arange(count, device=self.weights.device) * rollouts // count
+        chosen = evenly_spaced(self.weights.shape[1], fraction)
         part = Batch(*(field[:, chosen] for field in self))
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
+
+
+def evenly_spaced(count: int, fraction: float) -> list[int]:
+    """Return the numbers of `fraction` of `count` rollouts, of one at least."""
+    part = max(1, round(fraction * count))
+    return [index * count // part for index in range(part)]

@@ -10,10 +10,10 @@ import torch
 
 from agents.policy import Parameters
 from envs.foreign import ForeignFamily, ForeignSimulator
+from envs.robot import quiet
 from envs.simulations import Family, simulate
 from envs.tasks import Tasks
-from metarl.collect import collect
-from metarl.losses import Policy
+from metarl.collect import Acting, collect
 from metarl.rollouts import Rollouts
 from metarl.streams import Key
 from metarl.task_threads import TaskThreads, chunks, cut
@@ -55,15 +55,14 @@ class Sampling(Protocol):
         ...
 
     def sample(
-        self, policy: Policy, parameters: Parameters, key: Key, *, deterministic: bool = False
+        self, policy: Acting, parameters: Parameters, key: Key, *, deterministic: bool = False
     ) -> Rollouts:
         """Return one episode of every rollout, on the CPU, in float32.
 
         What is sampled depends on the arguments and the tasks alone, to the last bit.
 
         Args:
-            policy: gives actions [task, rollout, action] for observations
-                [task, rollout, observation].
+            policy: whose actions are taken.
             parameters: every task's own, [task, ...] each, on the CPU.
             key: decides start states and action noise.
             deterministic: take the most likely action at every step.
@@ -126,7 +125,7 @@ class Sampler:
 
     def sample(
         self,
-        policy: Policy,
+        policy: Acting,
         parameters: Parameters,
         key: Key,
         *,
@@ -146,7 +145,7 @@ class Sampler:
 
         def run(number: int) -> None:
             chunk = self._chunks[number]
-            part = collect(
+            collect(
                 self._simulators[number],
                 policy,
                 cut(parameters, chunk),
@@ -154,10 +153,9 @@ class Sampler:
                 key,
                 first=self._first + chunk.start,
                 deterministic=deterministic,
+                out=cut(whole, chunk),
             )
-            for everything, field in zip(whole, part, strict=True):
-                everything[chunk] = field
 
-        with self._threads as threads:
+        with quiet(), self._threads as threads:
             threads.map(run, range(len(self._chunks)))
         return whole

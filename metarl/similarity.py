@@ -21,8 +21,8 @@ from agents.contrast import LOSSES
 from agents.siamese import SiameseEncoder
 from envs.tasks import Tasks
 from metarl import checkpoint
-from metarl.collect import torch_threads
 from metarl.config import SimilarityConfig
+from metarl.library_threads import one_library_thread
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase
@@ -68,7 +68,7 @@ class Similarity:
     def embed_each(self, rollouts: Rollouts) -> Tensor:
         """Return the embedding of every rollout, [task, rollout, embedding]."""
         # one thread: waking others takes longer than this does
-        with torch_threads(1):
+        with one_library_thread():
             return self.encoder.forward_once(transitions(rollouts), rollouts.valid)
 
     def distances(self, rollouts: Rollouts) -> Tensor:
@@ -173,7 +173,7 @@ def closest(points: Tensor, among: Tensor, k: int, what: str) -> tuple[Tensor, T
     """
     if not 1 <= k <= len(among):
         raise ValueError(f"k must be 1 to {len(among)}, the {what}, got {k}")
-    with torch_threads(1):  # waking others takes longer than this does
+    with one_library_thread():  # waking others takes longer than this does
         values, indices = torch.cdist(points, among).topk(k, largest=False)
     return values, indices
 
@@ -250,7 +250,7 @@ def train_similarity(
         Pairs(each.to(learner.device), _apart(family.coordinates(tasks)).to(learner.device))
         for each, tasks in zip(rollouts, drawn, strict=True)
     )
-    with torch_threads(1):
+    with one_library_thread():
         _fit(encoder, train, held_out, config, generator, progress_bar)
     encoder.cpu()
 

@@ -5,6 +5,7 @@ starts at (iteration, task, rollout, 0): streams cannot overlap before 2^64 draw
 be saved, and do not depend on who asks for them or in which order.
 """
 
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -50,12 +51,39 @@ def stream(key: Key, purpose: Purpose, task: int, rollout: int) -> np.random.Gen
         task: the task's number among those collected.
         rollout: the rollout's number within the task.
     """
+    return next(streams(key, purpose, [(task, rollout)]))
+
+
+def streams(
+    key: Key, purpose: Purpose, rollouts: Iterable[tuple[int, int]]
+) -> Iterator[np.random.Generator]:
+    """Yield the generators of several rollouts, in a tenth of the time that making them takes.
+
+    It is one generator, put to the beginning of each rollout's stream: draw from it before asking
+    for the next.
+
+    Args:
+        key: see `stream`.
+        purpose: see `stream`.
+        rollouts: the number of the task and of the rollout within it, each.
+    """
     step = 0 if purpose is Purpose.START else key.step
-    words = [key.seed, (key.phase << 48) | (purpose << 32) | step]
-    counter = [0, rollout, task, key.iteration]
-    return np.random.Generator(
-        np.random.Philox(key=np.array(words, np.uint64), counter=np.array(counter, np.uint64))
-    )
+    words = np.array([key.seed, (key.phase << 48) | (purpose << 32) | step], np.uint64)
+    bits = np.random.Philox()
+    generator = np.random.Generator(bits)
+    for task, rollout in rollouts:
+        bits.state = {
+            "bit_generator": "Philox",
+            "state": {
+                "counter": np.array([0, rollout, task, key.iteration], np.uint64),
+                "key": words,
+            },
+            "buffer": np.zeros(4, np.uint64),
+            "buffer_pos": 4,
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        yield generator
 
 
 def torch_generator(seed: int) -> torch.Generator:

@@ -8,18 +8,22 @@ as torch's own do, are slower than this, and starve when another process wants t
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from metarl.collect import torch_threads
+from metarl.library_threads import one_library_thread
 
 ROWS = 10_000
 """Steps of rollouts in a chunk at most, unless a single task has more: enough for large matrices,
 few enough for what is in between to stay in the caches. It bounds what an update needs besides the
 rollouts, whatever the number of tasks."""
+
+LEAST = 2
+"""Chunks there are at least, if there are as many tasks, so that threads have something to do."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,29 +37,30 @@ class TaskThreads:
         self.count = threads or os.cpu_count() or 1
         self._on_cpu = device.type == "cpu"
         self._pool: ThreadPoolExecutor | None = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> "TaskThreads":
+        self._stack.enter_context(one_library_thread())
         if self._on_cpu and self.count > 1:
-            self._pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
+            pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
+            self._pool = self._stack.enter_context(pool)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool:
-            self._pool.shutdown()
-            self._pool = None
+        self._pool = None
+        self._stack.close()
 
     def chunks(self, tasks: int, rows: int) -> list[slice]:
         """Return the chunks of so many tasks, with so many steps of rollouts each."""
-        return chunks(tasks, max(1, ROWS // rows)) if self._on_cpu else [slice(0, tasks)]
+        if not self._on_cpu:
+            return [slice(0, tasks)]
+        return chunks(tasks, max(1, min(ROWS // rows, -(-tasks // LEAST))))
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Return the function's results, in order."""
         if self._pool:
             return list(self._pool.map(function, items))
-        if not self._on_cpu:
-            return [function(item) for item in items]
-        with torch_threads(1):
-            return [function(item) for item in items]
+        return [function(item) for item in items]
 
     def apply(self, function: Callable[..., Any], *tables: Any, rows: int) -> Any:  # noqa: ANN401
         """Return a function of tables with a leading task axis, found chunk by chunk.

@@ -16,9 +16,8 @@ from envs.drawing import Camera, Frame
 from envs.family import TaskFamily
 from envs.simulator import Simulator
 from envs.tasks import Tasks
-from metarl.collect import collect
+from metarl.collect import Acting, collect
 from metarl.files import whole_file
-from metarl.losses import Policy
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
 from metarl.streams import Key, Phase, Purpose, stream
@@ -149,7 +148,7 @@ def _title(step: int, rollouts: int) -> str:
 
 
 def shoot(
-    family: TaskFamily, policy: Policy, task: Tasks, parameters: Parameters, key: Key, title: str
+    family: TaskFamily, policy: Acting, task: Tasks, parameters: Parameters, key: Key, title: str
 ) -> Take:
     """Run one episode with the most likely actions and keep its states.
 

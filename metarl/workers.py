@@ -24,7 +24,7 @@ from envs.foreign import ForeignFamily
 from envs.simulations import Family
 from envs.tasks import Tasks
 from metarl import shared_memory
-from metarl.losses import Policy
+from metarl.collect import Acting
 from metarl.rollouts import Rollouts
 from metarl.sampler import Sampler, chunks_of
 from metarl.shared_memory import Layout
@@ -91,7 +91,7 @@ class Workers:
         self._all([("set_tasks", tasks[worker.tasks]) for worker in self._workers])
 
     def sample(
-        self, policy: Policy, parameters: Parameters, key: Key, *, deterministic: bool = False
+        self, policy: Acting, parameters: Parameters, key: Key, *, deterministic: bool = False
     ) -> Rollouts:
         """Return one episode of every rollout; see `metarl.sampler.Sampling`."""
         for name, value in parameters.items():

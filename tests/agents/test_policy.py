@@ -43,6 +43,26 @@ def test_a_task_axis_evaluates_each_tasks_network(policy: GaussianPolicy):
         )
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("hidden", [(), (8,), (8, 20)])
+def test_acting_is_the_mean_in_numpy(activation: str, hidden: tuple[int, ...]):
+    normaliser = Normaliser.new(4).updated(5.0 + 2.0 * torch.randn(50, 4))
+    policy = GaussianPolicy(
+        4, 2, hidden, activation, context_size=3 if hidden else 0, normaliser=normaliser
+    )
+    common = initial(policy)
+    if hidden:
+        common["context"] = torch.randn(3)
+    own = {name: value + 0.1 * torch.randn(5, *value.shape) for name, value in common.items()}
+    observation = 9.0 * torch.randn(5, 7, 4)
+    before = observation.clone()
+    for parameters, seen in ((common, observation[0]), (common, observation), (own, observation)):
+        found = policy.acting(parameters)(seen.numpy())
+        assert found.dtype == np.float32
+        torch.testing.assert_close(torch.from_numpy(found), policy(parameters, seen).mean)
+    assert torch.equal(observation, before)
+
+
 def test_new_policies_have_the_std_asked_for_and_never_less_than_the_floor():
     policy = GaussianPolicy(4, 2, initial_std=0.5, min_std=0.1)
     parameters = initial(policy)

@@ -18,7 +18,7 @@ import envs
 from envs.gymnasium_env import TaskEnv
 from envs.gymnasium_vector import TaskVectorEnv
 from envs.sb3_vec_env import TaskVecEnv
-from metarl.collect import torch_threads
+from metarl.library_threads import one_library_thread
 
 
 # unbounded observations are what Gymnasium's own MuJoCo environments have
@@ -220,7 +220,7 @@ def test_ppo_trains_on_the_batched_vec_env():
         return total
 
     before = score()
-    with torch_threads(1):
+    with one_library_thread():
         model.learn(20_000)
     assert score() > before + 2.0
 

@@ -1,5 +1,6 @@
 """Rollouts: reproducible, correctly padded, with the densities that the losses assume."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -8,8 +9,7 @@ import torch
 from torch import Tensor
 
 import envs
-from agents.gaussian import Gaussian
-from agents.policy import GaussianPolicy, Parameters
+from agents.policy import Array, GaussianPolicy, Parameters
 from metarl.adapt import Inner
 from metarl.advantages import prepare
 from metarl.collect import collect
@@ -81,9 +81,11 @@ def test_rewards_are_what_the_goal_gives_along_the_path():
 class Throw:
     """A policy wild enough that the ant falls in some rollouts."""
 
-    def __call__(self, parameters: Parameters, observation: Tensor) -> Gaussian:
-        mean = torch.zeros(*observation.shape[:-1], 8)
-        return Gaussian(mean, torch.full((1, 8), 0.5))
+    def acting(self, parameters: Parameters) -> Callable[[Array], Array]:
+        return lambda observation: np.zeros((*observation.shape[:-1], 8), np.float32)
+
+    def std(self, parameters: Parameters) -> Tensor:
+        return torch.full((8,), 0.5).exp()
 
 
 def test_what_follows_a_fall_is_padding():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from metarl.streams import Key, Phase, Purpose, stream
+from metarl.streams import Key, Phase, Purpose, stream, streams
 
 
 def draws(*args) -> tuple[float, ...]:
@@ -35,3 +35,16 @@ def test_neighbouring_streams_are_not_correlated():
     table = np.stack([stream(key, Purpose.NOISE, 0, r).standard_normal(4000) for r in range(8)])
     correlation = np.corrcoef(table) - np.eye(8)
     assert np.abs(correlation).max() < 5 / np.sqrt(4000)
+
+
+def test_streams_are_philox_by_key_and_counter():
+    key, numbers = Key(3, Phase.EVALUATE, 5, 1), [(2, 7), (0, 0), (2, 8)]
+    words = np.array([3, (1 << 48) | (1 << 32) | 1], np.uint64)
+    several = streams(key, Purpose.NOISE, numbers)
+    for (task, rollout), generator in zip(numbers, several, strict=True):
+        counter = np.array([0, rollout, task, 5], np.uint64)
+        expected = np.random.Generator(np.random.Philox(key=words, counter=counter))
+        drawn = expected.standard_normal(7, np.float32)  # half a word is left over
+        np.testing.assert_array_equal(generator.standard_normal(7, np.float32), drawn)
+        alone = stream(key, Purpose.NOISE, task, rollout)
+        np.testing.assert_array_equal(alone.standard_normal(7, np.float32), drawn)

@@ -1,0 +1,88 @@
+"""The layers of a perceptron, in the forms that processors are fastest at.
+
+Measured on one thread of an AMD EPYC: into six columns, torch multiplies 10,000 rows of 64 in a
+fifth of the time when it forms the transposed product, and NumPy's tanh takes a seventh of torch's
+time. Nothing here depends on that, and GPUs take either form.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_NARROW = 16
+"""Products with fewer columns than this are formed transposed."""
+
+
+def times(rows: Tensor, weight: Tensor) -> Tensor:
+    """Return `rows @ weight`, [..., row, out].
+
+    Args:
+        rows: [..., row, in]; with a task axis in front, [task, row, in], when `weight` has one.
+        weight: [in, out] or [task, in, out].
+    """
+    if weight.ndim == 2 and rows.ndim > 2:
+        return times(rows.flatten(0, -2), weight).unflatten(0, rows.shape[:-1])
+    if weight.shape[-1] < _NARROW:
+        return (weight.mT @ rows.mT).mT
+    return rows @ weight
+
+
+def affine(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return `rows @ weight + bias`, [..., row, out].
+
+    Args:
+        rows: as in `times`.
+        weight: as in `times`.
+        bias: [out] or [task, out].
+    """
+    if weight.ndim == 2 and rows.ndim > 2:
+        return affine(rows.flatten(0, -2), weight, bias).unflatten(0, rows.shape[:-1])
+    add = torch.baddbmm if weight.ndim == 3 else torch.addmm
+    if weight.shape[-1] < _NARROW:
+        return add(bias.unsqueeze(-1), weight.mT, rows.mT).mT
+    return add(bias.unsqueeze(-2), rows, weight)
+
+
+def add_times(total: Tensor, rows: Tensor, weight: Tensor) -> None:
+    """Add `rows @ weight` to `total` in place; without gradients.
+
+    Args:
+        total: [row, out] or [task, row, out], as `times`, `affine` or `weight_gradient` gave it.
+        rows: [row, in] or [task, row, in].
+        weight: as in `times`.
+    """
+    if rows.ndim == 3:
+        weight = weight.expand(len(rows), *weight.shape[-2:])
+    if weight.shape[-1] < _NARROW:
+        total, rows, weight = total.mT, weight.mT, rows.mT
+    if rows.ndim == 3:
+        total.baddbmm_(rows, weight)
+    else:
+        total.addmm_(rows, weight)
+
+
+def weight_gradient(rows: Tensor, deltas: Tensor) -> Tensor:
+    """Return `rows^T @ deltas`, [..., in, out]: the gradient by a weight of what has `deltas`.
+
+    Args:
+        rows: [..., row, in].
+        deltas: the gradient by the layer's outputs, [..., row, out].
+    """
+    if deltas.shape[-1] < _NARROW:
+        return (deltas.mT @ rows).mT
+    return rows.mT @ deltas
+
+
+def tanh_(values: Tensor) -> Tensor:
+    """Replace values by their tanh and return them; without gradients."""
+    if values.device.type != "cpu":
+        return values.tanh_()
+    array = values.numpy()
+    np.tanh(array, out=array)
+    return values
+
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": tanh_, "relu": torch.relu_}
+"""Activations that replace values; without gradients."""
