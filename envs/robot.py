@@ -148,6 +148,9 @@ def quiet() -> Iterator[None]:
     """
     config = mujoco.MjLogConfig.get()
     console, file = config.logto_console, config.logto_file
+    if not (console or file):
+        yield
+        return
     config.logto_console = config.logto_file = False
     config.set()
     try:

@@ -199,10 +199,11 @@ class Simulator:
         terminated = failed | self.family.goal.reached(step, self._tasks)
         if self.family.falls:
             terminated |= ~healthy
-        reward = np.where(failed, 0.0, reward)  # a state put back to the defaults earns nothing
+        earned = ~failed  # a state put back to the defaults earns nothing
         if active is not None:
-            reward = np.where(active, reward, 0.0)
+            earned &= active
             terminated &= active
+        reward = np.where(earned, reward, 0.0)
         succeeded = np.zeros(self.count, dtype=bool)
         if self.family.goal.succeeds:
             succeeded = self.family.goal.succeeds(step, self._tasks) & ~failed

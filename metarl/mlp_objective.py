@@ -98,11 +98,16 @@ class MLPObjective:
         """Return the outer loss and its gradient through the adaptation."""
         with torch.no_grad():
             adapted = _Adapted.at(self, parameters, self.pre)
-            acting, free = self._acting(adapted.network)
-            passed = linearised(acting, self.post.observations, self.policy.activation)
-            found = surrogate_gradient(acting, passed, self.post)
-            loss = found.coefficient.squeeze(-1).sum(-1).mean()  # the terms of the loss itself
-            return loss, _mean(adapted.pulled(_masked(found.network, free)))
+            loss, found = self._post_gradient(adapted.network)
+            return loss, _mean(adapted.pulled(found))
+
+    def _post_gradient(self, network: Network) -> tuple[Tensor, Network]:
+        """Return the loss after adaptation, and its gradient by each task's adapted parameters."""
+        acting, free = self._acting(network)
+        passed = linearised(acting, self.post.observations, self.policy.activation)
+        found = surrogate_gradient(acting, passed, self.post)
+        loss = found.coefficient.squeeze(-1).sum(-1).mean()  # the terms of the loss itself
+        return loss, _masked(found.network, free)
 
     def fisher(self, parameters: Parameters) -> Product:
         """Return v -> F v; see `Objective.fisher`."""

@@ -32,10 +32,10 @@ def test_sampling_is_near_the_speed_of_the_physics(speed: ModuleType):
 
 @pytest.mark.slow
 def test_an_iteration_is_hardly_longer_than_its_physics(speed: ModuleType):
-    """It is 1.4 times as long, of which the update is a quarter of the physics."""
+    """It is 1.33 times as long; the update alone takes a fifth as long as the physics."""
     *_, ratio, update = speed.iteration("HalfCheetahDir", 20, 20, 3)
-    assert 1.0 < float(ratio) < 1.9
-    assert float(update) < 0.4
+    assert 1.0 < float(ratio) < 1.77
+    assert float(update) < 0.3
 
 
 @pytest.mark.parametrize(
