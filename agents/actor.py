@@ -30,8 +30,6 @@ class Actor:
         self.policy = policy
         self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}
         self.action_scale = action_scale
-        self._most_likely = policy.acting(self.parameters)
-        self._std = policy.std(self.parameters).numpy()
         self._generator = np.random.default_rng(seed)
 
     def predict(
@@ -58,9 +56,9 @@ class Actor:
             raise ValueError(
                 f"an observation must be [{size}] or [n, {size}], got {list(observation.shape)}"
             )
-        action = self._most_likely(np.atleast_2d(observation))
+        action = self.policy.acting(self.parameters)(np.atleast_2d(observation))
         if not deterministic:
             noise = self._generator.standard_normal(action.shape, dtype=np.float32)
-            action += self._std * noise
+            action += self.policy.std(self.parameters).numpy() * noise
         action = np.clip(self.action_scale * action, -1.0, 1.0)
         return action.reshape(*observation.shape[:-1], -1), state

@@ -101,7 +101,10 @@ class Objective:
 
     def subset(self, fraction: float) -> "Objective":
         """Return the objective of evenly spaced rollouts, `fraction` of those of each task."""
-        chosen = evenly_spaced(self.post.weights.shape[1], fraction)
+        rollouts = self.post.weights.shape[1]
+        chosen = evenly_spaced(rollouts, fraction)
+        if len(chosen) == rollouts:
+            return self
         old_pre = tuple(old._replace(mean=old.mean[:, chosen]) for old in self.old_pre)
         return replace(
             self,
@@ -118,7 +121,7 @@ class Objective:
             parameters: where.
             fraction: the part of each task's rollouts that it is computed from.
         """
-        part = self if fraction == 1.0 else self.subset(fraction)
+        part = self.subset(fraction)
 
         def one(parameters: Parameters, pre: tuple[Batch, ...], post: Batch) -> Gaussian:
             adapted = adapt(self.policy, parameters, pre, self.inner)[-1]

@@ -94,8 +94,7 @@ def _cut(
             old_post=cut(objective.old_post, chunk),
             credit=objective.credit[chunk],
         )
-        if fraction < 1.0:
-            own = own.subset(fraction)
+        own = own.subset(fraction)
         return MLPObjective.of(own) if by_hand else own
 
     _, rollouts, steps = objective.post.weights.shape

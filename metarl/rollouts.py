@@ -99,7 +99,10 @@ class Batch(NamedTuple):
 
     def subset(self, fraction: float) -> "Batch":
         """Return evenly spaced rollouts, `fraction` of those of each task, reweighted to a mean."""
-        chosen = evenly_spaced(self.weights.shape[1], fraction)
+        rollouts = self.weights.shape[1]
+        chosen = evenly_spaced(rollouts, fraction)
+        if len(chosen) == rollouts:
+            return self
         part = Batch(*(field[:, chosen] for field in self))
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
 
