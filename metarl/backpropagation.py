@@ -1,8 +1,8 @@
 """Derivatives of a multilayer perceptron and of its likelihood-ratio loss, worked out by hand.
 
 Autograd differentiates any policy and any loss, and `objective` uses it; for the one that is used
-most, the loss takes half of the time, a gradient nine tenths and a Fisher product two thirds when
-only what is needed is formed, in place where possible. Rows are the steps of a task: [task, row, ...]. Networks
+most, loss and gradient take half of the time and a Fisher product two thirds when only what is
+needed is formed, in place where possible. Rows are the steps of a task: [task, row, ...]. Networks
 are common to all tasks, [in, out] a weight, or each task's own, [task, in, out].
 
 Second derivatives follow Pearlmutter (1994), "Fast exact multiplication by the Hessian": R{x} is
@@ -79,17 +79,38 @@ class Pass(NamedTuple):
     """The activation's slope at each hidden layer's outputs."""
 
 
+class Score(NamedTuple):
+    """How the likelihood-ratio loss depends on the density of each row's action."""
+
+    coefficient: Tensor
+    """d loss / d log-density: -weight * ratio * advantage, [task, row, 1]."""
+    noise: Tensor
+    """(action - mean) / std, [task, row, action]."""
+    precision: Tensor
+    """1 / std, [action] or [task, 1, action]."""
+
+    @property
+    def loss(self) -> Tensor:
+        """The loss of each task, [task]: its terms are the coefficients themselves."""
+        return self.coefficient.squeeze(-1).sum(-1)
+
+    @property
+    def delta(self) -> Tensor:
+        """The gradient of the loss by the mean, [task, row, action]."""
+        return self.coefficient * self.noise * self.precision
+
+    @property
+    def log_std(self) -> Tensor:
+        """The gradient of the loss by the log-std, [task, action]."""
+        return (self.coefficient * (self.noise.square() - 1.0)).sum(1)
+
+
 class Gradient(NamedTuple):
     """The gradient of the likelihood-ratio loss, and what its own derivative is made of."""
 
     network: Network
     """The gradient, [task, ...] each."""
-    coefficient: Tensor
-    """d loss / d log-density of each row's action: -weight * ratio * advantage, [task, row, 1]."""
-    noise: Tensor
-    """(action - mean) / std, [task, row, action]."""
-    precision: Tensor
-    """1 / std, [action] or [task, 1, action]."""
+    score: Score
     pulled: list[Tensor]
     """d loss / d outputs of each hidden layer."""
     deltas: list[Tensor]
@@ -110,34 +131,45 @@ def forward(network: Network, observations: Tensor, activation: str) -> list[Ten
 def linearised(network: Network, observations: Tensor, activation: str) -> Pass:
     """Return a network's values and the slopes there."""
     values = forward(network, observations, activation)
-    slopes = [
-        torch.addcmul(_ONE.to(value), value, value, value=-1.0)
-        if activation == "tanh"
-        else (value > 0).to(value.dtype)
-        for value in values[1:-1]
-    ]
-    return Pass(values, slopes)
+    return Pass(values, [_slope(value, activation) for value in values[1:-1]])
 
 
 def backward(
-    network: Network, passed: Pass, delta: Tensor
-) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-    """Pull a gradient by the mean back to weights and biases.
+    network: Network, values: list[Tensor], delta: Tensor, activation: str
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Pull a gradient by the mean back; return those by the weights and by the biases.
 
     Args:
         network: the network.
-        passed: its values.
+        values: of it; those of hidden layers are overwritten.
         delta: the gradient by the mean, [task, row, action].
-
-    Returns:
-        The gradients by weights, by biases, and `pulled` and `deltas` as in `Gradient`.
+        activation: of the hidden layers.
     """
-    deltas, pulled = [delta], []
+    weights: list[Tensor] = []
+    biases: list[Tensor] = []
+    for layer in reversed(range(len(network.weights))):
+        weights.insert(0, weight_gradient(values[layer], delta))
+        biases.insert(0, delta.sum(1))
+        if layer:
+            delta = times(delta, network.weights[layer].mT)
+            delta *= _slope(values[layer], activation, out=values[layer])
+    return weights, biases
+
+
+def pulled_back(network: Network, passed: Pass, delta: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return `pulled` and `deltas` as in `Gradient`, for a gradient by the mean."""
+    deltas: list[Tensor] = [delta]
+    pulled: list[Tensor] = []
     for weight, slope in zip(network.weights[:0:-1], passed.slopes[::-1], strict=True):
         pulled.insert(0, times(deltas[0], weight.mT))
         deltas.insert(0, pulled[0] * slope)
+    return pulled, deltas
+
+
+def parameter_gradients(passed: Pass, deltas: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the gradients by the weights and by the biases, from `deltas` as in `Gradient`."""
     weights = [weight_gradient(*each) for each in zip(passed.values[:-1], deltas, strict=True)]
-    return weights, [each.sum(1) for each in deltas], pulled, deltas
+    return weights, [each.sum(1) for each in deltas]
 
 
 def pushed(network: Network, passed: Pass, direction: Network) -> list[Tensor]:
@@ -159,36 +191,47 @@ def pushed(network: Network, passed: Pass, direction: Network) -> list[Tensor]:
     return moved
 
 
-def log_density(network: Network, mean: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the log-density of actions [task, row], their noise and 1 / std; see `Gradient`."""
+def score(network: Network, mean: Tensor, rows: Rows) -> Score:
+    """Return how each task's likelihood-ratio loss depends on its rows; see `metarl.losses`.
+
+    Args:
+        network: the network, with the log-std that acts.
+        mean: its most likely actions at the rows, [task, row, action].
+        rows: the steps.
+    """
     log_std = _by_rows(network.log_std)
     precision = torch.exp(-log_std)
-    noise = (actions - mean) * precision
-    return noise_log_prob(noise, log_std), noise, precision
+    noise = (rows.actions - mean) * precision
+    ratio = torch.exp(noise_log_prob(noise, log_std) - rows.log_probs)
+    return Score(-(rows.weights * ratio * rows.advantages).unsqueeze(-1), noise, precision)
 
 
-def surrogate(network: Network, mean: Tensor, rows: Rows) -> Tensor:
-    """Return the likelihood-ratio loss of each task, [task]; see `metarl.losses`."""
-    log_prob, _, _ = log_density(network, mean, rows.actions)
-    ratio = torch.exp(log_prob - rows.log_probs)
-    return -(rows.weights * ratio * rows.advantages).sum(-1)
+def loss_gradient(network: Network, rows: Rows, activation: str) -> tuple[Tensor, Network]:
+    """Return each task's likelihood-ratio loss, [task], and its gradient, [task, ...] each.
+
+    Args:
+        network: the network, with the log-std that acts.
+        rows: the steps.
+        activation: of the hidden layers.
+    """
+    values = forward(network, rows.observations, activation)
+    found = score(network, values[-1], rows)
+    weights, biases = backward(network, values, found.delta, activation)
+    return found.loss, Network(weights, biases, found.log_std)
 
 
-def surrogate_gradient(network: Network, passed: Pass, rows: Rows) -> Gradient:
-    """Return the gradient of each task's likelihood-ratio loss.
+def traced_gradient(network: Network, passed: Pass, rows: Rows) -> Gradient:
+    """Return the same gradient with what `hessian_product` needs of it.
 
     Args:
         network: the network, with the log-std that acts.
         passed: its values at the rows.
         rows: the steps.
     """
-    log_prob, noise, precision = log_density(network, passed.values[-1], rows.actions)
-    ratio = torch.exp(log_prob - rows.log_probs)
-    coefficient = -(rows.weights * ratio * rows.advantages).unsqueeze(-1)
-    weights, biases, pulled, deltas = backward(network, passed, coefficient * noise * precision)
-    log_std = (coefficient * (noise.square() - 1.0)).sum(1)
-    found = Network(weights, biases, log_std)
-    return Gradient(found, coefficient, noise, precision, pulled, deltas)
+    found = score(network, passed.values[-1], rows)
+    pulled, deltas = pulled_back(network, passed, found.delta)
+    weights, biases = parameter_gradients(passed, deltas)
+    return Gradient(Network(weights, biases, found.log_std), found, pulled, deltas)
 
 
 def hessian_product(
@@ -203,7 +246,7 @@ def hessian_product(
         direction: common to tasks, or each task's own.
         activation: of the hidden layers.
     """
-    _, coefficient, noise, precision, pulled, deltas = gradient
+    _, (coefficient, noise, precision), pulled, deltas = gradient
     moved = pushed(network, passed, direction)
     moved_std = _by_rows(direction.log_std)
     along = noise * precision
@@ -234,6 +277,13 @@ def hessian_product(
 
 
 _ONE = torch.ones(())
+
+
+def _slope(value: Tensor, activation: str, out: Tensor | None = None) -> Tensor:
+    """Return the activation's slope where it gave `value`."""
+    if activation == "tanh":
+        return torch.addcmul(_ONE.to(value), value, value, value=-1.0, out=out)
+    return torch.sign(value, out=out)  # of what is 0 or more
 
 
 def _by_rows(log_std: Tensor) -> Tensor:

@@ -23,13 +23,15 @@ from metarl.backpropagation import (
     Network,
     Pass,
     Rows,
-    backward,
     forward,
     hessian_product,
     linearised,
+    loss_gradient,
+    parameter_gradients,
+    pulled_back,
     pushed,
-    surrogate,
-    surrogate_gradient,
+    score,
+    traced_gradient,
 )
 from metarl.losses import likelihood_ratio
 from metarl.objective import Objective, Terms
@@ -87,32 +89,25 @@ class MLPObjective:
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
         """Return the outer loss and the KL divergence; see `Objective.evaluate`."""
-        adapted = _Adapted.at(self, parameters, self.pre)
-        acting, _ = self._acting(adapted.network)
+        adapted = self._step(Network.of(parameters), self.pre)
+        acting, _ = self._acting(adapted)
         mean = forward(acting, self.post.observations, self.policy.activation)[-1]
-        loss = surrogate(acting, mean, self.post).mean()
+        loss = score(acting, mean, self.post).loss.mean()
         divergence = kl_divergence(self.old_post, Gaussian(mean, acting.log_std.unsqueeze(1)))
         return Evaluation(loss, (self.post.weights * divergence).sum(-1).mean())
 
     def gradient(self, parameters: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the outer loss and its gradient through the adaptation."""
         with torch.no_grad():
-            adapted = _Adapted.at(self, parameters, self.pre)
-            loss, found = self._post_gradient(adapted.network)
-            return loss, _mean(adapted.pulled(found))
-
-    def _post_gradient(self, network: Network) -> tuple[Tensor, Network]:
-        """Return the loss after adaptation, and its gradient by each task's adapted parameters."""
-        acting, free = self._acting(network)
-        passed = linearised(acting, self.post.observations, self.policy.activation)
-        found = surrogate_gradient(acting, passed, self.post)
-        loss = found.coefficient.squeeze(-1).sum(-1).mean()  # the terms of the loss itself
-        return loss, _masked(found.network, free)
+            adapted = _Adapted.at(self, parameters)
+            acting, free = self._acting(adapted.network)
+            losses, found = loss_gradient(acting, self.post, self.policy.activation)
+            return losses.mean(), _mean(adapted.pulled(_masked(found, free)))
 
     def fisher(self, parameters: Parameters) -> Product:
         """Return v -> F v; see `Objective.fisher`."""
         with torch.no_grad():
-            adapted = _Adapted.at(self, parameters, self.pre)
+            adapted = _Adapted.at(self, parameters)
             acting, free = self._acting(adapted.network)
             passed = linearised(acting, self.post.observations, self.policy.activation)
             metric = self.post.weights.unsqueeze(-1) * torch.exp(-2.0 * acting.log_std).unsqueeze(1)
@@ -122,16 +117,23 @@ class MLPObjective:
                 direction = Network.of(unflatten(vector, parameters))
                 there = _masked(adapted.pushed(direction), free)
                 mean = pushed(acting, passed, there)[-1]
-                weights, biases, _, _ = backward(acting, passed, metric * mean)
-                pulled = adapted.pulled(Network(weights, biases, 2.0 * there.log_std))
+                _, deltas = pulled_back(acting, passed, metric * mean)
+                gradient = Network(*parameter_gradients(passed, deltas), 2.0 * there.log_std)
+                pulled = adapted.pulled(gradient)
                 return torch.cat([value.reshape(-1) for value in _mean(pulled).values()])
 
         return product
 
     def adapted_mean(self, parameters: Parameters) -> dict[str, Tensor]:
         """Return the mean of all tasks' parameters after two steps; see `Objective`."""
-        once = _Adapted.at(self, parameters, self.pre).network
-        return _mean(_Adapted.at(self, once.named(), self.post).network)
+        once = self._step(Network.of(parameters), self.pre)
+        return _mean(self._step(once, self.post))
+
+    def _step(self, network: Network, rows: Rows) -> Network:
+        """Return every task's network after a gradient step."""
+        acting, free = self._acting(network)
+        _, gradient = loss_gradient(acting, rows, self.policy.activation)
+        return network.plus(-self.lr, _masked(gradient, free))
 
     def _acting(self, network: Network) -> tuple[Network, Tensor]:
         """Return the network with the log-std that acts, and where that is free to move."""
@@ -153,12 +155,12 @@ class _Adapted:
     gradient: Gradient
 
     @classmethod
-    def at(cls, objective: MLPObjective, parameters: Parameters, rows: Rows) -> "_Adapted":
+    def at(cls, objective: MLPObjective, parameters: Parameters) -> "_Adapted":
         common = Network.of({name: value.detach() for name, value in parameters.items()})
         start, free = objective._acting(common)
         activation = objective.policy.activation
-        passed = linearised(start, rows.observations, activation)
-        gradient = surrogate_gradient(start, passed, rows)
+        passed = linearised(start, objective.pre.observations, activation)
+        gradient = traced_gradient(start, passed, objective.pre)
         moved = common.plus(-objective.lr, _masked(gradient.network, free))
         return cls(moved, objective.lr, activation, start, free, passed, gradient)
 

@@ -22,8 +22,9 @@ ROWS = 10_000
 few enough for what is in between to stay in the caches. It bounds what an update needs besides the
 rollouts, whatever the number of tasks."""
 
-LEAST = 2
-"""Chunks there are at least, if there are as many tasks, so that threads have something to do."""
+FEWEST = 2_000
+"""Steps of rollouts that a chunk of its own is worth: with fewer, threads wait for each other's
+Python."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,7 +55,8 @@ class TaskThreads:
         """Return the chunks of so many tasks, with so many steps of rollouts each."""
         if not self._on_cpu:
             return [slice(0, tasks)]
-        return chunks(tasks, max(1, min(ROWS // rows, -(-tasks // LEAST))))
+        half = -(-tasks // 2)
+        return chunks(tasks, max(1, min(ROWS // rows, max(half, FEWEST // rows))))
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Return the function's results, in order."""
