@@ -25,8 +25,9 @@ import envs
 from metarl.maml import MAML
 from metarl.rollouts import Rollouts
 
-SIZES = (10, 30, 100, 300, 1000)
-ROLLOUTS, STEPS = 20, 20
+SIZES = ((10, 100), (30, 100), (100, 100), (300, 100), (1000, 100), (10, 20), (1000, 20))
+"""Tasks, and steps of a rollout."""
+ROLLOUTS = 20
 BUSY = "while True: pass"
 
 
@@ -51,13 +52,12 @@ def measure(tasks: int, steps: int, repeats: int) -> dict[str, float]:
     simulator = envs.Simulator(family, tasks * ROLLOUTS)
     simulator.set_tasks(family.sample_tasks(tasks * ROLLOUTS, seed=0))
     simulator.reset(np.random.default_rng(seed) for seed in range(simulator.count))
-    for _ in range(STEPS):
+    for _ in range(20):
         simulator.step(np.zeros((simulator.count, family.action_size)))
     simulators = peak() - before
     del simulator
     stamps: list[float] = []
-    # at least so many iterations, after a first one that warms up
-    iterations = repeats * max(1, 100 // tasks) + 1
+    iterations = max(1, repeats * 100 // tasks) + 1  # the first one warms up
     each = 2 * tasks * ROLLOUTS * steps
     learner.learn(iterations * each, lambda *_: stamps.append(time.perf_counter()) is None)
     times = [later - sooner for sooner, later in pairwise(stamps)]
@@ -106,7 +106,7 @@ def main() -> None:
         return
     print("| tasks | steps of a rollout | microseconds a step | rollouts | memory | ratio |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for tasks, steps in [*((tasks, STEPS) for tasks in SIZES), (40, 100)]:
+    for tasks, steps in SIZES:
         command = [sys.executable, __file__, "--one", str(tasks), str(steps)]
         command += ["--repeats", str(options.repeats)]
         found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

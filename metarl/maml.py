@@ -251,12 +251,12 @@ class MAML:
             key: decides start states and exploration.
             deterministic: take the most likely action at every step.
         """
-        sampler = self.sampler(len(tasks), rollouts)
-        sampler.set_tasks(tasks)
         on_cpu = {name: value.cpu() for name, value in parameters.items()}
         if on_cpu["log_std"].ndim == 1:
             on_cpu = {n: value.expand(len(tasks), *value.shape) for n, value in on_cpu.items()}
-        return sampler.sample(self.policy, on_cpu, key, deterministic=deterministic)
+        with self.sampler(len(tasks), rollouts) as sampler:
+            sampler.set_tasks(tasks)
+            return sampler.sample(self.policy, on_cpu, key, deterministic=deterministic)
 
     def rollouts(self, experience: Experience) -> Rollouts:
         """Return experience that was taken with this learner's `predict` as rollouts of one task.
@@ -293,9 +293,13 @@ class MAML:
                 f"adaptation needs at least 1 rollout and 1 step, got {rollouts} "
                 f"and {len(inner_lrs)}"
             )
-        sampler = self.sampler(len(tasks), rollouts)
-        sampler.set_tasks(tasks)
-        return self._stages(sampler, inner_lrs, key, library)
+
+        def stages() -> Iterator[Stage]:
+            with self.sampler(len(tasks), rollouts) as sampler:
+                sampler.set_tasks(tasks)
+                yield from self._stages(sampler, inner_lrs, key, library)
+
+        return stages()
 
     def predict(
         self,

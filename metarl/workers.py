@@ -31,7 +31,7 @@ from metarl.shared_memory import Layout
 from metarl.streams import Key
 
 THREADS = 4
-"""Threads that one process keeps busy. Each step of a chunk asks Python for 0.4 ms, one thread at a
+"""Threads that one process keeps busy. Each step of a chunk asks Python for 0.3 ms, one thread at a
 time; the physics of 400 HalfCheetahs takes 12 ms of a thread."""
 
 _START = "from metarl.workers import serve; serve({pipe}, {memory})"

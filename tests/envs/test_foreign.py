@@ -115,6 +115,32 @@ def test_is_learned_evaluated_saved_and_loaded(tmp_path):
         metarl.render(learner, {"mass": 1.0}, tmp_path / "film.mp4")
 
 
+def test_environments_are_closed_when_they_are_done_with():
+    open_ones = []
+
+    class Counted(Countdown):
+        def __init__(self) -> None:
+            super().__init__()
+            open_ones.append(self)
+
+        def close(self) -> None:
+            open_ones.remove(self)
+
+    family = ForeignFamily(
+        "Counted",
+        Counted,
+        lambda env, task: setattr(env.unwrapped, "length", task["length"]),
+        (Uniform("length", 1.0, 9.0),),
+        horizon=9,
+    )
+    learner = metarl.MAML(family, **SMALL)
+    open_ones.clear()  # those that were made to look at
+    learner.learn(1)
+    learner.adapt({"length": 2.0}, rollouts=2)
+    learner.sample(family.sample_tasks(2, seed=0), learner.parameters, 2, Key(0, Phase.TRAIN))
+    assert not open_ones
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
