@@ -290,7 +290,7 @@ def compare(
         "seed": seed,
         "tasks": list(tasks),
         "scored_rollouts": SCORED,
-        "ppo": PPO_SETTINGS | {"n_envs": ENVIRONMENTS},
+        "ppo": PPO_SETTINGS | {"n_envs": ENVIRONMENTS, "behind": VecNormalize.__name__},
         "runs": [
             {
                 "algorithm": run.config.algorithm,
