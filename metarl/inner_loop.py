@@ -60,14 +60,18 @@ def inner_loop(
         experience = sampler.sample(policy, on_cpu, key._replace(step=step))
         rows = experience.rewards[0].numel()
         there = experience.to(device)
-        batch = threads.apply(prepare, there, rows=rows)
+        with threads:  # not across a yield: who iterates has its own use for threads
+            batch = threads.apply(prepare, there, rows=rows)
         # what was only handed through needs no second copy
         batch = batch._replace(
             observations=there.observations, actions=there.actions, log_probs=there.log_probs
         )
         yield Stage(adapted, experience, batch)
         if step < len(inner):
-            adapted = threads.apply(partial(_step, policy, inner[step]), adapted, batch, rows=rows)
+            with threads:
+                adapted = threads.apply(
+                    partial(_step, policy, inner[step]), adapted, batch, rows=rows
+                )
             if first_step and step == 0:
                 adapted = first_step(experience, adapted)
 

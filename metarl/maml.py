@@ -407,17 +407,16 @@ class MAML:
         key: Key,
         library: "SkillLibrary | None" = None,
     ) -> Iterator[Stage]:
-        with TaskThreads(self.config.threads, self.device) as threads:
-            yield from inner_loop(
-                sampler,
-                self.policy,
-                self.parameters,
-                key,
-                self._prepare,
-                inner=[self._inner(lr) for lr in inner_lrs],
-                threads=threads,
-                first_step=None if library is None else library.first_step,
-            )
+        return inner_loop(
+            sampler,
+            self.policy,
+            self.parameters,
+            key,
+            self._prepare,
+            inner=[self._inner(lr) for lr in inner_lrs],
+            threads=TaskThreads(self.config.threads, self.device),
+            first_step=None if library is None else library.first_step,
+        )
 
     def _prepare(self, rollouts: Rollouts) -> Batch:
         config = self.config
