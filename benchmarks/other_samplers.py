@@ -4,7 +4,8 @@
     python benchmarks/other_samplers.py [--repeats 3]
 
 EnvPool steps Gymnasium's robot alone, with actions drawn before: no policy and no rewards of ours.
-`AsyncVectorEnv` and `SubprocVecEnv` run it under the same policy as ours.
+`AsyncVectorEnv` and `SubprocVecEnv` run it under the same policy as ours. The physics of our own
+rollouts alone, with `mujoco.batch`, is as fast as any sampler could be.
 """
 
 import argparse
@@ -18,9 +19,11 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv
+from speed import played_back
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import envs
+from envs.family import TaskFamily
 from metarl.library_threads import one_library_thread
 from metarl.maml import MAML
 from metarl.streams import Key, Phase
@@ -30,15 +33,28 @@ TASKS, ROLLOUTS, STEPS = 40, 20, 100
 PROCESSES = 16
 
 
-def ours(learner: MAML) -> Callable[[], int]:
-    """Return a call that samples and returns how many steps it took."""
+Call = Callable[[], int]
+"""Takes steps and returns how many."""
+
+
+def ours(family: TaskFamily, learner: MAML) -> tuple[Call, Call]:
+    """Return a call that samples, and one that takes the physics steps alone."""
+    key = Key(0, Phase.TRAIN)
+    tasks = family.sample_tasks(TASKS, seed=0)
     sampler = learner.sampler(TASKS, ROLLOUTS)
-    sampler.set_tasks(learner.family.sample_tasks(TASKS, seed=0))
+    sampler.set_tasks(tasks)
     parameters = {n: v.expand(TASKS, *v.shape) for n, v in learner.parameters.items()}
-    return lambda: sampler.sample(learner.policy, parameters, Key(0, Phase.TRAIN)).steps
+    rollouts = sampler.sample(learner.policy, parameters, key)
+    play = played_back(family, tasks, rollouts, key)
+
+    def physics() -> int:
+        play()
+        return rollouts.steps
+
+    return lambda: sampler.sample(learner.policy, parameters, key).steps, physics
 
 
-def pool(robot: str, scale: float) -> Callable[[], int]:
+def pool(robot: str, scale: float) -> Call:
     """Return a call that steps as many environments as ours with EnvPool."""
     count = TASKS * ROLLOUTS
     env: Any = envpool.make_gymnasium(robot, num_envs=count, num_threads=torch.get_num_threads())
@@ -55,7 +71,7 @@ def pool(robot: str, scale: float) -> Callable[[], int]:
     return step
 
 
-def processes(learner: MAML, robot: str, kind: type) -> Callable[[], int]:
+def processes(learner: MAML, robot: str, kind: type) -> Call:
     """Return a call that steps processes of Gymnasium's environment under the learner's policy."""
     env: Any = kind([lambda: gymnasium.make(robot)] * PROCESSES)
     size = learner.policy.observation_size
@@ -72,7 +88,7 @@ def processes(learner: MAML, robot: str, kind: type) -> Callable[[], int]:
     return step
 
 
-def rate(call: Callable[[], int]) -> float:
+def rate(call: Call) -> float:
     """Return steps per second."""
     began = time.perf_counter()
     return call() / (time.perf_counter() - began)
@@ -82,13 +98,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
-    print("| family | metarl, steps/s | EnvPool, bare | AsyncVectorEnv | SubprocVecEnv |")
-    print("| --- | --- | --- | --- | --- |")
+    columns = ("family", "metarl, steps/s", "physics alone", "EnvPool, bare")
+    print("| " + " | ".join((*columns, "AsyncVectorEnv", "SubprocVecEnv")) + " |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name, robot in FAMILIES.items():
-        learner = MAML(envs.make(name, horizon=STEPS), device="cpu")
+        family = envs.make(name, horizon=STEPS)
+        learner = MAML(family, device="cpu")
+        sampling, physics = ours(family, learner)
         calls = {
-            "ours": ours(learner),
-            "pool": pool(robot, learner.family.action_scale),
+            "ours": sampling,
+            "physics": physics,
+            "pool": pool(robot, family.action_scale),
             "async": processes(learner, robot, AsyncVectorEnv),
             "subproc": processes(learner, robot, SubprocVecEnv),
         }
@@ -99,7 +119,7 @@ def main() -> None:
             for key, call in calls.items():
                 rates[key].append(rate(call))
         cells = [f"{statistics.median(rates['ours']):,.0f}"]
-        for key in ("pool", "async", "subproc"):
+        for key in ("physics", "pool", "async", "subproc"):
             pairs = zip(rates["ours"], rates[key], strict=True)
             ratio = statistics.median(own / other for own, other in pairs)
             cells.append(f"{statistics.median(rates[key]):,.0f} ({ratio:.1f} x)")

@@ -185,7 +185,7 @@ def main() -> None:
     samples = [
         sampling(name, tasks, 20, horizon if tasks < 400 else 10, repeats)
         for name, horizon in SAMPLED.items()
-        for tasks in (2, 40, 400)
+        for tasks in (2, 10, 40, 400)
     ]
     columns = ("family", "simulations", "steps", "mujoco.batch, steps/s", "metarl, steps/s", "part")
     print(table(columns, samples), flush=True)
