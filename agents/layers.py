@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _NARROW = 16
@@ -75,14 +76,27 @@ def weight_gradient(rows: Tensor, deltas: Tensor) -> Tensor:
     return rows.mT @ deltas
 
 
-def tanh_(values: Tensor) -> Tensor:
-    """Replace values by their tanh and return them; without gradients."""
+def activated(values: Tensor, activation: str) -> Tensor:
+    """Return the activation of values, which may be overwritten; without gradients.
+
+    Args:
+        values: of any shape.
+        activation: one of `ACTIVATIONS`.
+    """
+    in_torch, in_numpy = ACTIVATIONS[activation]
     if values.device.type != "cpu":
-        return values.tanh_()
+        return in_torch(values)
     array = values.numpy()
-    np.tanh(array, out=array)
+    in_numpy(array, out=array)
     return values
 
 
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": tanh_, "relu": torch.relu_}
-"""Activations that replace values; without gradients."""
+def _relu(values: NDArray[np.floating], out: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.maximum(values, 0.0, out=out)
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., NDArray]]] = {
+    "tanh": (torch.tanh, np.tanh),
+    "relu": (torch.relu, _relu),
+}
+"""Each for torch and for NumPy."""

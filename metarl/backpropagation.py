@@ -9,14 +9,14 @@ Second derivatives follow Pearlmutter (1994), "Fast exact multiplication by the 
 the derivative of x in a direction of the parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from agents.gaussian import noise_log_prob
-from agents.layers import IN_PLACE, add_times, affine, times, weight_gradient
+from agents.layers import activated, add_times, affine, times, weight_gradient
 
 
 class Network(NamedTuple):
@@ -123,7 +123,7 @@ def forward(network: Network, observations: Tensor, activation: str) -> list[Ten
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         value = affine(values[-1], weight, bias)
         if layer < len(network.weights) - 1:
-            IN_PLACE[activation](value)
+            value = activated(value, activation)
         values.append(value)
     return values
 
@@ -135,15 +135,15 @@ def linearised(network: Network, observations: Tensor, activation: str) -> Pass:
 
 
 def backward(
-    network: Network, values: list[Tensor], delta: Tensor, activation: str
+    network: Network, values: list[Tensor], delta: Tensor, slope: Callable[[int], Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Pull a gradient by the mean back; return those by the weights and by the biases.
 
     Args:
         network: the network.
-        values: of it; those of hidden layers are overwritten.
+        values: of it.
         delta: the gradient by the mean, [task, row, action].
-        activation: of the hidden layers.
+        slope: gives the activation's slope at `values[layer]`, which are not looked at after that.
     """
     weights: list[Tensor] = []
     biases: list[Tensor] = []
@@ -152,24 +152,8 @@ def backward(
         biases.insert(0, delta.sum(1))
         if layer:
             delta = times(delta, network.weights[layer].mT)
-            delta *= _slope(values[layer], activation, out=values[layer])
+            delta *= slope(layer)
     return weights, biases
-
-
-def pulled_back(network: Network, passed: Pass, delta: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Return `pulled` and `deltas` as in `Gradient`, for a gradient by the mean."""
-    deltas: list[Tensor] = [delta]
-    pulled: list[Tensor] = []
-    for weight, slope in zip(network.weights[:0:-1], passed.slopes[::-1], strict=True):
-        pulled.insert(0, times(deltas[0], weight.mT))
-        deltas.insert(0, pulled[0] * slope)
-    return pulled, deltas
-
-
-def parameter_gradients(passed: Pass, deltas: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the gradients by the weights and by the biases, from `deltas` as in `Gradient`."""
-    weights = [weight_gradient(*each) for each in zip(passed.values[:-1], deltas, strict=True)]
-    return weights, [each.sum(1) for each in deltas]
 
 
 def pushed(network: Network, passed: Pass, direction: Network) -> list[Tensor]:
@@ -216,7 +200,11 @@ def loss_gradient(network: Network, rows: Rows, activation: str) -> tuple[Tensor
     """
     values = forward(network, rows.observations, activation)
     found = score(network, values[-1], rows)
-    weights, biases = backward(network, values, found.delta, activation)
+
+    def slope(layer: int) -> Tensor:
+        return _slope(values[layer], activation, out=values[layer])
+
+    weights, biases = backward(network, values, found.delta, slope)
     return found.loss, Network(weights, biases, found.log_std)
 
 
@@ -229,8 +217,12 @@ def traced_gradient(network: Network, passed: Pass, rows: Rows) -> Gradient:
         rows: the steps.
     """
     found = score(network, passed.values[-1], rows)
-    pulled, deltas = pulled_back(network, passed, found.delta)
-    weights, biases = parameter_gradients(passed, deltas)
+    deltas, pulled = [found.delta], []
+    for weight, slope in zip(network.weights[:0:-1], passed.slopes[::-1], strict=True):
+        pulled.insert(0, times(deltas[0], weight.mT))
+        deltas.insert(0, pulled[0] * slope)
+    weights = [weight_gradient(*each) for each in zip(passed.values[:-1], deltas, strict=True)]
+    biases = [each.sum(1) for each in deltas]
     return Gradient(Network(weights, biases, found.log_std), found, pulled, deltas)
 
 

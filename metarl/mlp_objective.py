@@ -23,12 +23,11 @@ from metarl.backpropagation import (
     Network,
     Pass,
     Rows,
+    backward,
     forward,
     hessian_product,
     linearised,
     loss_gradient,
-    parameter_gradients,
-    pulled_back,
     pushed,
     score,
     traced_gradient,
@@ -117,9 +116,10 @@ class MLPObjective:
                 direction = Network.of(unflatten(vector, parameters))
                 there = _masked(adapted.pushed(direction), free)
                 mean = pushed(acting, passed, there)[-1]
-                _, deltas = pulled_back(acting, passed, metric * mean)
-                gradient = Network(*parameter_gradients(passed, deltas), 2.0 * there.log_std)
-                pulled = adapted.pulled(gradient)
+                weights, biases = backward(
+                    acting, passed.values, metric * mean, lambda layer: passed.slopes[layer - 1]
+                )
+                pulled = adapted.pulled(Network(weights, biases, 2.0 * there.log_std))
                 return torch.cat([value.reshape(-1) for value in _mean(pulled).values()])
 
         return product

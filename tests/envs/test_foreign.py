@@ -49,16 +49,19 @@ class Countdown(gymnasium.Env):
         return np.full(1, self.taken, np.float32), 1.0, ended, False, {}
 
 
-def test_an_ended_episode_keeps_its_last_observation():
-    """Whatever the vector environment does with it meanwhile."""
-    family = ForeignFamily(
+def countdown(make: type[Countdown]) -> ForeignFamily:
+    return ForeignFamily(
         "Countdown",
-        Countdown,
+        make,
         lambda env, task: setattr(env.unwrapped, "length", task["length"]),
         (Uniform("length", 1.0, 9.0),),
         horizon=9,
     )
-    simulator = ForeignSimulator(family, 3)
+
+
+def test_an_ended_episode_keeps_its_last_observation():
+    """Whatever the vector environment does with it meanwhile."""
+    simulator = ForeignSimulator(countdown(Countdown), 3)
     simulator.set_tasks(Tasks(("length",), np.array([[2.0], [9.0], [4.0]])))
     policy = GaussianPolicy(1, 1, (4,))
     parameters = policy.initial(torch.Generator().manual_seed(0))
@@ -126,13 +129,7 @@ def test_environments_are_closed_when_they_are_done_with():
         def close(self) -> None:
             open_ones.remove(self)
 
-    family = ForeignFamily(
-        "Counted",
-        Counted,
-        lambda env, task: setattr(env.unwrapped, "length", task["length"]),
-        (Uniform("length", 1.0, 9.0),),
-        horizon=9,
-    )
+    family = countdown(Counted)
     learner = metarl.MAML(family, **SMALL)
     open_ones.clear()  # those that were made to look at
     learner.learn(1)
