@@ -1,11 +1,12 @@
 """`Actor`: a policy with its parameters, which is what a robot runs."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import GaussianPolicy, Parameters
+from metarl.agents.policy import GaussianPolicy, Parameters
 
 
 class Actor:
@@ -62,3 +63,23 @@ class Actor:
             action += self.policy.std(self.parameters).numpy() * noise
         action = np.clip(self.action_scale * action, -1.0, 1.0)
         return action.reshape(*observation.shape[:-1], -1), state
+
+
+@dataclass(frozen=True)
+class AdaptedPolicy:
+    """A policy adapted to one task, with how it did on the way there."""
+
+    task: dict[str, float]
+    actor: Actor
+    returns: NDArray[np.float64]
+    """Return of every rollout before the first step and after each, [step, rollout]."""
+
+    def predict(
+        self,
+        observation: NDArray[np.floating],
+        state: tuple[NDArray, ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
+        """Return actions; see `Actor.predict`."""
+        return self.actor.predict(observation, state, episode_start, deterministic)

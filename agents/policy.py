@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.gaussian import Gaussian
-from agents.layers import ACTIVATIONS, affine
-from agents.normaliser import Normaliser
+from metarl.agents.gaussian import Gaussian
+from metarl.agents.layers import ACTIVATIONS, affine
+from metarl.agents.normaliser import Normaliser
 
 Array = NDArray[np.float32]
 Parameters = Mapping[str, Tensor]

@@ -22,11 +22,11 @@ from gymnasium.vector import AsyncVectorEnv
 from speed import played_back
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-import envs
-from envs.family import TaskFamily
-from metarl.library_threads import one_library_thread
-from metarl.maml import MAML
-from metarl.streams import Key, Phase
+from metarl import envs
+from metarl.envs.family import TaskFamily
+from metarl.learner.maml import MAML
+from metarl.sampling.streams import Key, Phase
+from metarl.system.library_threads import one_library_thread
 
 FAMILIES = {"HalfCheetahVel": "HalfCheetah-v5", "AntVel": "Ant-v5", "HopperRandParams": "Hopper-v5"}
 TASKS, ROLLOUTS, STEPS = 40, 20, 100

@@ -15,9 +15,9 @@ from contextlib import closing
 import mujoco
 import numpy as np
 
-import envs
-from envs.drawing import Camera
-from metarl import video
+from metarl import envs
+from metarl.envs.drawing import Camera
+from metarl.showing import video
 
 SIZE = (640, 360)
 

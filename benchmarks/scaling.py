@@ -21,9 +21,9 @@ from itertools import pairwise
 
 import numpy as np
 
-import envs
-from metarl.maml import MAML
-from metarl.rollouts import Rollouts
+from metarl import envs
+from metarl.experience.rollouts import Rollouts
+from metarl.learner.maml import MAML
 
 SIZES = ((10, 100), (30, 100), (100, 100), (300, 100), (1000, 100), (10, 20), (1000, 20))
 """Tasks, and steps of a rollout."""

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import envs
-from envs.family import TaskFamily
-from envs.tasks import Tasks
-from metarl.inner_loop import Stage
-from metarl.maml import MAML
-from metarl.rollouts import Rollouts
-from metarl.streams import Key, Phase, Purpose, stream
-from metarl.trace import Trace
+from metarl import envs
+from metarl.algorithms.trace import Trace
+from metarl.envs.family import TaskFamily
+from metarl.envs.tasks import Tasks
+from metarl.experience.rollouts import Rollouts
+from metarl.learner.inner_loop import Stage
+from metarl.learner.maml import MAML
+from metarl.sampling.streams import Key, Phase, Purpose, stream
 
 Call = Callable[[], None]
 SAMPLED = {"HalfCheetahDir": 100, "AntDir": 100, "HopperRandParams": 100, "HumanoidDir": 50}

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from envs.gymnasium_env import TaskEnv
-from envs.sb3_vec_env import TaskVecEnv
+from metarl.envs.gymnasium_env import TaskEnv
+from metarl.envs.sb3_vec_env import TaskVecEnv
 
 FAMILIES = {"HalfCheetahVel": {"velocity": 1.5}, "AntVel": {"velocity": 1.5}}
 ENVIRONMENTS = 16

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import envs
-from envs.drawing import Camera
+from metarl import envs
+from metarl.envs.drawing import Camera
 
 DOCS = Path(__file__).parent
 STILLS = DOCS / "families"

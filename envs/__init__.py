@@ -1,13 +1,18 @@
 """Worlds: robots, what is asked of them, what varies in their bodies, and many of them at once."""
 
-from envs import dynamics, goals
-from envs.catalogue import families, make, presets
-from envs.family import TaskFamily
-from envs.foreign import ForeignFamily
-from envs.registration import register
-from envs.robot import Robot
-from envs.simulator import Simulator
-from envs.tasks import Tasks
+if (
+    __name__ == "envs"
+):  # found in a checkout's root; a second copy would not know the first's classes
+    raise ImportError("metarl's envs are imported as: from metarl import envs")
+
+from metarl.envs import dynamics, goals
+from metarl.envs.catalogue import families, make, presets
+from metarl.envs.family import TaskFamily
+from metarl.envs.foreign import ForeignFamily
+from metarl.envs.registration import register
+from metarl.envs.robot import Robot
+from metarl.envs.simulator import Simulator
+from metarl.envs.tasks import Tasks
 
 __all__ = [
     "ForeignFamily",

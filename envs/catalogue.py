@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from envs import dynamics, goals
-from envs.family import TaskFamily
-from envs.nearest import nearest
-from envs.robots import (
+from metarl.envs import dynamics, goals
+from metarl.envs.family import TaskFamily
+from metarl.envs.nearest import nearest
+from metarl.envs.robots import (
     Ant,
     HalfCheetah,
     Hopper,

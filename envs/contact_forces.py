@@ -7,7 +7,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from envs.robot import Array
+from metarl.envs.robot import Array
 
 
 class ContactForces:

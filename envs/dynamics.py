@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.distributions import Choice, Distribution, LogUniforms, Uniform
-from envs.goals import Parameters
-from envs.nearest import nearest
-from envs.robot import Robot, load_model
+from metarl.envs.distributions import Choice, Distribution, LogUniforms, Uniform
+from metarl.envs.goals import Parameters
+from metarl.envs.nearest import nearest
+from metarl.envs.robot import Robot, load_model
 
 Span = tuple[float, float]
 

@@ -11,11 +11,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.distributions import Split
-from envs.family import TaskFamily
-from envs.robot import Array
-from envs.simulator import Simulator
-from envs.tasks import Tasks
+from metarl.envs.distributions import Split
+from metarl.envs.family import TaskFamily
+from metarl.envs.robot import Array
+from metarl.envs.simulator import Simulator
+from metarl.envs.tasks import Tasks
 
 Task = Tasks | Mapping[str, float] | None
 

@@ -10,12 +10,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.distributions import Distribution, Split
-from envs.dynamics import Bodies, Dynamics
-from envs.goals import Goal
-from envs.robot import Robot
-from envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
-from envs.tasks import Tasks
+from metarl.envs.distributions import Distribution, Split
+from metarl.envs.dynamics import Bodies, Dynamics
+from metarl.envs.goals import Goal
+from metarl.envs.robot import Robot
+from metarl.envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
+from metarl.envs.tasks import Tasks
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from numpy.typing import NDArray
 
-from envs.distributions import Distribution, Split
-from envs.robot import Array
-from envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
-from envs.simulator import Result
-from envs.tasks import Tasks
+from metarl.envs.distributions import Distribution, Split
+from metarl.envs.robot import Array
+from metarl.envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
+from metarl.envs.simulator import Result
+from metarl.envs.tasks import Tasks
 
 SetTask = Callable[[gymnasium.Env, dict[str, float]], None]
 

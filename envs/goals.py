@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.distributions import Array, Choice, Disc, Distribution, Uniform
+from metarl.envs.distributions import Array, Choice, Disc, Distribution, Uniform
 
 Point3 = tuple[float, float, float]
 Parameters = Mapping[str, Array]

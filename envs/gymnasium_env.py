@@ -12,11 +12,11 @@ import numpy as np
 from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 from numpy.typing import NDArray
 
-from envs.catalogue import make
-from envs.distributions import Split
-from envs.drawing import Camera
-from envs.episodes import Episodes
-from envs.family import TaskFamily
+from metarl.envs.catalogue import make
+from metarl.envs.distributions import Split
+from metarl.envs.drawing import Camera
+from metarl.envs.episodes import Episodes
+from metarl.envs.family import TaskFamily
 
 
 class TaskEnv(gymnasium.Env[NDArray, NDArray]):

@@ -11,11 +11,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.catalogue import make
-from envs.distributions import Split
-from envs.episodes import Episodes
-from envs.family import TaskFamily
-from envs.tasks import Tasks
+from metarl.envs.catalogue import make
+from metarl.envs.distributions import Split
+from metarl.envs.episodes import Episodes
+from metarl.envs.family import TaskFamily
+from metarl.envs.tasks import Tasks
 
 
 class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]):

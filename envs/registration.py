@@ -2,7 +2,7 @@
 
 import gymnasium
 
-from envs.catalogue import families
+from metarl.envs.catalogue import families
 
 
 def register() -> None:
@@ -10,7 +10,7 @@ def register() -> None:
     for name in families():
         gymnasium.register(
             id=f"metarl/{name}-v0",
-            entry_point="envs.gymnasium_env:TaskEnv",
-            vector_entry_point="envs.gymnasium_vector:TaskVectorEnv",
+            entry_point="metarl.envs.gymnasium_env:TaskEnv",
+            vector_entry_point="metarl.envs.gymnasium_vector:TaskVectorEnv",
             kwargs={"family": name},
         )

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.distributions import SPLITS, Distribution, Split
-from envs.tasks import Tasks
+from metarl.envs.distributions import SPLITS, Distribution, Split
+from metarl.envs.tasks import Tasks
 
 
 def sample_tasks(

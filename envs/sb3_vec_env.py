@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from envs.catalogue import make
-from envs.distributions import Split
-from envs.drawing import Camera
-from envs.episodes import Episodes
-from envs.family import TaskFamily
-from envs.tasks import Tasks
+from metarl.envs.catalogue import make
+from metarl.envs.distributions import Split
+from metarl.envs.drawing import Camera
+from metarl.envs.episodes import Episodes
+from metarl.envs.family import TaskFamily
+from metarl.envs.tasks import Tasks
 
 
 class TaskVecEnv(VecEnv):

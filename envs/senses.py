@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 
-from envs.robot import Robot
+from metarl.envs.robot import Robot
 
 _FREE = (("x", "y", "z", "qw", "qx", "qy", "qz"), ("vx", "vy", "vz", "wx", "wy", "wz"))
 _BALL = (("qw", "qx", "qy", "qz"), ("wx", "wy", "wz"))

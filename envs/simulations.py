@@ -1,8 +1,8 @@
 """Simulations of any family, ours or not."""
 
-from envs.family import TaskFamily
-from envs.foreign import ForeignFamily, ForeignSimulator
-from envs.simulator import Simulator
+from metarl.envs.family import TaskFamily
+from metarl.envs.foreign import ForeignFamily, ForeignSimulator
+from metarl.envs.simulator import Simulator
 
 Family = TaskFamily | ForeignFamily
 Simulations = Simulator | ForeignSimulator

@@ -20,11 +20,11 @@ from mujoco import mjtWarning
 from mujoco.batch import Batch, SimulationError
 from numpy.typing import ArrayLike, NDArray
 
-from envs.contact_forces import ContactForces
-from envs.family import TaskFamily
-from envs.goals import Step
-from envs.robot import Array, quiet
-from envs.tasks import Tasks
+from metarl.envs.contact_forces import ContactForces
+from metarl.envs.family import TaskFamily
+from metarl.envs.goals import Step
+from metarl.envs.robot import Array, quiet
+from metarl.envs.tasks import Tasks
 
 # warnings after which MuJoCo has put a state back to the model's defaults
 _BLOWN_UP = [

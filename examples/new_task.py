@@ -12,8 +12,8 @@ from pathlib import Path
 import gymnasium
 
 import metarl
-from envs.sb3_vec_env import TaskVecEnv
-from metarl.sb3 import to_ppo
+from metarl.bridges.sb3 import to_ppo
+from metarl.envs.sb3_vec_env import TaskVecEnv
 
 TASK = {"direction": -1.0}
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import metarl
-from envs import Robot, TaskFamily, dynamics, goals
-from envs.robot import Array, Fields, always
+from metarl.envs import Robot, TaskFamily, dynamics, goals
+from metarl.envs.robot import Array, Fields, always
 
 
 class PlanarArm(Robot):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import metarl
-from agents import Actor
+from metarl.agents import Actor
 
 
 def drive(

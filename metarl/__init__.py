@@ -8,22 +8,23 @@ metarl.render(learner, {"velocity": 1.2}, "videos/velocity.mp4")
 
 import os
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import agents
-    import envs
-    from metarl.config import Config
-    from metarl.evaluation import evaluate
-    from metarl.experience import Experience
-    from metarl.library import SkillLibrary
-    from metarl.maml import MAML
-    from metarl.onnx_export import export
-    from metarl.runs import load, resume, train
-    from metarl.similarity import Similarity, train_similarity
-    from metarl.video import render
+    from metarl import agents, envs
+    from metarl.bridges.onnx import export
+    from metarl.bridges.sb3 import to_ppo
+    from metarl.evaluation.changes import changes
+    from metarl.evaluation.compare import compare
+    from metarl.evaluation.evaluate import evaluate
+    from metarl.experience.log import Experience
+    from metarl.learner.config import Config
+    from metarl.learner.maml import MAML
+    from metarl.learner.runs import load, resume, train
+    from metarl.showing.report import report
+    from metarl.showing.video import render
+    from metarl.skills.library import SkillLibrary
+    from metarl.skills.similarity import Similarity, train_similarity
 
 __all__ = [
     "MAML",
@@ -32,12 +33,16 @@ __all__ = [
     "Similarity",
     "SkillLibrary",
     "agents",
+    "changes",
+    "compare",
     "envs",
     "evaluate",
     "export",
     "load",
     "render",
+    "report",
     "resume",
+    "to_ppo",
     "train",
     "train_similarity",
 ]
@@ -47,36 +52,25 @@ __all__ = [
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
-    "Config": "metarl.config",
-    "Experience": "metarl.experience",
-    "MAML": "metarl.maml",
-    "Similarity": "metarl.similarity",
-    "SkillLibrary": "metarl.library",
-    "evaluate": "metarl.evaluation",
-    "export": "metarl.onnx_export",
-    "load": "metarl.runs",
-    "render": "metarl.video",
-    "resume": "metarl.runs",
-    "train": "metarl.runs",
-    "train_similarity": "metarl.similarity",
+    "Config": "metarl.learner.config",
+    "Experience": "metarl.experience.log",
+    "MAML": "metarl.learner.maml",
+    "Similarity": "metarl.skills.similarity",
+    "SkillLibrary": "metarl.skills.library",
+    "changes": "metarl.evaluation.changes",
+    "compare": "metarl.evaluation.compare",
+    "evaluate": "metarl.evaluation.evaluate",
+    "export": "metarl.bridges.onnx",
+    "load": "metarl.learner.runs",
+    "render": "metarl.showing.video",
+    "report": "metarl.showing.report",
+    "resume": "metarl.learner.runs",
+    "to_ppo": "metarl.bridges.sb3",
+    "train": "metarl.learner.runs",
+    "train_similarity": "metarl.skills.similarity",
 }
 
-
-def _check_not_shadowed() -> None:
-    """Refuse to start when another `envs` or `agents` package comes first on the path."""
-    for name in ("envs", "agents"):
-        spec = find_spec(name)
-        ours = Path(__file__).parent.parent / name
-        found = None if spec is None else Path(spec.origin or "").parent
-        if found != ours:
-            raise ImportError(
-                f"metarl needs its own package '{name}' ({ours}), but Python finds {found} first; "
-                f"rename that one, or start from another folder"
-            )
-
-
-_check_not_shadowed()
-import_module("envs")  # registers Gymnasium's environments
+import_module("metarl.envs")  # registers Gymnasium's environments
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
@@ -85,8 +79,12 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
         from importlib.metadata import version
 
         return version("metarl")
-    if name in ("agents", "envs"):
-        return import_module(name)
+    if name == "agents":
+        return import_module("metarl.agents")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'metarl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, "agents"])

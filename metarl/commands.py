@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-import envs
-from envs.distributions import Split
-from metarl.config import Algorithm, Config, SimilarityConfig
-from metarl.defaults import defaults
+from metarl import envs
+from metarl.envs.distributions import Split
+from metarl.learner.config import Algorithm, Config, SimilarityConfig
+from metarl.learner.defaults import defaults
 
 if TYPE_CHECKING:
-    from metarl.library import SkillLibrary
-    from metarl.maml import MAML
+    from metarl.learner.maml import MAML
+    from metarl.skills.library import SkillLibrary
 
 Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 
@@ -72,8 +72,8 @@ def train_command(own: Config) -> Callable[..., None]:
                 what adaptation could reach at best.
             verbose: Print a table every iteration.
         """
-        from metarl.maml import MAML
-        from metarl.runs import train as train_into
+        from metarl.learner.maml import MAML
+        from metarl.learner.runs import train as train_into
 
         changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
         if reveal_task:
@@ -92,7 +92,7 @@ def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> 
         run_folder: What `train` made.
         total_timesteps: Environment steps in all; what the run was started with when left out.
     """
-    from metarl.runs import resume
+    from metarl.learner.runs import resume
 
     _finish(
         lambda: resume(run_folder, total_timesteps=total_timesteps, progress_bar=True), run_folder
@@ -125,9 +125,9 @@ def evaluate(
         out: Where the files go; the first run folder when left out.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.evaluation import evaluate
-    from metarl.library import SkillLibrary
-    from metarl.runs import load
+    from metarl.evaluation.evaluate import evaluate
+    from metarl.learner.runs import load
+    from metarl.skills.library import SkillLibrary
 
     if not run_folders:
         raise ValueError("name at least one run folder")
@@ -179,9 +179,9 @@ def compare(
         workers: Processes for Stable-Baselines3's PPO; one a core when left out.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.compare import compare
-    from metarl.library import SkillLibrary
-    from metarl.runs import load
+    from metarl.evaluation.compare import compare
+    from metarl.learner.runs import load
+    from metarl.skills.library import SkillLibrary
 
     comparison = compare(
         [load(folder, device=device) for folder in run_folders],
@@ -210,10 +210,10 @@ def similarity(
         skills: How many known tasks to adapt to for the library.
         device: Where the encoder is trained: cpu, cuda, ...; auto takes a GPU when there is one.
     """
-    from metarl.library import SkillLibrary
-    from metarl.retrieval import retrieval
-    from metarl.runs import load
-    from metarl.similarity import train_similarity
+    from metarl.evaluation.retrieval import retrieval
+    from metarl.learner.runs import load
+    from metarl.skills.library import SkillLibrary
+    from metarl.skills.similarity import train_similarity
 
     folder = _folder(run_folder)
     learner = load(run_folder, device=device)
@@ -256,8 +256,8 @@ def render(
         library: Skills to take the first step from, as `metarl similarity` made them.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.runs import load
-    from metarl.video import render
+    from metarl.learner.runs import load
+    from metarl.showing.video import render
 
     learner = load(run_folder, device=device)
     path = render(
@@ -299,7 +299,7 @@ def report(
         library: Skills to take the first step from, as `metarl similarity` made them.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
-    from metarl.report import report
+    from metarl.showing.report import report
 
     path = report(
         run_folder,
@@ -349,7 +349,7 @@ def parse_task(words: tuple[str, ...]) -> dict[str, float]:
 
 
 def _library(path: Path | None) -> "SkillLibrary | None":
-    from metarl.library import SkillLibrary
+    from metarl.skills.library import SkillLibrary
 
     return None if path is None else SkillLibrary.load(path)
 

@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-from metarl.evaluation import Evaluation, evaluate
-from metarl.maml import MAML
-from metarl.runs import train
-from metarl.video import render
+from metarl.evaluation.evaluate import Evaluation, evaluate
+from metarl.learner.maml import MAML
+from metarl.learner.runs import train
+from metarl.showing.video import render
 
 MARK = "DEMO"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import envs
 import metarl
+from metarl import envs
 
 SMALL = {"tasks": 4, "rollouts": 3, "hidden": (8,), "inner_lr": 0.5, "threads": 1}
 

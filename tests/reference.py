@@ -5,12 +5,12 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.func import vmap
 
-from agents.gaussian import Gaussian
-from agents.policy import GaussianPolicy
-from metarl.adapt import Inner, adapt_tasks
-from metarl.losses import Policy
-from metarl.objective import Objective, Terms, exploration_credit
-from metarl.rollouts import Batch
+from metarl.agents.gaussian import Gaussian
+from metarl.agents.policy import GaussianPolicy
+from metarl.algorithms.adapt import Inner, adapt_tasks
+from metarl.algorithms.losses import Policy
+from metarl.algorithms.objective import Objective, Terms, exploration_credit
+from metarl.experience.rollouts import Batch
 
 Parameters = dict[str, Tensor]
 

@@ -1,32 +1,148 @@
-"""Imports point one way: metarl -> agents, envs; those two know nothing of each other."""
+"""The rooms of the house: what each may import, that no imports go in a circle, how large files grow.
+
+Every import counts, also those inside functions and those for type checkers only.
+"""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-MAY_IMPORT = {"envs": {"envs"}, "agents": {"agents"}, "metarl": {"metarl", "agents", "envs"}}
+ROOT = Path(__file__).parent.parent / "metarl"
+DOORS = "the doors"
+
+LEARNER = {"learner", "algorithms", "sampling", "experience", "system", "agents", "envs"}
+SKILLS = LEARNER | {"skills"}
+EVALUATION = SKILLS | {"evaluation", "bridges"}
+SHOWING = EVALUATION | {"showing"}
+MAY_IMPORT = {
+    "envs": {"envs"},
+    "agents": {"agents"},
+    "system": {"system"},
+    "experience": {"experience", "agents"},
+    "sampling": {"sampling", "experience", "system", "agents", "envs"},
+    "algorithms": {"algorithms", "experience", "system", "agents"},
+    "bridges": {"bridges", "system", "agents"},
+    "learner": LEARNER,
+    "skills": SKILLS,
+    "evaluation": EVALUATION,
+    "showing": SHOWING,
+    DOORS: SHOWING | {DOORS},
+}
+"""The rooms that a room's files may import from."""
+
+FILES_IN_A_ROOM = 12
 
 
-def imported(path: Path) -> set[str]:
-    """The project's packages that a file imports, anywhere in it."""
-    names: set[str] = set()
+def modules(root: Path) -> dict[str, Path]:
+    """Every module below the package's folder, by its dotted name."""
+    return {
+        ".".join(("metarl", *path.relative_to(root).with_suffix("").parts)): path
+        for room in (root, *(part for part in root.iterdir() if part.is_dir()))
+        for path in (room.glob("*.py") if room == root else room.rglob("*.py"))
+    }
+
+
+def room_of(module: str) -> str:
+    """The room that a module stands in."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in MAY_IMPORT else DOORS
+
+
+def imports(path: Path, known: set[str]) -> Iterator[str]:
+    """The project's modules that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            yield from (alias.name for alias in node.names if alias.name.startswith("metarl"))
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names.add((node.module or "").split(".")[0])
-    return names & set(MAY_IMPORT)
+            if (node.module or "").split(".")[0] == "metarl":
+                for alias in node.names:
+                    deeper = f"{node.module}.{alias.name}"
+                    package = f"{deeper}.__init__"
+                    yield next((n for n in (deeper, package) if n in known), f"{node.module}")
 
 
-@pytest.mark.parametrize("package", MAY_IMPORT)
-def test_imports_point_one_way(package: str):
-    files = list((ROOT / package).rglob("*.py"))
-    assert files
-    for path in files:
-        assert imported(path) <= MAY_IMPORT[package], path
+def arrows(root: Path) -> dict[str, set[str]]:
+    """What each module imports of the project."""
+    found = modules(root)
+    known = set(found)
+    result = {}
+    for name, path in found.items():
+        targets = imports(path, known)
+        result[name] = {n if n in known else f"{n}.__init__" for n in targets} - {name}
+    return result
+
+
+def forbidden(root: Path) -> list[str]:
+    """The imports that the table does not allow, in words."""
+    return [
+        f"{module} imports {target}: {room_of(module)} may not import {room_of(target)}"
+        for module, targets in arrows(root).items()
+        for target in sorted(targets)
+        if room_of(target) not in MAY_IMPORT[room_of(module)]
+    ]
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Some modules that import each other in a circle, or none."""
+    finished: set[str] = set()
+
+    def walk(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in finished:
+            return []
+        for target in sorted(graph.get(module, ())):
+            found = walk(target, [*way, module])
+            if found:
+                return found
+        finished.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := walk(module, []))), [])
+
+
+def test_rooms_import_what_the_table_allows():
+    assert len(arrows(ROOT)) > 80
+    assert forbidden(ROOT) == []
+
+
+def test_no_imports_go_in_a_circle():
+    assert circle(arrows(ROOT)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from metarl.learner.maml import MAML",
+        "def later():\n    import metarl.sampling.sampler",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from metarl.envs import tasks",
+        "from metarl import skills",
+    ],
+)
+def test_a_forbidden_import_is_found_wherever_it_stands(line: str, tmp_path: Path):
+    for name in ("learner", "sampling", "algorithms", "envs", "skills"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    for name in ("learner/maml", "sampling/sampler", "envs/tasks"):
+        (tmp_path / f"{name}.py").touch()
+    assert forbidden(tmp_path) == []
+    (tmp_path / "algorithms" / "losses.py").write_text(line + "\n")
+    (found,) = forbidden(tmp_path)
+    assert found.startswith("metarl.algorithms.losses imports metarl.")
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_a_room_is_taken_in_at_a_glance():
+    for room in MAY_IMPORT.keys() - {"envs", "agents", DOORS}:
+        files = list((ROOT / room).glob("*.py"))
+        assert 1 < len(files) <= FILES_IN_A_ROOM + 1, f"{room} and its __init__"
 
 
 def test_only_the_simulator_and_its_contact_forces_know_the_batch():

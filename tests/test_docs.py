@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import envs
 import metarl
+from metarl import envs
 
 ROOT = Path(__file__).parent.parent
 RUNS = sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/config.json"))

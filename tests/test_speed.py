@@ -44,7 +44,7 @@ def test_an_iteration_is_hardly_longer_than_its_physics(speed: ModuleType):
         ("import metarl.cli", {"torch", "tyro", "stable_baselines3", "matplotlib", "scipy"}),
         ("import metarl", {"torch", "stable_baselines3", "matplotlib", "tensorboard"}),
         ("import metarl.commands", {"torch", "stable_baselines3", "matplotlib"}),
-        ("import metarl.maml", {"matplotlib", "imageio", "jinja2"}),
+        ("import metarl.learner.maml", {"matplotlib", "imageio", "jinja2"}),
     ],
 )
 def test_what_is_not_needed_yet_is_not_loaded(statement: str, absent: set[str]):

@@ -24,9 +24,9 @@ from scipy import stats
 from stable_baselines3.common.callbacks import BaseCallback
 
 import metarl
-from metarl.checkpoint import versions
-from metarl.files import whole_file
-from metarl.interval import interval
+from metarl.evaluation.interval import interval
+from metarl.system.checkpoint import versions
+from metarl.system.files import whole_file
 
 HERE = Path(__file__).parent
 FILES = HERE / "algorithms"

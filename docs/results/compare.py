@@ -11,9 +11,9 @@ numbers go to `compare/`, the figure beside this file. Runs that are there alrea
 import argparse
 from pathlib import Path
 
-import envs
 import metarl
-from metarl.compare import compare
+from metarl import envs
+from metarl.evaluation.compare import compare
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent.parent / "runs"

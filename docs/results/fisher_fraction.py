@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-import envs
 import metarl
-from metarl.checkpoint import versions
-from metarl.files import whole_file
-from metarl.interval import interval
+from metarl import envs
+from metarl.evaluation.interval import interval
+from metarl.system.checkpoint import versions
+from metarl.system.files import whole_file
 
 HERE = Path(__file__).parent
 FRACTIONS = (0.1, 0.2)

@@ -26,18 +26,18 @@ from matplotlib.figure import Figure
 from scipy import stats
 from torch import Tensor, nn
 
-import envs
 import metarl
-import metarl.similarity as training
-from agents.siamese import SiameseEncoder
-from envs.distributions import Split
-from envs.family import TaskFamily
-from envs.tasks import Tasks
-from metarl.checkpoint import versions
-from metarl.files import whole_file
-from metarl.interval import Interval, interval
-from metarl.retrieval import retrieval
-from metarl.streams import Key, Phase
+import metarl.skills.similarity as training
+from metarl import envs
+from metarl.agents.siamese import SiameseEncoder
+from metarl.envs.distributions import Split
+from metarl.envs.family import TaskFamily
+from metarl.envs.tasks import Tasks
+from metarl.evaluation.interval import Interval, interval
+from metarl.evaluation.retrieval import retrieval
+from metarl.sampling.streams import Key, Phase
+from metarl.system.checkpoint import versions
+from metarl.system.files import whole_file
 
 HERE = Path(__file__).parent
 FILES = HERE / "similarity"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-import envs
 import metarl
-from metarl.checkpoint import versions
-from metarl.evaluation import evaluate
-from metarl.files import whole_file
+from metarl import envs
+from metarl.evaluation.evaluate import evaluate
+from metarl.system.checkpoint import versions
+from metarl.system.files import whole_file
 
 HERE = Path(__file__).parent
 FAMILY = "HalfCheetahDir"

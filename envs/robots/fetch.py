@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Edit, Fields, Robot, always, load_model
+from metarl.envs.robot import Array, Edit, Fields, Robot, always, load_model
 
 Task = Literal["reach", "push", "slide", "pick_and_place"]
 

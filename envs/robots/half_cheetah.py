@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Fields, Leg, Robot, always, gymnasium_asset
+from metarl.envs.robot import Array, Fields, Leg, Robot, always, gymnasium_asset
 
 _RESET_NOISE = 0.1
 

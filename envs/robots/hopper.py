@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Fields, Robot, gymnasium_asset, uniform_start
+from metarl.envs.robot import Array, Fields, Robot, gymnasium_asset, uniform_start
 
 _RESET_NOISE = 0.005
 

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Fields, Robot, always
+from metarl.envs.robot import Array, Fields, Robot, always
 
 
 class Point(Robot):

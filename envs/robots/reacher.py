@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Fields, Robot, always, gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, always, gymnasium_asset
 
 _FINGERTIP, _TARGET = 3, 4
 _RADIUS = 0.2

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robot import Array, Fields, Robot, always, gymnasium_asset, uniform_start
+from metarl.envs.robot import Array, Fields, Robot, always, gymnasium_asset, uniform_start
 
 _RESET_NOISE = 0.1
 

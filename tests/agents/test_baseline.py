@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from agents import baseline
+from metarl.agents import baseline
 
 
 def test_fits_each_task_as_least_squares_does():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from agents.contrast import LOSSES, contrastive, info_nce, triplet
+from metarl.agents.contrast import LOSSES, contrastive, info_nce, triplet
 
 # two tasks: pairs of one task lie 0.5 and 0 apart, pairs of different ones 1 and 4
 DISTANCES = torch.tensor([[0.5, 1.0], [4.0, 0.0]], dtype=torch.float64)

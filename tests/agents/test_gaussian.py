@@ -4,7 +4,7 @@ import torch
 from torch.distributions import Independent, Normal
 from torch.distributions import kl_divergence as reference_kl
 
-from agents.gaussian import Gaussian, kl_divergence, noise_log_prob
+from metarl.agents.gaussian import Gaussian, kl_divergence, noise_log_prob
 
 
 def draw(seed: int) -> tuple[Gaussian, Independent]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.layers import activated, add_times, affine, times, weight_gradient
+from metarl.agents.layers import activated, add_times, affine, times, weight_gradient
 
 OUT = [6, 20]
 """Formed transposed, and not."""

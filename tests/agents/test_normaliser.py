@@ -2,7 +2,7 @@
 
 import torch
 
-from agents.normaliser import Normaliser
+from metarl.agents.normaliser import Normaliser
 
 
 def test_parts_make_the_moments_of_the_whole():

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from agents import Actor, GaussianPolicy
-from agents.normaliser import Normaliser
+from metarl.agents import Actor, GaussianPolicy
+from metarl.agents.normaliser import Normaliser
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.siamese import SiameseEncoder
+from metarl.agents.siamese import SiameseEncoder
 
 OBSERVATION, ACTION = 3, 2
 TRANSITION = 2 * OBSERVATION + ACTION + 1

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from mujoco import MjSpec as Spec
 
-import envs
-from envs import Simulator, TaskFamily, Tasks, dynamics, goals
-from envs.robot import Robot, quiet
-from envs.robots import Ant, HalfCheetah, Hopper, Walker2d
+from metarl import envs
+from metarl.envs import Simulator, TaskFamily, Tasks, dynamics, goals
+from metarl.envs.robot import Robot, quiet
+from metarl.envs.robots import Ant, HalfCheetah, Hopper, Walker2d
 
 
 def make(robot: Robot, *varies: dynamics.Dynamics) -> TaskFamily:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import envs
-from envs import Tasks
+from metarl import envs
+from metarl.envs import Tasks
 
 
 @pytest.mark.parametrize("name", envs.families())

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.seeding import np_random
 
-import envs
-from envs import Simulator, TaskFamily, goals
-from envs.robots.fetch import Fetch, Task
+from metarl import envs
+from metarl.envs import Simulator, TaskFamily, goals
+from metarl.envs.robots.fetch import Fetch, Task
 
 robotics = pytest.importorskip("gymnasium_robotics")
 
@@ -94,7 +94,7 @@ def test_families_draw_goals_where_gymnasium_robotics_does():
 
 
 def test_without_gymnasium_robotics_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("envs.robots.fetch.find_spec", lambda name: None)
+    monkeypatch.setattr("metarl.envs.robots.fetch.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"FetchPush needs gymnasium-robotics: pip install"):
         envs.make("FetchPush")
     assert "FetchPush" not in envs.families()

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import metarl
-from agents import GaussianPolicy
-from envs import ForeignFamily, Tasks
-from envs.distributions import Uniform
-from envs.foreign import ForeignSimulator
-from metarl.collect import collect
-from metarl.streams import Key, Phase
+from metarl.agents import GaussianPolicy
+from metarl.envs import ForeignFamily, Tasks
+from metarl.envs.distributions import Uniform
+from metarl.envs.foreign import ForeignSimulator
+from metarl.sampling.collect import collect
+from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL
 
 

@@ -14,11 +14,11 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 from stable_baselines3.common.vec_env import VecMonitor
 
-import envs
-from envs.gymnasium_env import TaskEnv
-from envs.gymnasium_vector import TaskVectorEnv
-from envs.sb3_vec_env import TaskVecEnv
-from metarl.library_threads import one_library_thread
+from metarl import envs
+from metarl.envs.gymnasium_env import TaskEnv
+from metarl.envs.gymnasium_vector import TaskVectorEnv
+from metarl.envs.sb3_vec_env import TaskVecEnv
+from metarl.system.library_threads import one_library_thread
 
 
 # unbounded observations are what Gymnasium's own MuJoCo environments have

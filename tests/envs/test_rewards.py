@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import envs
-from envs import Simulator
+from metarl import envs
+from metarl.envs import Simulator
 
 Array = NDArray[np.float64]
 SIMS, STEPS = 36, 3

@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 from gymnasium.utils.seeding import np_random
 
-from envs import Simulator, TaskFamily, goals
-from envs.robot import Robot
-from envs.robots import Ant, HalfCheetah, Hopper, Humanoid, Pusher, Reacher, Swimmer, Walker2d
+from metarl.envs import Simulator, TaskFamily, goals
+from metarl.envs.robot import Robot
+from metarl.envs.robots import (
+    Ant,
+    HalfCheetah,
+    Hopper,
+    Humanoid,
+    Pusher,
+    Reacher,
+    Swimmer,
+    Walker2d,
+)
 
 STEPS = 250
 
@@ -125,7 +134,7 @@ def test_without_contact_forces_the_rest_is_the_same(robot: type[Ant] | type[Hum
 
 def test_hidden_targets_are_hidden_but_shown_in_the_model():
     """Observations do not tell the task; the model's target body is where the task says."""
-    from envs import make
+    from metarl.envs import make
 
     for name, body in (("ReacherGoal", "target"), ("PusherGoal", "goal")):
         made = make(name)

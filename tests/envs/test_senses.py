@@ -2,8 +2,8 @@
 
 import pytest
 
-import envs
-from envs.senses import senses
+from metarl import envs
+from metarl.envs.senses import senses
 
 
 def test_names_of_the_half_cheetah():

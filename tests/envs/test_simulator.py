@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs import Simulator, TaskFamily, Tasks
+from metarl import envs
+from metarl.envs import Simulator, TaskFamily, Tasks
 
 
 def generators(count: int, seed: int = 0) -> list[np.random.Generator]:

@@ -1,0 +1,139 @@
+"""The outer steps: from common parameters and an objective to better common parameters.
+
+Each leaves the parameters as they were, and says why, when a number is not finite. What a step must
+remember for the next one (Adam's moments) is a plain mapping, so that a checkpoint can hold it.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from metarl.agents.policy import Parameters
+from metarl.algorithms.objective import Objective
+from metarl.algorithms.objective_in_chunks import Objectives
+from metarl.algorithms.trace import Trace
+from metarl.algorithms.trust_region import Evaluation, flatten, trust_region_step
+from metarl.learner.config import TrustRegion
+
+Memory = Mapping[str, Tensor]
+"""What a step remembers, by name; nothing at first."""
+
+
+class Update(NamedTuple):
+    """What an outer step returns."""
+
+    parameters: dict[str, Tensor]
+    memory: dict[str, Tensor]
+    trace: Trace
+
+
+def trust_region(
+    objective: Objective | Objectives, parameters: Parameters, memory: Memory, settings: TrustRegion
+) -> Update:
+    """Take a natural-gradient step within a trust region (Schulman et al. 2015; Finn et al. 2017).
+
+    Args:
+        objective: what to improve.
+        parameters: where to start; those that `objective` was sampled with.
+        memory: not needed.
+        settings: of the trust region.
+    """
+
+    def evaluate(candidate: Parameters) -> Evaluation:
+        with torch.no_grad():
+            return objective.evaluate(candidate)
+
+    loss, gradient = objective.gradient(parameters)
+    product = objective.fisher(parameters, settings.fisher_fraction)
+    stepped, trace = trust_region_step(
+        parameters, evaluate, product, loss, flatten(gradient), settings
+    )
+    # in memory of their own: last digits depend on how it is aligned, which a checkpoint forgets
+    stepped = {name: value.clone() for name, value in stepped.items()}
+    return Update(stepped, dict(memory), trace)
+
+
+def adam(
+    objective: Objective | Objectives,
+    parameters: Parameters,
+    memory: Memory,
+    lr: float,
+    epochs: int,
+) -> Update:
+    """Take a few steps of Adam on the same data (Kingma and Ba 2015; Schulman et al. 2017, "PPO").
+
+    Args:
+        objective: what to improve.
+        parameters: where to start; those that `objective` was sampled with.
+        memory: Adam's moments and count of steps.
+        lr: the step size.
+        epochs: how many steps, each on all data.
+    """
+    start = {name: value.detach() for name, value in parameters.items()}
+    leaves = {name: value.clone().requires_grad_() for name, value in start.items()}
+    optimiser = torch.optim.Adam(leaves.values(), lr=lr)
+    for name, leaf in leaves.items():
+        if f"mean.{name}" in memory:
+            optimiser.state[leaf] = {
+                "step": memory[f"steps.{name}"].clone(),
+                "exp_avg": memory[f"mean.{name}"].clone(),
+                "exp_avg_sq": memory[f"square.{name}"].clone(),
+            }
+    first_loss, first_norm = math.nan, math.nan
+    for epoch in range(epochs):
+        loss, gradient = objective.gradient(leaves)
+        vector = flatten(gradient)
+        if epoch == 0:
+            first_loss, first_norm = float(loss), float(vector.norm())
+        if not (torch.isfinite(loss) and torch.isfinite(vector).all()):
+            trace = Trace.kept("the gradient is not finite", first_loss, first_norm)
+            return Update(start, dict(memory), trace)
+        for name, leaf in leaves.items():
+            leaf.grad = gradient[name]
+        optimiser.step()
+
+    stepped = {name: leaf.detach() for name, leaf in leaves.items()}
+    with torch.no_grad():
+        after = objective.evaluate(stepped)
+    if not (torch.isfinite(after.loss) and torch.isfinite(after.kl)):
+        trace = Trace.kept("the policy after the step is not finite", first_loss, first_norm)
+        return Update(start, dict(memory), trace)
+    moments = {
+        f"{key}.{name}": optimiser.state[leaf][entry]
+        for name, leaf in leaves.items()
+        for key, entry in (("steps", "step"), ("mean", "exp_avg"), ("square", "exp_avg_sq"))
+    }
+    trace = Trace(True, "accepted", first_loss, float(after.loss), float(after.kl), first_norm)
+    return Update(stepped, moments, trace)
+
+
+def interpolate(
+    objective: Objective | Objectives, parameters: Parameters, memory: Memory, rate: float
+) -> Update:
+    """Move towards the mean of the adapted parameters (Nichol et al. 2018, "Reptile", eq. 7).
+
+    The rollouts after adaptation serve as the data of one more inner step, so that a task takes at
+    least two: after one the mean would be a step of multi-task policy gradient.
+
+    Args:
+        objective: whose data to adapt to.
+        parameters: where to start; those that `objective` was sampled with.
+        memory: not needed.
+        rate: the part of the way; may exceed 1.
+    """
+    start = {name: value.detach() for name, value in parameters.items()}
+    with torch.no_grad():
+        adapted = objective.adapted_mean(start)
+        towards = {name: adapted[name] - value for name, value in start.items()}
+        before = objective.evaluate(start)
+        stepped = {name: value + rate * towards[name] for name, value in start.items()}
+        after = objective.evaluate(stepped)
+    loss, norm = float(before.loss), float(flatten(towards).norm())
+    if not (math.isfinite(norm) and torch.isfinite(after.loss)):
+        trace = Trace.kept("the adapted parameters are not finite", loss, norm)
+        return Update(start, dict(memory), trace)
+    trace = Trace(True, "accepted", loss, float(after.loss), float(after.kl), norm)
+    return Update(stepped, dict(memory), trace)

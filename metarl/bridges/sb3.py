@@ -1,0 +1,83 @@
+"""A policy handed on to Stable-Baselines3's PPO, which goes on from where it is."""
+
+import math
+from typing import Any
+
+import gymnasium
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+from metarl.agents.actor import Actor, AdaptedPolicy
+from metarl.agents.normaliser import Normaliser
+from metarl.agents.policy import CONTEXT
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+class Normalised(BaseFeaturesExtractor):
+    """Brings observations to mean 0 and std 1 by moments that do not change any more."""
+
+    count: Tensor
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, observation_space: gymnasium.Space, moments: Normaliser | None) -> None:
+        """Take the moments; None leaves observations as they are."""
+        size = int(math.prod(observation_space.shape or ()))
+        super().__init__(observation_space, size)
+        self._normalises = moments is not None
+        for name, value in (moments or Normaliser.new(size))._asdict().items():
+            self.register_buffer(name, value.clone())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return [n, observation]."""
+        if not self._normalises:
+            return observations
+        return Normaliser(self.count, self.mean, self.variance)(observations)
+
+
+def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO:  # noqa: ANN401
+    """Return a PPO whose policy acts as this one does, with a new value network.
+
+    Args:
+        policy: a learner's or an adapted one.
+        env: of the same family, such as `TaskVecEnv(family, 20, task=task)`.
+        settings: of PPO, such as `learning_rate`.
+
+    Raises:
+        ValueError: for a policy with an adapted context, which PPO's network has no place for, or
+            an environment with other spaces.
+    """
+    actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
+    network = actor.policy
+    sizes = (env.observation_space.shape, env.action_space.shape)
+    if sizes != ((network.observation_size,), (network.action_size,)):
+        raise ValueError(
+            f"the policy has {network.observation_size} observations and {network.action_size} "
+            f"actions, the environment {sizes[0]} and {sizes[1]}"
+        )
+    if CONTEXT in actor.parameters:
+        raise ValueError("a policy with an adapted context cannot be handed on")
+    kwargs = {
+        "net_arch": {"pi": list(network.hidden), "vf": list(network.hidden)},
+        "activation_fn": ACTIVATIONS[network.activation],
+        "features_extractor_class": Normalised,
+        "features_extractor_kwargs": {"moments": network.normaliser},
+    }
+    model = PPO("MlpPolicy", env, policy_kwargs=kwargs, **{"device": "cpu", **settings})
+    policy_net: Any = model.policy.mlp_extractor.policy_net
+    hidden: list[Any] = [layer for layer in policy_net if hasattr(layer, "weight")]
+    output: Any = model.policy.action_net
+    with torch.no_grad():
+        for number, layer in enumerate([*hidden, output]):
+            # the environment's actions are in -1 to 1, ours in the family's scale
+            scale = actor.action_scale if number == len(hidden) else 1.0
+            layer.weight.copy_(scale * actor.parameters[f"weight{number}"].T)
+            layer.bias.copy_(scale * actor.parameters[f"bias{number}"])
+        std = actor.action_scale * network.std(actor.parameters)
+        log_std: Any = model.policy.log_std
+        log_std.copy_(std.log())
+    return model

@@ -1,0 +1,217 @@
+"""What adaptation to a task changed: the network, what the robot heeds, where return comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metarl.agents.policy import CONTEXT, GaussianPolicy
+from metarl.envs.family import TaskFamily
+from metarl.envs.senses import senses
+from metarl.envs.tasks import Tasks
+from metarl.learner.maml import MAML
+from metarl.sampling.sampler import Sampler
+from metarl.sampling.streams import Key, Phase
+
+if TYPE_CHECKING:
+    from metarl.skills.library import SkillLibrary
+
+_COSTS = {
+    "control cost": "control_cost",
+    "survive bonus": "survive_bonus",
+    "contact cost": "contact_cost",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """Numbers before and after adaptation to one task; pairs are [2]: before, after."""
+
+    title: str
+    layers: dict[str, float]
+    """How far each layer's parameters moved, relative to their norm."""
+    std: NDArray[np.float64]
+    """Standard deviation of each action, [2, action]."""
+    observations: dict[str, NDArray[np.float64]]
+    """How far the most likely action moves when an observation rises by its std, [2] each; those
+    that changed most come first."""
+    reward: dict[str, NDArray[np.float64]]
+    """Mean return from each part of the reward, [2] each."""
+
+    def __str__(self) -> str:
+        moved = ", ".join(f"{name} {change:.1%}" for name, change in self.layers.items())
+        heeded = ", ".join(
+            f"{name} {before:.2f} -> {after:.2f}"
+            for name, (before, after) in list(self.observations.items())[:5]
+        )
+        parts = ", ".join(
+            f"{name} {before:.1f} -> {after:.1f}" for name, (before, after) in self.reward.items()
+        )
+        before, after = self.std.mean(1)
+        return "\n".join(
+            [
+                self.title,
+                f"  layers moved by {moved} of their norm",
+                f"  action std {before:.2f} -> {after:.2f} on average",
+                f"  action heeds {heeded}",
+                f"  return from {parts}",
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {
+            "title": self.title,
+            "layers": self.layers,
+            "std": self.std.tolist(),
+            "observations": {name: pair.tolist() for name, pair in self.observations.items()},
+            "reward": {name: pair.tolist() for name, pair in self.reward.items()},
+        }
+
+
+def changes(
+    learner: MAML,
+    task: Tasks | Mapping[str, float],
+    *,
+    rollouts: int = 20,
+    steps: int = 1,
+    seed: int = 0,
+    library: "SkillLibrary | None" = None,
+) -> Changes:
+    """Adapt to a task and tell what it changed.
+
+    Args:
+        learner: the learner; it is not changed.
+        task: one task's parameters, such as `{"velocity": 1.2}`.
+        rollouts: that each step learns from.
+        steps: inner steps.
+        seed: decides start states and exploration.
+        library: skills to take the first step from; see `MAML.adapt`.
+
+    Raises:
+        ValueError: for a task that the family does not have, more than one, or a family whose
+            rewards are not ours to take apart.
+    """
+    family = learner.family
+    if not isinstance(family, TaskFamily):
+        raise ValueError(f"{family.name} has rewards that cannot be taken apart")
+    table = family.task(task)
+    if len(table) != 1:
+        raise ValueError(f"changes are of one task, got {len(table)}")
+    inner_lrs = [learner.config.inner_lr] * steps
+    key = Key(seed, Phase.ADAPT)
+    stages = list(learner.adaptation(table, rollouts, inner_lrs, key, library))
+    ends = [
+        {name: value[0].cpu() for name, value in stages[step].parameters.items()}
+        for step in (0, -1)
+    ]
+    seen = stages[-1].rollouts
+    visited = seen.observations[seen.valid]
+    names = senses(family.robot, family.model)
+    names += [f"task coordinate {i}" for i in range(family.observation_size - len(names))]
+    heeded = np.stack([sensitivity(learner.policy, each, visited) for each in ends], axis=1)
+    order = np.abs(heeded[:, 1] - heeded[:, 0]).argsort()[::-1]
+    parts = [
+        reward_parts(learner, family, table, each, rollouts, key._replace(step=step))
+        for each, step in zip(ends, (0, steps), strict=True)
+    ]
+    noun = "1 step" if steps == 1 else f"{steps} steps"
+    return Changes(
+        f"{family.name}, {table.label(0)}: what {noun} changed",
+        layer_changes(*ends),
+        torch.stack([learner.policy.std(each) for each in ends]).double().numpy(),
+        {names[index]: heeded[index] for index in order},
+        {name: np.array([part[name] for part in parts]) for name in parts[0]},
+    )
+
+
+def layer_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return how far each layer's parameters moved, relative to their norm before.
+
+    A context, which starts at 0, is given by its norm.
+
+    Args:
+        before: parameters as in `GaussianPolicy.shapes`.
+        after: the same.
+    """
+    last = max(int(name.removeprefix("weight")) for name in before if name.startswith("weight"))
+    layers: dict[str, list[str]] = {}
+    for name in after:
+        kind = name.rstrip("0123456789")
+        if kind in ("weight", "bias"):
+            number = int(name.removeprefix(kind))
+            layers.setdefault("output" if number == last else f"layer {number + 1}", []).append(
+                name
+            )
+        elif name == CONTEXT:
+            layers["context"] = [name]
+    found = {}
+    for layer, names in layers.items():
+        moves = [after[n] - before[n] if n in before else after[n] for n in names]
+        moved = sum(float(move.square().sum()) for move in moves) ** 0.5
+        norm = sum(float(before[n].square().sum()) for n in names if n in before) ** 0.5
+        found[layer] = moved / norm if norm else moved
+    return found
+
+
+def sensitivity(
+    policy: GaussianPolicy, parameters: Mapping[str, Tensor], observations: Tensor
+) -> NDArray[np.float64]:
+    """Return how far the most likely action moves when an observation rises by its std.
+
+    Args:
+        policy: the policy.
+        parameters: of one network.
+        observations: visited, [n, observation].
+
+    Returns:
+        [observation]: the norm of the action's derivative, its mean over what was visited, times
+        the observation's std.
+    """
+
+    def mean(observation: Tensor) -> Tensor:
+        return policy(parameters, observation[None]).mean[0]
+
+    some = observations[:: max(1, len(observations) // 500)]
+    slopes = torch.func.vmap(torch.func.jacrev(mean))(some).norm(dim=1).mean(0)
+    return (slopes * observations.std(0)).double().numpy()
+
+
+def reward_parts(
+    learner: MAML,
+    family: TaskFamily,
+    task: Tasks,
+    parameters: Mapping[str, Tensor],
+    rollouts: int,
+    key: Key,
+) -> dict[str, float]:
+    """Return the mean return from the goal and from each cost and bonus.
+
+    The same rollouts are simulated with and without each: costs do not change what happens.
+
+    Args:
+        learner: whose policy acts.
+        family: its family.
+        task: one.
+        parameters: of one network.
+        rollouts: how many.
+        key: decides start states and exploration.
+    """
+
+    def mean_return(variant: TaskFamily) -> float:
+        sampler = Sampler(variant, 1, rollouts)
+        sampler.set_tasks(task)
+        found = sampler.sample(learner.policy, {n: v[None] for n, v in parameters.items()}, key)
+        return float(found.returns.double().mean())
+
+    total = mean_return(family)
+    parts = {
+        name: total - mean_return(family.replace(**{field: 0.0}))
+        for name, field in _COSTS.items()
+        if getattr(family, field)
+    }
+    return {"goal": total - sum(parts.values()), **parts}

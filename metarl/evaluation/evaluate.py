@@ -1,0 +1,297 @@
+"""How well a learner adapts to tasks it never saw: returns before and after each inner step."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.envs.distributions import Split
+from metarl.envs.tasks import Tasks
+from metarl.evaluation.interval import Interval, interquartile, interval
+from metarl.experience.rollouts import Rollouts
+from metarl.learner.inner_loop import Stage
+from metarl.learner.maml import MAML
+from metarl.sampling.streams import Key, Phase
+from metarl.showing.figures import adaptation_figure
+from metarl.skills.library import SkillLibrary
+from metarl.system.checkpoint import versions
+from metarl.system.files import whole_file
+
+_SCORED = 20
+_WORST, _WORDS = 3, 4
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Returns on new tasks before adaptation and after each inner step, of one run or several."""
+
+    family: str
+    algorithm: str
+    tasks: Tasks
+    returns: NDArray[np.float64]
+    """Mean return over rollouts, [run, task, step]; step 0 is before adaptation."""
+    success: NDArray[np.float64] | None
+    """Part of the rollouts that succeed, [run, task, step]; None where no source says when."""
+    settings: dict[str, Any]
+    """Seed, split, counts, step sizes, training so far and versions."""
+
+    @property
+    def steps(self) -> int:
+        """Inner steps."""
+        return self.returns.shape[2] - 1
+
+    @property
+    def sample(self) -> str:
+        """What the returns are of, in words: draws may repeat where there are few tasks."""
+        split = self.settings.get("split", "test")
+        distinct = len(np.unique(self.tasks.values, axis=0))
+        if distinct == len(self.tasks):
+            return f"{distinct} {split} tasks"
+        return f"{len(self.tasks)} draws of {distinct} {split} tasks"
+
+    def curve(self) -> list[Interval]:
+        """Return the mean return before adaptation and after each step."""
+        return [self._mean(self.returns[:, :, step]) for step in range(self.steps + 1)]
+
+    def middles(self) -> list[Interval]:
+        """Return the interquartile mean of the return before adaptation and after each step."""
+        return [interquartile(self.returns[:, :, step]) for step in range(self.steps + 1)]
+
+    def gains(self) -> list[Interval]:
+        """Return what each step adds to the return, paired by task."""
+        gains = np.diff(self.returns, axis=2)
+        return [self._mean(gains[:, :, step]) for step in range(self.steps)]
+
+    @property
+    def gain(self) -> Interval:
+        """What adaptation adds to the return: after the last step less before, paired by task."""
+        return self._mean(self.returns[:, :, -1] - self.returns[:, :, 0])
+
+    def worst(self) -> list[tuple[str, float]]:
+        """Return the tasks with the lowest return after the last step, in words, lowest first.
+
+        There are none where all tasks would be named, or could not be in a few words.
+        """
+        distinct, which = np.unique(self.tasks.values, axis=0, return_inverse=True)
+        if len(distinct) <= _WORST or len(self.tasks.names) > _WORDS:
+            return []
+        after = self.returns[:, :, -1].mean(0)
+        means = np.bincount(which.ravel(), after) / np.bincount(which.ravel())
+        order = means.argsort()[:_WORST]
+        return [(Tasks(self.tasks.names, distinct).label(int(t)), float(means[t])) for t in order]
+
+    def _mean(self, values: NDArray[np.float64]) -> Interval:
+        """Return the mean over tasks; its interval is over the runs where there are several."""
+        return interval(values[0] if len(values) == 1 else values.mean(1))
+
+    @property
+    def title(self) -> str:
+        """What was evaluated, in a line."""
+        return f"{self.family}, {self.algorithm}: {self.sample}"
+
+    @property
+    def helps(self) -> bool:
+        """Whether the gain's interval lies above 0."""
+        return self.gain.low > 0.0
+
+    def columns(self) -> dict[str, list[str]]:
+        """Return the table's cells by column, a row an inner step."""
+        columns = {
+            "inner step": [str(step) for step in range(self.steps + 1)],
+            "mean return [95 %]": [str(value) for value in self.curve()],
+            "interquartile mean [95 %]": [str(value) for value in self.middles()],
+            "gain over previous": ["", *map(str, self.gains())],
+        }
+        if self.success is not None:
+            columns["success"] = [f"{rate:.0%}" for rate in self.success.mean((0, 1))]
+        return columns
+
+    def __str__(self) -> str:
+        columns = self.columns()
+        widths = {name: max(len(name), *map(len, cells)) for name, cells in columns.items()}
+        rows = [columns.keys(), *zip(*columns.values(), strict=True)]
+        lines = [
+            "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths.values(), strict=True))
+            for row in rows
+        ]
+        if self.worst():
+            worst = "; ".join(f"{label} ({value:.1f})" for label, value in self.worst())
+            lines.append(f"Worst after the last step: {worst}.")
+        return "\n".join([line.rstrip() for line in lines] + [self.verdict()])
+
+    def verdict(self) -> str:
+        """Return in one sentence whether adaptation helped."""
+        gain = self.gain
+        if self.helps:
+            finding = "Adaptation helps"
+        elif gain.high < 0.0:
+            finding = "Adaptation HURTS"
+        else:
+            finding = "Adaptation is NOT shown to help (the interval includes 0)"
+        steps = "1 inner step" if self.steps == 1 else f"{self.steps} inner steps"
+        runs = f", {len(self.returns)} runs" if len(self.returns) > 1 else ""
+        return f"{finding}: gain {gain} after {steps}, {self.sample}{runs}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, as in `evaluation.json`."""
+        curve = [
+            {"step": step, **mean.to_dict(), "interquartile": middle.to_dict()}
+            for step, (mean, middle) in enumerate(zip(self.curve(), self.middles(), strict=True))
+        ]
+        for entry, gain in zip(curve[1:], self.gains(), strict=True):
+            entry["gain_over_previous"] = gain.to_dict()
+        per_task = [
+            {"task": task, "returns": self.returns[:, index].mean(0).tolist()}
+            for index, task in enumerate(self.tasks)
+        ]
+        if self.success is not None:
+            for index, row in enumerate(per_task):
+                row["success"] = self.success[:, index].mean(0).tolist()
+        return {
+            "family": self.family,
+            "algorithm": self.algorithm,
+            "returns": curve,
+            "gain": self.gain.to_dict(),
+            "per_task": per_task,
+            "settings": self.settings,
+        }
+
+    def save(self, folder: str | Path, name: str = "evaluation") -> list[Path]:
+        """Write `evaluation.json`, `.csv` with a row a task and run, and `.png`; return the paths.
+
+        Args:
+            folder: where to.
+            name: of the files, without their endings.
+        """
+        numbers, table, picture = (
+            Path(folder) / f"{name}{ending}" for ending in (".json", ".csv", ".png")
+        )
+        with whole_file(numbers) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        with whole_file(table) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            steps = range(self.steps + 1)
+            success = [] if self.success is None else [f"success_{step}" for step in steps]
+            returns = [f"return_{step}" for step in steps]
+            writer.writerow(["run", *self.tasks.names, *returns, *success])
+            for run in range(len(self.returns)):
+                for index, values in enumerate(self.tasks.values):
+                    rates = [] if self.success is None else self.success[run, index]
+                    writer.writerow([run, *values, *self.returns[run, index], *rates])
+        with whole_file(picture) as temporary:
+            figure = adaptation_figure(self.returns.mean(0), self.curve(), self.title)
+            figure.savefig(temporary, dpi=150)
+        return [numbers, table, picture]
+
+
+def evaluate(
+    learner: MAML | Sequence[MAML],
+    *,
+    tasks: int | Tasks = 40,
+    rollouts: int = 20,
+    steps: int = 3,
+    seed: int = 0,
+    split: Split = "test",
+    halve: bool = False,
+    library: SkillLibrary | Sequence[SkillLibrary] | None = None,
+) -> Evaluation:
+    """Adapt to tasks the learner never saw and return how it did.
+
+    Every step starts the same rollouts from the same states; exploration differs. With 20 rollouts
+    or more, a step's rollouts are both its score and what the next step learns from; with fewer, 20
+    others are the score.
+
+    Args:
+        learner: the learner, or several that differ in seed; they are not changed.
+        tasks: how many to draw, or a table of them; at least 2.
+        rollouts: of each task that each step learns from.
+        steps: inner steps.
+        seed: decides the tasks, start states and exploration.
+        split: where tasks come from: `test`, from the training range but other draws; `train`; or
+            `extrapolate`, from outside that range.
+        halve: halve the step size after the first step, as Finn et al. (2017) do in their tests.
+        library: skills to take the first step from, where a task resembles known ones; of several
+            learners one each.
+
+    Raises:
+        ValueError: for counts that are too small, a split that the family does not have, learners
+            of different families, or a library of another learner.
+    """
+    learners = [learner] if isinstance(learner, MAML) else list(learner)
+    if not learners:
+        raise ValueError("there is no learner to evaluate")
+    first = learners[0]
+    for other in learners[1:]:
+        differs = difference(first, other)
+        if differs:
+            raise ValueError(f"runs that are evaluated together may differ in seed only: {differs}")
+    given = [library] if isinstance(library, SkillLibrary) else list(library or ())
+    libraries = [next((own for own in given if own.fits(each)), None) for each in learners]
+    if given and None in libraries:
+        given[0].check(learners[libraries.index(None)])
+    if isinstance(tasks, int):
+        if tasks < 2:
+            raise ValueError(f"an interval needs at least 2 tasks, got {tasks}")
+        tasks = first.family.sample_tasks(tasks, seed=seed, split=split)
+    else:
+        tasks = first.family.task(tasks)
+    if len(tasks) < 2:
+        raise ValueError(f"an interval needs at least 2 tasks, got {len(tasks)}")
+    key = Key(seed, Phase.EVALUATE)
+    scores = []
+    for each, own in zip(learners, libraries, strict=True):
+        lr = each.config.inner_lr
+        inner_lrs = [lr] + [lr / 2.0 if halve else lr] * (steps - 1) if steps > 0 else []
+        stages = each.adaptation(tasks, rollouts, inner_lrs, key, own)
+        scores.append(
+            [_score(each, tasks, stage, key._replace(step=s)) for s, stage in enumerate(stages)]
+        )
+    returns, success = (
+        np.stack(
+            [np.stack([part(score).double().mean(1).numpy() for score in run], 1) for run in scores]
+        )
+        for part in (lambda score: score.returns, lambda score: score.succeeded)
+    )
+    settings = {
+        "preset": first.family.preset,
+        "horizon": first.family.horizon,
+        "seed": seed,
+        "split": split,
+        "rollouts": rollouts,
+        "inner_lrs": inner_lrs,
+        "skills": [len(own) for own in libraries if own is not None],
+        "trained_timesteps": first.num_timesteps,
+        "trained_seed": first.config.seed,
+        "trained_seeds": [each.config.seed for each in learners],
+        "versions": versions(),
+    }
+    return Evaluation(
+        first.family.name,
+        first.config.algorithm,
+        tasks,
+        returns,
+        success if first.family.tells_success else None,
+        settings,
+    )
+
+
+def difference(one: MAML, other: MAML) -> str:
+    """Return in what two learners differ besides seed, device, threads and workers, or nothing."""
+    both = [{**learner.family.describe(), **asdict(learner.config)} for learner in (one, other)]
+    return "; ".join(
+        f"{name} is {value!r} and {both[1].get(name)!r}"
+        for name, value in both[0].items()
+        if name not in ("seed", "device", "threads", "workers") and both[1].get(name) != value
+    )
+
+
+def _score(learner: MAML, tasks: Tasks, stage: Stage, key: Key) -> Rollouts:
+    """Return the rollouts that tell how good the stage's parameters are."""
+    if stage.rollouts.rewards.shape[1] >= _SCORED:
+        return stage.rollouts
+    return learner.sample(tasks, stage.parameters, _SCORED, key._replace(iteration=1))

@@ -1,0 +1,157 @@
+"""How well an encoder tells, from one rollout, which known tasks a new one resembles."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.spatial.distance import cdist
+
+from metarl.envs.tasks import Tasks
+from metarl.learner.maml import MAML
+from metarl.sampling.streams import Key, Phase
+from metarl.showing.figures import distance_figure, task_map
+from metarl.skills.similarity import Similarity, before_adaptation
+from metarl.system.files import whole_file
+
+_CLOSEST = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieval:
+    """New tasks beside known ones."""
+
+    family: str
+    known: Tasks
+    new: Tasks
+    embeddings: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """Of the known tasks, [known, embedding], and of one rollout of each new one."""
+    apart: NDArray[np.floating]
+    """Distances of the tasks' parameters, [new, known], as fractions of the training range."""
+    novelty: NDArray[np.float64]
+    """Distance of each new task's embedding from the nearest that the encoder knows, [new]."""
+    novelty_outside: NDArray[np.float64] | None
+    """The same of tasks from outside the training range; None where the family has no outside."""
+    threshold: float
+    """The novelty beyond which a task counts as unlike all known ones."""
+
+    @property
+    def distances(self) -> NDArray[np.floating]:
+        """Distances of the embeddings, [new, known]."""
+        known, new = self.embeddings
+        return cdist(new, known)
+
+    @property
+    def correlation(self) -> float:
+        """Spearman's, of the distances of embeddings and those of parameters, over all pairs."""
+        return float(stats.spearmanr(self.distances.ravel(), self.apart.ravel()).statistic)
+
+    @property
+    def found(self) -> float:
+        """How often the nearest known task is among the 5 closest by true parameters."""
+        nearest = self.distances.argmin(1)
+        own = self.apart[np.arange(len(nearest)), nearest]
+        closer = (self.apart < own[:, None]).sum(1)
+        return float((closer < _CLOSEST).mean())
+
+    @property
+    def auroc(self) -> float | None:
+        """How often a task from outside is more novel than one from inside: 0.5 by chance."""
+        if self.novelty_outside is None:
+            return None
+        wins = stats.mannwhitneyu(self.novelty_outside, self.novelty).statistic
+        return float(wins) / (len(self.novelty_outside) * len(self.novelty))
+
+    def __str__(self) -> str:
+        rows = [
+            ("Spearman correlation of embedding and parameter distance", f"{self.correlation:.3f}"),
+            (
+                f"nearest of {len(self.known)} known tasks is among the {_CLOSEST} closest",
+                f"{self.found:.0%}",
+            ),
+            ("known tasks taken for novel", f"{(self.novelty > self.threshold).mean():.0%}"),
+        ]
+        if self.novelty_outside is not None:
+            caught = (self.novelty_outside > self.threshold).mean()
+            rows += [
+                ("tasks from outside the training range recognised", f"{caught:.0%}"),
+                ("their AUROC against tasks from inside", f"{self.auroc:.3f}"),
+            ]
+        head = f"{self.family}: {len(self.new)} new tasks, one rollout each"
+        return "\n".join([head, *(f"  {name:<58}{value:>8}" for name, value in rows)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain data."""
+        return {
+            "family": self.family,
+            "known": len(self.known),
+            "new": len(self.new),
+            "correlation": self.correlation,
+            "found": self.found,
+            "auroc": self.auroc,
+        }
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write `similarity.json`, `task_map.png` and `task_distances.png`; return their paths."""
+        folder = Path(folder)
+        numbers = folder / "similarity.json"
+        with whole_file(numbers) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        names = self.known.names
+        figures = {
+            "task_map.png": task_map(
+                self.embeddings, (self.known.values, self.new.values), names, self.family
+            ),
+            "task_distances.png": distance_figure(
+                self.apart, self.distances, self.correlation, self.family
+            ),
+        }
+        for name, figure in figures.items():
+            with whole_file(folder / name) as temporary:
+                figure.savefig(temporary, dpi=150)
+        return [numbers, *(folder / name for name in figures)]
+
+
+def retrieval(
+    learner: MAML, similarity: Similarity, *, known: int = 100, tasks: int = 100, seed: int = 0
+) -> Retrieval:
+    """Tell what new tasks resemble among known ones, from one rollout of each before adaptation.
+
+    Args:
+        learner: the learner that the encoder was trained on.
+        similarity: the encoder.
+        known: how many known tasks to draw from the split `train`; the encoder sees as many
+            rollouts of each as in training.
+        tasks: how many new ones to draw from `test`, and from `extrapolate` where there is one.
+        seed: decides tasks, start states and exploration.
+
+    Raises:
+        ValueError: when the encoder was trained on another learner.
+    """
+    similarity.check(learner)
+    family, rollouts = learner.family, similarity.config.rollouts
+    old = family.sample_tasks(known, seed=(seed, 2))
+    new = family.sample_tasks(tasks, seed=seed, split="test")
+    seen_of_old = before_adaptation(learner, old, rollouts, Key(seed, Phase.SIMILARITY, 2))
+    seen_of_new = before_adaptation(learner, new, 1, Key(seed, Phase.SIMILARITY, 3))
+    outside = None
+    if family.extrapolates:
+        drawn = family.sample_tasks(tasks, seed=seed, split="extrapolate")
+        seen = before_adaptation(learner, drawn, 1, Key(seed, Phase.SIMILARITY, 4))
+        outside = similarity.nearest(seen)[0][:, 0].double().numpy()
+    return Retrieval(
+        family.name,
+        old,
+        new,
+        (
+            similarity.embed(seen_of_old).double().numpy(),
+            similarity.embed(seen_of_new).double().numpy(),
+        ),
+        cdist(family.coordinates(new), family.coordinates(old)),
+        similarity.nearest(seen_of_new)[0][:, 0].double().numpy(),
+        outside,
+        similarity.threshold,
+    )

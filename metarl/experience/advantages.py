@@ -1,0 +1,118 @@
+"""From rollouts to advantages: discounted returns, generalised advantages, normalisation."""
+
+import torch
+from torch import Tensor
+
+from metarl.agents import baseline
+from metarl.experience.rollouts import Batch, Rollouts
+
+
+def discounted_returns(rewards: Tensor, discount: float) -> Tensor:
+    """Return G_t = r_t + discount * G_(t+1) along the last axis; same shape as `rewards`."""
+    time = torch.arange(rewards.shape[-1], device=rewards.device)
+    ahead = (time.unsqueeze(1) - time).to(rewards.dtype)  # of t (column), of each later step (row)
+    # one product with all powers of the discount, where a loop would wait for each step
+    return rewards @ torch.where(ahead >= 0, discount ** ahead.clamp_min(0), 0.0)
+
+
+def generalised_advantages(
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    valid: Tensor,
+    discount: float,
+    lambda_: float,
+) -> Tensor:
+    """Return A_t = d_t + discount * lambda * A_(t+1), d_t = r_t + discount * V(s_(t+1)) - V(s_t).
+
+    Generalised advantage estimation (Schulman et al. 2016, eqs. 11 and 16). A time limit is not an
+    end: there `next_values` holds the value of the final observation; where an episode terminated
+    it holds 0.
+
+    Args:
+        rewards: [..., time].
+        values: V(s_t), [..., time].
+        next_values: V(s_(t+1)), [..., time].
+        valid: which steps took place, [..., time]; others get 0 and pass nothing on.
+        discount: in [0, 1].
+        lambda_: in [0, 1]; 1 is the Monte Carlo return less the baseline.
+    """
+    deltas = torch.where(valid, rewards + discount * next_values - values, 0.0)
+    return discounted_returns(deltas, discount * lambda_)
+
+
+def next_values(values: Tensor, final_values: Tensor, valid: Tensor, terminated: Tensor) -> Tensor:
+    """Return V(s_(t+1)), [..., time]: at each rollout's last step the final value, or 0.
+
+    Args:
+        values: V(s_t), [..., time].
+        final_values: V of the observation after the last step, [...].
+        valid: which steps took place, [..., time].
+        terminated: whether the episode ended by itself, [...].
+    """
+    last = (valid.sum(-1, keepdim=True) - 1).clamp_min(0)
+    bootstrap = torch.where(terminated, 0.0, final_values).unsqueeze(-1)
+    shifted = torch.cat([values[..., 1:], values[..., -1:]], dim=-1)
+    return shifted.scatter(-1, last, bootstrap)
+
+
+def centre(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return advantages with mean 0 over each task's valid steps, 0 elsewhere, and their std.
+
+    Args:
+        advantages: [task, rollout, time].
+        valid: [task, rollout, time].
+
+    Returns:
+        The centred advantages, [task, rollout, time], and the std of the valid ones, [task, 1, 1].
+    """
+    count = valid.sum((1, 2), keepdim=True).clamp_min(1)
+    mean = torch.where(valid, advantages, 0.0).sum((1, 2), keepdim=True) / count
+    centred = torch.where(valid, advantages - mean, 0.0)
+    return centred, (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
+
+
+def prepare(
+    rollouts: Rollouts,
+    discount: float,
+    lambda_: float,
+    *,
+    normalise: bool = True,
+    reward_scale: float = 1.0,
+) -> Batch:
+    """Fit a baseline to each task and return the batch a learner needs.
+
+    Args:
+        rollouts: the experience.
+        discount: in [0, 1].
+        lambda_: of generalised advantage estimation, in [0, 1].
+        normalise: divide each task's advantages by their std, and centre them.
+        reward_scale: what rewards are multiplied by first; of no effect on normalised advantages.
+    """
+    tasks, count, horizon = rollouts.rewards.shape
+    valid = rollouts.valid
+    time = torch.arange(horizon, device=valid.device)
+    rewards = reward_scale * rollouts.rewards.double()
+
+    inputs = baseline.features(rollouts.observations, time).flatten(1, 2)
+    targets = discounted_returns(rewards, discount)
+    weights = baseline.fit(inputs, targets.flatten(1), valid.flatten(1))
+    values = baseline.predict(weights, inputs).view(tasks, count, horizon)
+    final = baseline.features(rollouts.final_observations, rollouts.lengths)
+    final_values = baseline.predict(weights, final)
+
+    following = next_values(values, final_values, valid, rollouts.terminated)
+    advantages = generalised_advantages(rewards, values, following, valid, discount, lambda_)
+    discounted = discount**time * rewards
+    if normalise:
+        advantages, std = centre(advantages, valid)
+        advantages, discounted = (each / (std + 1e-8) for each in (advantages, discounted))
+    dtype = rollouts.observations.dtype
+    return Batch(
+        rollouts.observations,
+        rollouts.actions,
+        rollouts.log_probs,
+        advantages.to(dtype),
+        discounted.to(dtype),
+        valid / valid.sum((1, 2), keepdim=True).clamp_min(1).to(dtype),
+    )

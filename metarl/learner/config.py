@@ -1,0 +1,267 @@
+"""`Config`: every setting of a run besides its task family, with defaults that learn."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args
+
+from metarl.envs.nearest import nearest
+
+Algorithm = Literal[
+    "maml-trpo",
+    "maml-vpg",
+    "maml-ppo",
+    "promp",
+    "e-maml",
+    "fomaml",
+    "reptile",
+    "meta-sgd",
+    "anil",
+    "cavia",
+    "pretrain",
+]
+InnerLoss = Literal["likelihood-ratio", "loaded-dice", "dice", "score-function"]
+
+_COUNTS = (
+    "tasks",
+    "rollouts",
+    "inner_steps",
+    "context_size",
+    "cg_iterations",
+    "max_backtracks",
+    "outer_epochs",
+)
+_POSITIVE = (
+    "inner_lr",
+    "reward_scale",
+    "initial_std",
+    "min_std",
+    "max_kl",
+    "outer_lr",
+    "clip_ratio",
+    "interpolation",
+)
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """The settings of a trust-region step; see `metarl.algorithms.trust_region`."""
+
+    max_kl: float
+    """Bound on the mean KL divergence between old and new adapted policies [nat]."""
+    cg_iterations: int
+    damping: float
+    """Added to the Fisher matrix's diagonal."""
+    fisher_fraction: float
+    """The part of the rollouts that Fisher products are computed from."""
+    backtrack_ratio: float
+    """What each refused step is shortened by."""
+    max_backtracks: int
+    """How many lengths the line search tries."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a meta-learner.
+
+    The values here hold unless `metarl.learner.defaults` has others for a family, preset or
+    algorithm.
+    """
+
+    algorithm: Algorithm = "maml-trpo"
+    """How common parameters are improved; see docs/algorithms.md."""
+    tasks: int = 20
+    """Tasks per iteration (the meta-batch)."""
+    rollouts: int = 20
+    """Rollouts of each task, before adaptation and again after each inner step."""
+    inner_lr: float = 0.1
+    """Step size of the adaptation."""
+    inner_loss: InnerLoss = "likelihood-ratio"
+    """What an inner step lowers, which decides its second derivatives."""
+    inner_steps: int = 1
+    """Gradient steps of the adaptation while training."""
+    learned_rates: bool = False
+    """Learn a step size for every parameter, as meta-sgd does, with any algorithm."""
+    discount: float = 0.99
+    """Discount of future rewards, in [0, 1]."""
+    gae_lambda: float = 0.97
+    """Lambda of generalised advantage estimation, in [0, 1]."""
+    normalise_advantages: bool = True
+    """Centre each task's advantages and divide them by their standard deviation."""
+    reward_scale: float = 1.0
+    """What rewards are multiplied by for learning; of no effect on normalised advantages."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Sizes of the policy's hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """The policy's activation function."""
+    initial_std: float = 1.0
+    """Standard deviation of a new policy's actions, in units of the family's action scale."""
+    min_std: float = 0.05
+    """The standard deviation never falls below this."""
+    normalise_observations: bool = True
+    """Bring observations to mean 0 and std 1, by what training has seen so far."""
+    context_size: int = 50
+    """cavia: numbers in the context vector."""
+    entropy_bonus: float = 0.0
+    """What the entropy of the adapted policies [nat] counts for in the outer step."""
+    max_kl: float = 0.04
+    """Trust region: bound on the mean KL divergence of the adapted policies [nat]."""
+    cg_iterations: int = 10
+    """Trust region: conjugate-gradient iterations."""
+    cg_damping: float = 1e-5
+    """Trust region: what is added to the Fisher matrix's diagonal."""
+    fisher_fraction: float = 0.1
+    """Trust region: the part of the rollouts that Fisher products are computed from."""
+    backtrack_ratio: float = 0.8
+    """Trust region: what each refused step is shortened by."""
+    max_backtracks: int = 15
+    """Trust region: how many lengths the line search tries."""
+    outer_lr: float = 1e-3
+    """maml-vpg, maml-ppo, promp: Adam's step size."""
+    outer_epochs: int = 5
+    """maml-ppo, promp: steps of Adam in an iteration."""
+    clip_ratio: float = 0.3
+    """maml-ppo, promp: how far ratios of probabilities may be from 1 and still gain."""
+    inner_kl_penalty: float = 5e-4
+    """promp: what the KL divergence before adaptation [nat] counts for."""
+    exploration_weight: float = 0.05
+    """e-maml: what the credit to rollouts before adaptation counts for; 1 is the exact gradient,
+    whose noise grows with the number of rollouts."""
+    interpolation: float = 1.0
+    """reptile: the part of the way to the mean of the adapted parameters."""
+    seed: int = 0
+    """Decides everything random."""
+    device: str = "auto"
+    """Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    threads: int = 0
+    """Threads of the simulator and of updates on the CPU; 0 for all cores."""
+    workers: int = 0
+    """Processes that sample in training, each with a slice of the tasks: 1 for this one alone, 0
+    for as many as are worth it. They change speed only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON has lists
+
+    def check(self) -> None:
+        """Check every value.
+
+        Raises:
+            ValueError: with the setting's name, its value and what is allowed.
+        """
+        for name, kind in (("algorithm", Algorithm), ("inner_loss", InnerLoss)):
+            known = get_args(kind)
+            self._check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
+        for name in _COUNTS:
+            self._check(
+                name,
+                isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
+                "a whole number of at least 1",
+            )
+        self._check("rollouts", self.rollouts >= 2, "at least 2, or there is nothing to compare")
+        for name in ("seed", "threads", "workers"):
+            self._check(
+                name,
+                isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
+                "a whole number of at least 0",
+            )
+        for name in _POSITIVE:
+            self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
+        for name in ("cg_damping", "inner_kl_penalty", "exploration_weight", "entropy_bonus"):
+            self._check(name, 0.0 <= getattr(self, name) < float("inf"), "at least 0")
+        for name in ("discount", "gae_lambda"):
+            self._check(name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+        for name in ("fisher_fraction", "backtrack_ratio"):
+            self._check(name, 0.0 < getattr(self, name) <= 1.0, "in (0, 1]")
+        self._check(
+            "hidden", all(isinstance(n, int) and n >= 1 for n in self.hidden), "sizes of at least 1"
+        )
+
+    def _check(self, name: str, good: bool, expected: str) -> None:
+        if not good:
+            raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+
+    @property
+    def trust_region(self) -> TrustRegion:
+        """The settings of the outer step."""
+        return TrustRegion(
+            self.max_kl,
+            self.cg_iterations,
+            self.cg_damping,
+            self.fisher_fraction,
+            self.backtrack_ratio,
+            self.max_backtracks,
+        )
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Config":
+        """Return the config with these settings, checked.
+
+        Raises:
+            ValueError: for an unknown setting, with the nearest one, or a value not allowed.
+        """
+        return _made(cls, settings)
+
+
+@dataclass(frozen=True)
+class SimilarityConfig:
+    """Settings of the encoder and of its training."""
+
+    loss: Literal["contrastive", "triplet", "info-nce"] = "contrastive"
+    """What training lowers."""
+    tasks: int = 300
+    """Known tasks: those that the encoder is trained on and that new ones are compared with."""
+    rollouts: int = 4
+    """Rollouts of each."""
+    window: int = 50
+    """Control steps that the encoder sees of a rollout in training."""
+    embedding_size: int = 16
+    """Numbers in an embedding."""
+    hidden: int = 128
+    """Width of its hidden layers."""
+    margin: float = 5.0
+    """Distance that tasks of average difference are kept apart."""
+    batch: int = 64
+    """Tasks in a step of training."""
+    iterations: int = 1500
+    """Steps of training at most; it stops early when held-out tasks gain nothing more."""
+    lr: float = 1e-3
+    """Adam's step size."""
+    seed: int = 0
+    """Decides tasks, start states, exploration, weights and windows."""
+
+    def check(self) -> None:
+        """Check every value.
+
+        Raises:
+            ValueError: with the setting's name, its value and what is allowed.
+        """
+        known = get_args(SimilarityConfig.__annotations__["loss"])
+        if self.loss not in known:
+            raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
+        least = {"tasks": 10, "rollouts": 2, "batch": 2, "embedding_size": 2, "seed": 0}
+        for name in ("tasks", "rollouts", "window", "embedding_size", "hidden", "batch", "seed"):
+            if getattr(self, name) < least.get(name, 1):
+                raise ValueError(
+                    f"{name} must be at least {least.get(name, 1)}, got {getattr(self, name)}"
+                )
+        for name in ("margin", "lr", "iterations"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "SimilarityConfig":
+        """Return the config with these settings, checked; see `Config.of`."""
+        return _made(cls, settings)
+
+
+C = TypeVar("C", Config, SimilarityConfig)
+
+
+def _made(kind: type[C], settings: Mapping[str, Any]) -> C:
+    known = [field.name for field in dataclasses.fields(kind)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"no setting {name!r}{nearest(name, known)}")
+    config = kind(**settings)
+    config.check()
+    return config

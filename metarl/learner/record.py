@@ -1,0 +1,171 @@
+"""Where a run's numbers go: Stable-Baselines3's logger, with outputs that a run can resume."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import (
+    HumanOutputFormat,
+    KVWriter,
+    Logger,
+    TensorBoardOutputFormat,
+    filter_excluded_keys,
+)
+from tqdm import tqdm
+
+from metarl.algorithms.trace import Trace
+from metarl.system.files import whole_file
+
+STEP_COLUMN = "time/total_timesteps"
+
+
+class ProgressFile(KVWriter):
+    """`progress.csv`: one row an iteration, appended to, so that a resumed run continues it."""
+
+    def __init__(self, path: Path, steps: int) -> None:
+        """Open the file, without rows that come after the checkpoint that is resumed.
+
+        Args:
+            path: the file; made if missing.
+            steps: environment steps at the checkpoint; 0 for a new run.
+        """
+        header, rows = _read(path) if path.exists() and steps else ([], [])
+        at = header.index(STEP_COLUMN) if header else 0
+        kept = [row for row in rows if len(row) == len(header) and int(row[at]) <= steps]
+        with whole_file(path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([header, *kept] if header else [])
+        self._columns = header
+        self._file: TextIO = path.open("a", newline="")
+
+    def write(
+        self,
+        key_values: dict[str, Any],
+        key_excluded: dict[str, tuple[str, ...]],
+        step: int = 0,
+    ) -> None:
+        """Append a row; values that were not among the first row's are left out."""
+        values = filter_excluded_keys(key_values, key_excluded, "csv")
+        writer = csv.writer(self._file)
+        if not self._columns:
+            self._columns = list(values)
+            writer.writerow(self._columns)
+        writer.writerow([values.get(name, "") for name in self._columns])
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class ResumedTensorBoard(TensorBoardOutputFormat):
+    """TensorBoard events that hide those of a dead run after its last checkpoint."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        """Open a new event file.
+
+        Args:
+            folder: where the run's event files are.
+            steps: environment steps at the checkpoint; 0 for a new run.
+        """
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
+        self._is_closed = False
+
+
+def run_logger(folder: Path, steps: int, verbose: bool) -> Logger:
+    """Return a logger that writes `progress.csv` and TensorBoard events, and prints if asked.
+
+    Args:
+        folder: the run's; must exist.
+        steps: environment steps at the checkpoint that is resumed; 0 for a new run.
+        verbose: print a table every iteration.
+    """
+    outputs: list[KVWriter] = [
+        ProgressFile(folder / "progress.csv", steps),
+        ResumedTensorBoard(folder / "tensorboard", steps),
+    ]
+    if verbose:
+        outputs.append(HumanOutputFormat(sys.stdout))
+    return Logger(str(folder), outputs)
+
+
+def record_iteration(
+    log: Logger,
+    trace: Trace,
+    returns: Sequence[float],
+    *,
+    iteration: int,
+    timesteps: int,
+    episode_length: float,
+    std: float,
+    elapsed: float,
+    fps: float,
+) -> None:
+    """Record one iteration.
+
+    Args:
+        log: the logger; it is not dumped.
+        trace: of the outer step.
+        returns: mean return before adaptation and after each inner step.
+        iteration: iterations so far.
+        timesteps: environment steps so far.
+        episode_length: mean length of the last rollouts [steps].
+        std: mean standard deviation of the new policy's actions.
+        elapsed: since training began [s].
+        fps: environment steps per second since then.
+    """
+    log.record("time/iteration", iteration)
+    log.record(STEP_COLUMN, timesteps)
+    log.record("time/elapsed", elapsed)
+    log.record("time/fps", fps)
+    log.record("rollout/return_before", returns[0])
+    for step, value in enumerate(returns[1:-1], start=1):
+        log.record(f"rollout/return_step_{step}", value)
+    log.record("rollout/return_after", returns[-1])
+    log.record("rollout/gain", returns[-1] - returns[0])
+    log.record("rollout/episode_length", episode_length)
+    log.record("train/surrogate_gain", trace.loss_before - trace.loss_after)
+    log.record("train/kl", trace.kl)
+    log.record("train/step_fraction", trace.step_fraction)
+    log.record("train/gradient_norm", trace.gradient_norm)
+    log.record("train/cg_residual", trace.cg_residual)
+    log.record("train/std", std)
+    if not trace.accepted:
+        log.warn(f"iteration {iteration}: parameters kept, since {trace.reason}")
+
+
+class ProgressBar(BaseCallback):
+    """A bar over environment steps that shows the returns before and after adaptation."""
+
+    def __init__(self, goal: int) -> None:
+        """Make a bar up to `goal` environment steps in all."""
+        super().__init__()
+        self._goal = goal
+
+    def _on_training_start(self) -> None:
+        self._bar = tqdm(
+            initial=self.model.num_timesteps,
+            total=self._goal,
+            unit="step",
+            unit_scale=True,
+            dynamic_ncols=True,
+        )
+
+    def _on_step(self) -> bool:
+        returns = self.locals["returns"]
+        self._bar.set_postfix_str(f"return {returns[0]:.1f} -> {returns[-1]:.1f}", refresh=False)
+        self._bar.update(self.num_timesteps - self._bar.n)
+        return True
+
+    def _on_training_end(self) -> None:
+        self._bar.close()
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    return (rows[0], rows[1:]) if rows else ([], [])

@@ -1,0 +1,161 @@
+"""`Sampler`: rollouts of many tasks at once, in this process.
+
+Tasks are cut into the chunks of `task_threads`, each with simulations of its own that run through
+their episodes by themselves: no thread waits for another before the last step of all.
+"""
+
+from typing import Protocol
+
+import torch
+
+from metarl.agents.policy import Parameters
+from metarl.envs.foreign import ForeignFamily, ForeignSimulator
+from metarl.envs.robot import quiet
+from metarl.envs.simulations import Family, simulate
+from metarl.envs.tasks import Tasks
+from metarl.experience.rollouts import Rollouts
+from metarl.sampling.collect import Acting, collect
+from metarl.sampling.streams import Key
+from metarl.system.task_threads import TaskThreads, chunks, cut
+
+
+def chunks_of(tasks: int) -> list[slice]:
+    """Return the tasks whose simulations are stepped together.
+
+    Many, because each step of theirs asks for as much of Python, whatever their number; but two
+    chunks at least, so that a thread evaluates the policy while another simulates.
+    """
+    return chunks(tasks, min(20, -(-tasks // 2)))
+
+
+class Sampling(Protocol):
+    """What samples rollouts; the same ones, whether here or in other processes.
+
+    What it holds is let go at the end of a `with` block.
+    """
+
+    def __enter__(self) -> "Sampling": ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are."""
+        ...
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Take these tasks from now on.
+
+        Args:
+            tasks: a row each.
+
+        Raises:
+            ValueError: for another number of them, or one outside the family's range.
+        """
+        ...
+
+    def sample(
+        self, policy: Acting, parameters: Parameters, key: Key, *, deterministic: bool = False
+    ) -> Rollouts:
+        """Return one episode of every rollout, on the CPU, in float32.
+
+        What is sampled depends on the arguments and the tasks alone, to the last bit.
+
+        Args:
+            policy: whose actions are taken.
+            parameters: every task's own, [task, ...] each, on the CPU.
+            key: decides start states and action noise.
+            deterministic: take the most likely action at every step.
+        """
+        ...
+
+
+class Sampler:
+    """Samples with threads; see `Sampling`."""
+
+    def __init__(
+        self,
+        family: Family,
+        tasks: int,
+        rollouts: int,
+        *,
+        threads: int = 0,
+        part: slice = slice(None),
+    ) -> None:
+        """Make the simulations, with no tasks yet.
+
+        Args:
+            family: the robot and what is asked of it.
+            tasks: how many.
+            rollouts: of each task.
+            threads: 0 for one a core.
+            part: which of `chunks_of(tasks)` are sampled here, when others have the rest.
+        """
+        for name, value in (("tasks", tasks), ("rollouts", rollouts)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.family = family
+        every = chunks_of(tasks)[part]
+        self._first = every[0].start
+        self.tasks = every[-1].stop - self._first
+        self.rollouts = rollouts
+        # an environment that is not ours may not bear to be stepped by several threads
+        alone = isinstance(family, ForeignFamily)
+        self._threads = TaskThreads(1 if alone else threads, torch.device("cpu"))
+        self._chunks = [slice(c.start - self._first, c.stop - self._first) for c in every]
+        # where there are fewer chunks than threads, several threads step a chunk's simulations
+        native = max(1, self._threads.count // len(self._chunks))
+        sizes = [(chunk.stop - chunk.start) * rollouts for chunk in self._chunks]
+        self._simulators = [simulate(family, size, threads=native) for size in sizes]
+
+    def __enter__(self) -> "Sampler":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for simulator in self._simulators:
+            if isinstance(simulator, ForeignSimulator):
+                simulator.close()
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Take these tasks from now on; see `Sampling`."""
+        if len(tasks) != self.tasks:
+            raise ValueError(f"this sampler has {self.tasks} tasks, got {len(tasks)}")
+        for chunk, simulator in zip(self._chunks, self._simulators, strict=True):
+            simulator.set_tasks(tasks[chunk].repeat(self.rollouts))
+
+    def sample(
+        self,
+        policy: Acting,
+        parameters: Parameters,
+        key: Key,
+        *,
+        deterministic: bool = False,
+        out: Rollouts | None = None,
+    ) -> Rollouts:
+        """Return one episode of every rollout; see `Sampling`.
+
+        Args:
+            policy: see `Sampling`.
+            parameters: see `Sampling`.
+            key: see `Sampling`.
+            deterministic: see `Sampling`.
+            out: what to write to; None for memory of its own.
+        """
+        whole = Rollouts.empty(self.family, self.tasks, self.rollouts) if out is None else out
+
+        def run(number: int) -> None:
+            chunk = self._chunks[number]
+            collect(
+                self._simulators[number],
+                policy,
+                cut(parameters, chunk),
+                self.rollouts,
+                key,
+                first=self._first + chunk.start,
+                deterministic=deterministic,
+                out=cut(whole, chunk),
+            )
+
+        with quiet(), self._threads as threads:
+            threads.map(run, range(len(self._chunks)))
+        return whole

@@ -1,0 +1,4 @@
+"""Files, checkpoints, memory and threads.
+
+May import: nothing of ours.
+"""

@@ -1,0 +1,149 @@
+"""Outer steps on a problem whose optimum is known, and what they do with bad numbers.
+
+A throw lands at a point with std 1; task T pays -c (point - goal)^2. An inner step takes the mean
+from a distance d to k d, k = 1 - 2 lr c, so each algorithm has an optimum of its own: a mean of the
+goals, weighted by c k^2 for MAML, c k for first-order MAML, c without adaptation, and 1 - k^2 for
+Reptile with two steps. Quadrature stands for sampling, which makes all expectations exact.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from metarl.agents.gaussian import Gaussian
+from metarl.algorithms.adapt import Inner, adapt_tasks
+from metarl.algorithms.objective import Objective, Terms
+from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
+from metarl.experience.rollouts import Batch
+from metarl.learner.config import Config
+from tests import reference
+
+COSTS = torch.tensor([1.0, 0.25], dtype=torch.float64)
+GOALS = torch.tensor([0.0, 1.0], dtype=torch.float64)
+LR = 0.3
+SHRINKS = 1.0 - 2.0 * LR * COSTS
+NODES, WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(20))
+SETTINGS = Config(max_kl=0.001, fisher_fraction=1.0).trust_region
+
+Step = Callable[..., Update]
+
+
+def throw(parameters: Mapping[str, Tensor], observation: Tensor) -> Gaussian:
+    mean = parameters["mean"].unsqueeze(-1).expand(*observation.shape[:-1], 1)
+    log_std = 0.0 * parameters["mean"].view(1, 1)  # always 1, but part of the graph
+    return Gaussian(mean, log_std)
+
+
+def batch(means: Tensor) -> Batch:
+    """Every throw that counts, weighted by its probability, [task, node, 1]."""
+    points = means.view(2, 1, 1, 1) + NODES.view(1, -1, 1, 1)
+    pay = -COSTS.view(2, 1, 1) * (points[..., 0] - GOALS.view(2, 1, 1)).square()
+    weights = (WEIGHTS / WEIGHTS.sum()).view(1, -1, 1).expand_as(pay)
+    log_probs = Gaussian(means.view(2, 1, 1, 1), torch.zeros(1)).log_prob(points)
+    return Batch(torch.zeros_like(points), points, log_probs, pay, pay, weights)
+
+
+def objective(mean: Tensor, inner: Inner | None, terms: Terms) -> Objective:
+    """What the experience at this mean makes of the problem."""
+    parameters = {"mean": mean}
+    if inner is None:
+        return reference.objective(throw, parameters, [], batch(mean.expand(2)), Inner(LR), terms)
+    pre = [batch(mean.expand(2))]
+    adapted = adapt_tasks(throw, parameters, pre, inner)[-1]["mean"]
+    return reference.objective(throw, parameters, pre, batch(adapted.view(2)), inner, terms)
+
+
+def weighted(weights: Tensor) -> float:
+    return float((weights * GOALS).sum() / weights.sum())
+
+
+TRPO = partial(trust_region, settings=SETTINGS)
+VPG = partial(adam, lr=0.01, epochs=1)
+PPO = partial(adam, lr=0.002, epochs=5)
+MAML_OPTIMUM = weighted(COSTS * SHRINKS**2)
+
+
+@pytest.mark.parametrize(
+    ("step", "inner", "terms", "optimum"),
+    [
+        (TRPO, Inner(LR), Terms(), MAML_OPTIMUM),
+        (VPG, Inner(LR), Terms(), MAML_OPTIMUM),
+        (PPO, Inner(LR), Terms(clip=0.3), MAML_OPTIMUM),
+        (PPO, Inner(LR), Terms(clip=0.3, inner_kl_penalty=0.01), MAML_OPTIMUM),
+        (VPG, Inner(LR, first_order=True), Terms(), weighted(COSTS * SHRINKS)),
+        (TRPO, None, Terms(), weighted(COSTS)),
+        (partial(interpolate, rate=0.2), Inner(LR), Terms(), weighted(1.0 - SHRINKS**2)),
+    ],
+    ids=["trpo", "vpg", "ppo", "promp", "fomaml", "pretrain", "reptile"],
+)
+def test_reaches_its_own_optimum(step: Step, inner: Inner | None, terms: Terms, optimum: float):
+    mean, memory = torch.full((1,), 0.9, dtype=torch.float64), {}
+    for _ in range(150):
+        parameters, memory, _ = step(objective(mean, inner, terms), {"mean": mean}, memory)
+        mean = parameters["mean"]
+    assert float(mean) == pytest.approx(optimum, abs=0.01)
+
+
+def test_the_line_search_stops_a_first_order_step_that_lowers_the_return():
+    """It looks at the return itself: beyond MAML's optimum first-order MAML gets no further."""
+    mean = torch.full((1,), MAML_OPTIMUM - 0.02, dtype=torch.float64)
+    data = objective(mean, Inner(LR, first_order=True), Terms())
+    slope = data.gradient({"mean": mean})[1]["mean"]
+    assert slope > 0, "its gradient leads on to its own optimum"
+    parameters, _, trace = TRPO(data, {"mean": mean}, {})
+    assert not trace.accepted
+    assert torch.equal(parameters["mean"], mean)
+
+
+def test_the_optima_are_far_enough_apart_to_tell():
+    weights = (COSTS * SHRINKS**2, COSTS * SHRINKS, COSTS, 1.0 - SHRINKS**2)
+    optima = sorted(map(weighted, weights))
+    assert min(np.diff(optima)) > 0.04
+
+
+@pytest.mark.parametrize("step", [TRPO, VPG, PPO, partial(interpolate, rate=0.2)])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_bad_numbers_leave_the_parameters_and_the_memory_as_they_were(step: Step, bad: float):
+    mean = torch.full((1,), 0.9, dtype=torch.float64)
+    good = objective(mean, Inner(LR), Terms(clip=0.3))
+    memory = dict(step(good, {"mean": mean}, {}).memory)
+    advantages = good.post.advantages.clone()
+    advantages[1, 3] = bad
+    poisoned = dataclasses.replace(good, post=good.post._replace(advantages=advantages))
+    parameters, after, trace = step(poisoned, {"mean": mean}, memory)
+    assert torch.equal(parameters["mean"], mean)
+    assert after == memory
+    assert not trace.accepted
+    assert "not finite" in trace.reason
+    assert trace.step_fraction == 0.0
+
+
+def test_adam_goes_on_from_its_memory():
+    """Two calls with the memory handed on are torch's own Adam over the same gradients."""
+    mean, memory = torch.full((1,), 0.9, dtype=torch.float64), {}
+    twin = mean.clone().requires_grad_()
+    optimiser = torch.optim.Adam([twin], lr=0.01)
+    for _ in range(3):
+        data = objective(mean, Inner(LR), Terms())
+        twin.grad = data.gradient({"mean": twin})[1]["mean"]
+        optimiser.step()
+        parameters, memory, trace = adam(data, {"mean": mean}, memory, lr=0.01, epochs=1)
+        mean = parameters["mean"]
+        assert trace.loss_after < trace.loss_before
+        assert trace.kl > 0.0
+    torch.testing.assert_close(mean, twin.detach(), atol=0, rtol=0)
+
+
+def test_interpolation_goes_the_stated_part_of_the_way():
+    mean = torch.full((1,), 0.9, dtype=torch.float64)
+    data = objective(mean, Inner(LR), Terms())
+    distances = float(mean) - GOALS
+    towards = float((GOALS + SHRINKS**2 * distances).mean()) - float(mean)
+    for rate in (0.5, 1.0, 2.0):
+        stepped = interpolate(data, {"mean": mean}, {}, rate).parameters["mean"]
+        assert float(stepped) == pytest.approx(float(mean) + rate * towards)

@@ -1,0 +1,186 @@
+"""Sampling here and in other processes: the same rollouts to the last bit, and honest failures."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+import metarl
+from metarl import envs
+from metarl.agents.policy import GaussianPolicy
+from metarl.envs.distributions import Uniform
+from metarl.envs.foreign import ForeignFamily
+from metarl.experience.rollouts import Rollouts
+from metarl.sampling.collect import collect
+from metarl.sampling.sampler import Sampler, chunks_of
+from metarl.sampling.streams import Key, Phase, torch_generator
+from metarl.sampling.workers import Workers, parts_of
+from metarl.system import shared_memory
+
+KEY = Key(7, Phase.TRAIN, 2)
+TASKS, ROLLOUTS = 43, 2
+
+
+def setting(name: str):
+    """A family, its tasks, a policy, and parameters of each task's own."""
+    family = envs.make(name, horizon=15)
+    policy = GaussianPolicy(family.observation_size, family.action_size)
+    generator = torch_generator(1)
+    parameters = {
+        key: value + 0.1 * torch.randn(TASKS, *value.shape, generator=generator)
+        for key, value in policy.initial(torch_generator(0)).items()
+    }
+    return family, family.sample_tasks(TASKS, seed=0), policy, parameters
+
+
+def same(a: Rollouts, b: Rollouts) -> bool:
+    return all(x.equal(y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("name", ["HalfCheetahVel", "HopperRandParams"])
+def test_rollouts_are_the_same_for_any_number_of_workers_and_threads(name: str):
+    family, tasks, policy, parameters = setting(name)
+    shapes = policy.shapes
+    found = []
+    for threads in (1, 2, 5):
+        sampler = Sampler(family, TASKS, ROLLOUTS, threads=threads)
+        sampler.set_tasks(tasks)
+        found.append(sampler.sample(policy, parameters, KEY))
+        again = sampler.sample(policy, parameters, KEY)
+        assert same(found[-1], again), "a second time"
+    for count, threads in ((1, 2), (2, 2), (3, 5)):
+        with Workers(family, TASKS, ROLLOUTS, shapes, count=count, threads=threads) as workers:
+            workers.set_tasks(tasks)
+            found.append(workers.sample(policy, parameters, KEY))
+            other = workers.sample(policy, parameters, KEY._replace(step=1))
+            assert not same(found[-1], other), "and the first is not overwritten"
+    assert all(same(found[0], each) for each in found[1:])
+
+
+def test_chunks_are_the_rollouts_of_one_simulator():
+    """What `collect` gives for all tasks at once, to the accuracy of floats on chaotic physics."""
+    family, tasks, policy, parameters = setting("HalfCheetahVel")
+    sampler = Sampler(family, TASKS, ROLLOUTS)
+    sampler.set_tasks(tasks)
+    simulator = envs.Simulator(family, TASKS * ROLLOUTS)
+    simulator.set_tasks(tasks.repeat(ROLLOUTS))
+    whole = collect(simulator, policy, parameters, ROLLOUTS, KEY)
+    chunked = sampler.sample(policy, parameters, KEY)
+    for a, b in zip(whole, chunked, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("tasks", [1, 10, 11, 40, 95])
+@pytest.mark.parametrize("count", [1, 2, 3, 16])
+def test_parts_are_all_tasks_in_order(tasks: int, count: int):
+    parts, chunks = parts_of(tasks, count), chunks_of(tasks)
+    every = [task for part in parts for chunk in chunks[part] for task in range(tasks)[chunk]]
+    assert every == list(range(tasks))
+    assert len(parts) == min(count, len(chunks))
+    sizes = [len(chunks[part]) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_there_are_chunks_for_two_threads_and_no_more_than_needed():
+    assert [len(chunks_of(tasks)) for tasks in (1, 2, 20, 40, 41, 80, 1000)] == [
+        1, 2, 2, 2, 4, 4, 64,
+    ]  # fmt: skip
+
+
+def test_shared_memory_is_seen_from_both_sides():
+    layout = {
+        "flags": ((3,), torch.bool),
+        "numbers": ((2, 5), torch.float32),
+        "none": ((0, 4), torch.float32),
+    }
+    descriptor = shared_memory.create(layout)
+    one, other = (shared_memory.attach(descriptor, layout) for _ in range(2))
+    os.close(descriptor)
+    one["numbers"][:] = torch.arange(10.0).view(2, 5)
+    one["flags"][1] = True
+    assert other["numbers"].equal(torch.arange(10.0).view(2, 5))
+    assert other["flags"].tolist() == [False, True, False]
+    assert other["none"].shape == (0, 4)
+
+
+def test_bad_tasks_are_refused_as_here():
+    family, tasks, policy, _ = setting("HalfCheetahVel")
+    sampler = Sampler(family, TASKS, ROLLOUTS)
+    with pytest.raises(ValueError, match="this sampler has 43 tasks, got 3"):
+        sampler.set_tasks(tasks[:3])
+    with pytest.raises(ValueError, match="rollouts must be at least 1"):
+        Sampler(family, TASKS, 0)
+    far = envs.Tasks(("velocity",), np.full((TASKS, 1), 99.0))
+    shapes = policy.shapes
+    with Workers(family, TASKS, ROLLOUTS, shapes, count=2) as workers:
+        with pytest.raises(ValueError, match="velocity 99 is outside the range"):
+            workers.set_tasks(far)
+        workers.set_tasks(tasks)  # nothing is lost by it
+
+
+def test_a_process_that_dies_is_named():
+    family, tasks, policy, parameters = setting("HalfCheetahVel")
+    with Workers(family, TASKS, ROLLOUTS, policy.shapes, count=2) as workers:
+        workers.set_tasks(tasks)
+        os.kill(workers._workers[1]._process.pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match=r"process 1 ended with code -9; memory may have"):
+            workers.sample(policy, parameters, KEY)
+    with pytest.raises(RuntimeError, match="were stopped"):
+        workers.set_tasks(tasks)
+
+
+def test_environments_of_a_script_are_carried_along():
+    """By value: what is defined in a script or a notebook cannot be imported elsewhere."""
+    family = ForeignFamily(
+        "Pendulum",
+        lambda: gymnasium.make("Pendulum-v1"),
+        lambda env, task: setattr(env.unwrapped, "m", task["mass"]),
+        (Uniform("mass", 0.5, 2.0),),
+        horizon=10,
+    )
+    tasks = family.sample_tasks(12, seed=0)
+    policy = GaussianPolicy(3, 1)
+    initial = policy.initial(torch_generator(0))
+    parameters = {name: value.expand(12, *value.shape) for name, value in initial.items()}
+    sampler = Sampler(family, 12, 1)
+    sampler.set_tasks(tasks)
+    with Workers(family, 12, 1, policy.shapes, count=2) as workers:
+        workers.set_tasks(tasks)
+        assert same(
+            workers.sample(policy, parameters, KEY), sampler.sample(policy, parameters, KEY)
+        )
+
+
+SCRIPT = """
+import metarl
+family = metarl.envs.make("Point2D", horizon=5)
+metarl.MAML(family, tasks=12, rollouts=2, workers=2).learn(1)
+print("learned")
+"""
+
+
+def test_a_script_needs_no_main_guard_and_leaves_nothing_running(tmp_path: Path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "learned\n", done.stderr
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["maml-trpo", "cavia", "meta-sgd"])
+def test_training_is_the_same_for_any_number_of_workers(algorithm: str):
+    """Whatever parameters the algorithm has besides the policy's own."""
+    family = envs.make("Point2D", horizon=5)
+    one, two = (
+        metarl.MAML(family, algorithm=algorithm, tasks=6, rollouts=2, workers=workers).learn(240)
+        for workers in (1, 2)
+    )
+    assert one.iteration == two.iteration > 1
+    assert all(value.equal(two.parameters[name]) for name, value in one.parameters.items())

@@ -1,0 +1,205 @@
+"""Similarity of tasks: what the encoder is given, that it learns, that its file is safe."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import metarl
+from metarl import envs
+from metarl.evaluation.retrieval import Retrieval, retrieval
+from metarl.sampling.streams import Key, Phase
+from metarl.skills.similarity import Pairs, before_adaptation, transitions
+from tests.conftest import SMALL
+
+TINY: dict[str, Any] = {
+    "tasks": 12,
+    "rollouts": 2,
+    "window": 6,
+    "hidden": 8,
+    "batch": 6,
+    "iterations": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def cheetah() -> metarl.MAML:
+    return metarl.MAML(envs.make("HalfCheetahVel", horizon=20), seed=3, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def similarity(cheetah: metarl.MAML) -> metarl.Similarity:
+    return metarl.train_similarity(cheetah, tasks=100, window=20, hidden=32, iterations=400)
+
+
+def test_transitions_end_with_the_final_observation():
+    learner = metarl.MAML("HopperRandParams", **SMALL)  # its rollouts end at different lengths
+    tasks = learner.family.sample_tasks(3, seed=0)
+    rollouts = before_adaptation(learner, tasks, 4, Key(0, Phase.SIMILARITY))
+    found = transitions(rollouts)
+    lengths = rollouts.lengths
+    assert len(lengths.unique()) > 3
+    for task in range(3):
+        for rollout in range(4):
+            seen = rollouts.observations[task, rollout]
+            last = int(lengths[task, rollout]) - 1
+            for step in (0, last // 2, last):
+                after = (
+                    seen[step + 1] if step < last else rollouts.final_observations[task, rollout]
+                )
+                reward = rollouts.rewards[task, rollout, step].view(1)
+                row = [seen[step], rollouts.actions[task, rollout, step], reward, after]
+                assert found[task, rollout, step].equal(torch.cat(row))
+
+
+def test_pairs_are_windows_of_two_rollouts_of_one_task(cheetah: metarl.MAML):
+    tasks = cheetah.family.sample_tasks(5, seed=0)
+    rollouts = before_adaptation(cheetah, tasks, 3, Key(0, Phase.SIMILARITY))
+    pairs = Pairs(rollouts, torch.arange(25.0).view(5, 5))
+    windows, valid, apart = pairs.draw(4, 6, torch.Generator().manual_seed(0))
+    assert windows.shape == (2, 4, 6, cheetah.family.observation_size * 2 + 6 + 1)
+    assert valid.all()
+    every = transitions(rollouts)
+    for index in range(4):
+        places = []
+        for branch in range(2):
+            hits = (every == windows[branch, index, 0]).all(-1).nonzero()
+            (place,) = hits.tolist()
+            places.append(place)
+            task, rollout, start = place
+            assert windows[branch, index].equal(every[task, rollout, start : start + 6])
+        assert places[0][0] == places[1][0]
+        assert places[0][1] != places[1][1]
+        # the differences belong to the same tasks
+        assert apart[index, index] == 6.0 * places[0][0]
+
+
+def test_learns_how_far_wanted_speeds_are_apart(
+    cheetah: metarl.MAML, similarity: metarl.Similarity
+):
+    found = retrieval(cheetah, similarity, known=60, tasks=40)
+    assert found.correlation > 0.9
+    assert found.found > 0.8
+    assert found.auroc is not None
+    assert found.auroc > 0.9
+    assert "Spearman" in str(found)
+
+
+def test_tells_known_tasks_from_those_outside(cheetah: metarl.MAML, similarity: metarl.Similarity):
+    share = {}
+    for split in ("test", "extrapolate"):
+        tasks = cheetah.family.sample_tasks(60, seed=9, split=split)
+        rollouts = before_adaptation(cheetah, tasks, 1, Key(5, Phase.SIMILARITY))
+        share[split] = similarity.is_novel(rollouts).mean()
+    assert share["test"] < 0.2
+    assert share["extrapolate"] > 0.8
+
+
+def test_nearest_against_brute_force(cheetah: metarl.MAML, similarity: metarl.Similarity):
+    tasks = cheetah.family.sample_tasks(3, seed=1, split="test")
+    rollouts = before_adaptation(cheetah, tasks, 2, Key(1, Phase.SIMILARITY))
+    distances, indices = similarity.nearest(rollouts, 4)
+    new, known = similarity.embed(rollouts).numpy(), similarity.embeddings.numpy()
+    for task in range(3):
+        expected = np.linalg.norm(known - new[task], axis=1)
+        assert indices[task].tolist() == np.argsort(expected)[:4].tolist()
+        np.testing.assert_allclose(distances[task], np.sort(expected)[:4], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="k must be 1 to 100, the known tasks, got 101"):
+        similarity.nearest(rollouts, 101)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet", "info-nce"])
+def test_every_loss_trains_and_is_reproducible(cheetah: metarl.MAML, loss: str):
+    before = {name: value.clone() for name, value in cheetah.parameters.items()}
+    first = metarl.train_similarity(cheetah, loss=loss, **TINY)
+    again = metarl.train_similarity(cheetah, loss=loss, **TINY)
+    other = metarl.train_similarity(cheetah, loss=loss, **TINY, seed=1)
+    assert first.embeddings.equal(again.embeddings)
+    assert first.threshold == again.threshold > 0.0
+    assert not first.embeddings.equal(other.embeddings)
+    assert all(value.equal(before[name]) for name, value in cheetah.parameters.items())
+
+
+def test_saved_and_loaded_it_is_the_same(
+    cheetah: metarl.MAML, similarity: metarl.Similarity, tmp_path: Path
+):
+    path = tmp_path / "cheetah.safetensors"
+    similarity.save(path)
+    loaded = metarl.Similarity.load(path)
+    rollouts = before_adaptation(cheetah, similarity.tasks[:3], 2, Key(1, Phase.SIMILARITY))
+    assert loaded.embed(rollouts).equal(similarity.embed(rollouts))
+    assert loaded.distances(rollouts).equal(similarity.distances(rollouts))
+    assert loaded.tasks == similarity.tasks
+    assert loaded.config == similarity.config
+    assert (loaded.family, loaded.threshold) == ("HalfCheetahVel", similarity.threshold)
+
+
+def test_damaged_and_foreign_files_are_refused(
+    cheetah: metarl.MAML, similarity: metarl.Similarity, tmp_path: Path
+):
+    path = tmp_path / "cheetah.safetensors"
+    similarity.save(path)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="damaged"):
+        metarl.Similarity.load(torn)
+    other = cheetah.save(tmp_path / "learner") or tmp_path / "learner.safetensors"
+    with pytest.raises(ValueError, match="checkpoint of a learner, not of a similarity"):
+        metarl.Similarity.load(other)
+    tensors, data = similarity.contents()
+    tensors.pop("encoder/whole.0.bias")
+    metarl.system.checkpoint.write(tmp_path / "part.safetensors", tensors, data, kind="similarity")
+    with pytest.raises(ValueError, match="does not hold a whole encoder"):
+        metarl.Similarity.load(tmp_path / "part.safetensors")
+    with pytest.raises(FileNotFoundError):
+        metarl.Similarity.load(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "hinge"}, "loss must be one of contrastive, triplet, info-nce, got 'hinge'"),
+        ({"rollouts": 1}, "rollouts must be at least 2, got 1"),
+        ({"tasks": 9}, "tasks must be at least 10, got 9"),
+        ({"margin": 0.0}, "margin must be positive, got 0.0"),
+    ],
+)
+def test_bad_settings_are_named(cheetah: metarl.MAML, settings: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        metarl.train_similarity(cheetah, **settings)
+
+
+def made_up(novelty: list[float], outside: list[float] | None) -> Retrieval:
+    """Three new tasks among eight known ones on a line, with a made-up encoder."""
+    line = envs.make("HalfCheetahVel")
+    known, new = np.linspace(0.0, 1.75, 8), np.array([0.1, 0.9, 1.6])
+    tasks = dataclasses.replace(line.sample_tasks(8, seed=0), values=known[:, None])
+    drawn = dataclasses.replace(tasks, values=new[:, None])
+    far = np.array([0.1, 0.9, 0.0])  # the third is taken for the opposite end
+    return Retrieval(
+        "HalfCheetahVel",
+        tasks,
+        drawn,
+        (known[:, None], far[:, None]),
+        np.abs(new[:, None] - known),
+        np.array(novelty),
+        None if outside is None else np.array(outside),
+        1.0,
+    )
+
+
+def test_measures_of_retrieval_by_hand():
+    found = made_up([0.1, 0.5, 0.3], [0.4, 2.0])
+    assert found.found == pytest.approx(2 / 3)
+    # of 6 pairs, 0.4 loses to 0.5 alone
+    assert found.auroc == pytest.approx(5 / 6)
+    expected = stats.spearmanr(found.distances.ravel(), found.apart.ravel())[0]
+    assert found.correlation == pytest.approx(float(expected))
+    assert made_up([0.1, 0.5, 0.3], None).auroc is None
+    perfect = dataclasses.replace(found, embeddings=(found.known.values, found.new.values))
+    assert perfect.correlation == pytest.approx(1.0)
+    assert perfect.found == 1.0

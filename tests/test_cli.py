@@ -1,0 +1,200 @@
+"""The command line as its users meet it: in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import save_file
+
+from metarl import commands, envs
+from metarl.cli import COMMANDS
+from metarl.commands import train_command
+from metarl.learner.config import Config
+
+QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]
+
+
+def metarl(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "metarl", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    done = metarl("train", "Point2D", "--out", folder, "--total-timesteps", "600", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert f"next: metarl evaluate {folder}" in done.stdout
+    return folder
+
+
+def test_the_overview_says_what_each_command_says_of_itself():
+    shown = " ".join(metarl("--help").stdout.split())
+    for name, summary in COMMANDS.items():
+        command = train_command(Config()) if name == "train" else getattr(commands, name)
+        assert (command.__doc__ or "").splitlines()[0] == summary
+        assert f"{name} {summary}" in shown
+    for words in ((), ("trian",)):
+        done = metarl(*words)
+        assert done.returncode == 2
+        assert "COMMAND" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_families_are_listed_for_people_and_for_programs():
+    done = metarl("families")
+    assert all(name in done.stdout for name in envs.families())
+    rows = json.loads(metarl("families", "--json").stdout)
+    assert [row["name"] for row in rows] == list(envs.families())
+    assert rows[0]["parameters"]
+    (one,) = json.loads(metarl("families", "AntGoal", "--json").stdout)
+    assert one["name"] == "AntGoal"
+
+
+def test_the_settings_of_the_variant_and_the_algorithm_are_what_help_shows(tmp_path: Path):
+    words = ["Point2D", "--preset", "maml2017", "--algorithm", "cavia"]
+    shown = metarl("train", *words, "--help").stdout
+    assert "activation function. (default: relu)" in " ".join(shown.replace("│", "").split())
+    run = tmp_path / "run"
+    done = metarl("train", *words, "--out", run, "--total-timesteps", "1", *QUICK)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((run / "config.json").read_text())["config"]
+    assert config["algorithm"] == "cavia"
+    assert (config["activation"], config["inner_lr"], config["tasks"]) == ("relu", 0.5, 4)
+
+
+def test_a_run_is_evaluated_filmed_and_lengthened(run_folder: Path):
+    done = metarl("evaluate", run_folder, "--tasks", "3", "--rollouts", "3", "--steps", "2")
+    assert done.returncode == 0, done.stderr
+    assert "inner step" in done.stdout
+    assert "Adaptation" in done.stdout
+    data = json.loads((run_folder / "evaluation.json").read_text())
+    assert len(data["returns"]) == 3
+    assert (run_folder / "evaluation.png").stat().st_size > 10_000
+
+    film = run_folder / "videos" / "film.gif"
+    done = metarl("render", run_folder, "--task", "x=0.3", "y=-0.2", "--out", film)
+    assert done.returncode == 0, done.stderr
+    assert f"video: {film}" in done.stdout
+    assert film.stat().st_size > 10_000
+
+    done = metarl("resume", run_folder, "--total-timesteps", "900")
+    assert done.returncode == 0, done.stderr
+    config = json.loads((run_folder / "config.json").read_text())
+    assert config["total_timesteps"] == 900
+
+
+def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: Path):
+    words = ["--tasks", "3", "--steps", "1", "--rollouts", "1", "4"]
+    words += ["--split", "test", "extrapolate", "--out", str(tmp_path)]
+    done = metarl("evaluate", run_folder, run_folder, *words)
+    assert done.returncode == 0, done.stderr
+    assert "3 test tasks, 1 rollout a step" in done.stdout
+    assert "3 extrapolate tasks, 4 rollouts a step" in done.stdout
+    assert "2 runs" in done.stdout
+    for part in ("test", "extrapolate"):
+        for count in (1, 4):
+            settings = json.loads((tmp_path / f"evaluation_{part}_{count}.json").read_text())
+            assert settings["settings"]["split"] == part
+            assert settings["settings"]["rollouts"] == count
+
+
+def test_a_library_is_made_and_used(run_folder: Path):
+    quick = ["--tasks", "20", "--rollouts", "2", "--hidden", "8", "--iterations", "5"]
+    done = metarl("similarity", run_folder, *quick, "--skills", "5")
+    assert done.returncode == 0, done.stderr
+    assert "Spearman correlation" in done.stdout
+    library = run_folder / "library.safetensors"
+    assert f"next: metarl evaluate {run_folder} --library {library}" in done.stdout
+    assert json.loads((run_folder / "similarity.json").read_text())["known"] == 100
+    for name in ("task_map.png", "task_distances.png"):
+        assert (run_folder / name).stat().st_size > 10_000
+
+    few = ["--tasks", "3", "--rollouts", "3", "--steps", "1"]
+    done = metarl("evaluate", run_folder, *few, "--library", library)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((run_folder / "evaluation_skills.json").read_text())["settings"]
+    assert settings["skills"] == [5]
+    checkpoint = run_folder / "checkpoint.safetensors"
+    done = metarl("evaluate", run_folder, "--library", checkpoint)
+    assert done.returncode == 2
+    assert "checkpoint of a learner, not of a skill library" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "HalfCheetaDir"], "did you mean HalfCheetahDir"),
+        (["train", "Point2D", "--preset", "maml2018"], "maml2017"),
+        (["train", "Point2D", "--inner-lr", "-1"], "inner_lr must be a positive number, got -1.0"),
+        (["train", "Point2D", "--horizon", "0"], "horizon must be at least 1 step, got 0"),
+        (["train", "Point2D", "--total-timesteps", "0"], "total_timesteps must be at least 1"),
+        (["train", "Point2D", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
+        (["evaluate", "nowhere"], "no checkpoint at nowhere"),
+        (["resume", "nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_bad_input_ends_with_one_line_and_code_2(words: list[str], message: str, tmp_path: Path):
+    out = ["--out", str(tmp_path / "run")] if words[0] == "train" else []
+    done = metarl(*words, *out)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--task", "x=0.1"], "task parameters x, y; got x"),
+        (["--task", "x=0.1", "z=0.1"], "task parameters x, y; got x, z"),
+        (["--task", "x=9", "y=0"], "outside the range"),
+        (["--task", "x=much", "y=0"], "NAME=NUMBER, got 'x=much'"),
+        (["--out", "film.avi"], "must end in .mp4 or .gif"),
+        (["--out", "/proc/nothing/film.mp4"], "/proc/nothing"),
+    ],
+)
+def test_bad_films_end_with_one_line_and_code_2(run_folder: Path, words: list[str], message: str):
+    before = set(run_folder.rglob("*"))
+    done = metarl("render", run_folder, *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert set(run_folder.rglob("*")) == before
+
+
+def test_unwritable_output_ends_with_one_line():
+    done = metarl("train", "Point2D", "--out", "/proc/run", *QUICK)
+    assert done.returncode == 2
+    assert "/proc/run" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_foreign_and_torn_checkpoints_end_with_one_line(run_folder: Path, tmp_path: Path):
+    import numpy as np
+
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"weight": np.zeros(3, np.float32)}, foreign)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes((run_folder / "checkpoint.safetensors").read_bytes()[:200])
+    pickled = tmp_path / "model.pt"
+    pickled.write_bytes(b"\x80\x04}.")
+    for path, message in (
+        (foreign, "not a metarl checkpoint"),
+        (torn, "damaged"),
+        (pickled, "damaged or not a checkpoint"),
+    ):
+        done = metarl("evaluate", path)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_with_a_run_is_not_overwritten(run_folder: Path):
+    before = (run_folder / "progress.csv").read_bytes()
+    done = metarl("train", "Point2D", "--out", run_folder, *QUICK)
+    assert done.returncode == 2
+    assert "holds a run already" in done.stderr
+    assert (run_folder / "progress.csv").read_bytes() == before

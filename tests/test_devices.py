@@ -1,0 +1,74 @@
+"""Updates on another device, as far as that can be tried without one: on `meta`.
+
+Its tensors have shapes and types and no numbers, and whatever mixes it with the CPU raises.
+"""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from metarl.agents.gaussian import Gaussian
+from metarl.agents.normaliser import Normaliser
+from metarl.agents.policy import GaussianPolicy
+from metarl.agents.siamese import SiameseEncoder
+from metarl.algorithms.adapt import Inner, adapt_further
+from metarl.algorithms.objective import Objective, Terms, exploration_credit
+from metarl.algorithms.objective_by_hand import MLPObjective
+from metarl.algorithms.objective_in_chunks import Objectives
+from metarl.algorithms.trust_region import flatten
+from metarl.experience.advantages import prepare
+from metarl.experience.rollouts import Rollouts
+from metarl.system.task_threads import TaskThreads
+
+DEVICE = torch.device("meta")
+TASKS, ROLLOUTS, TIME, SEEN, ACTIONS = 3, 4, 5, 6, 2
+
+
+def experience() -> Rollouts:
+    """Rollouts as a sampler returns them, on the CPU."""
+    each = (TASKS, ROLLOUTS, TIME)
+    return Rollouts(
+        torch.empty(*each, SEEN),
+        torch.empty(*each, ACTIONS),
+        torch.empty(*each, ACTIONS),
+        torch.empty(each),
+        torch.empty(each),
+        torch.ones(each, dtype=torch.bool),
+        torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
+        torch.empty(TASKS, ROLLOUTS, SEEN),
+        torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
+    )
+
+
+@pytest.mark.parametrize("terms", [Terms(), Terms(clip=0.2, inner_kl_penalty=0.1)])
+def test_an_update_stays_on_the_device(terms: Terms):
+    policy = GaussianPolicy(SEEN, ACTIONS, (8, 8), normaliser=Normaliser.new(SEEN))
+    parameters = {name: torch.empty(shape, device=DEVICE) for name, shape in policy.shapes.items()}
+    estimate = partial(prepare, discount=0.99, lambda_=0.97)
+    pre, post = (estimate(experience().to(DEVICE)) for _ in range(2))
+    inner = Inner(0.1)
+    own = {name: value.expand(TASKS, *value.shape) for name, value in parameters.items()}
+    stepped = adapt_further(policy, own, pre, inner)
+    old = Gaussian(torch.empty_like(post.actions), torch.empty(TASKS, 1, 1, ACTIONS, device=DEVICE))
+    credit = exploration_credit(post)
+    objective = Objective(policy, (pre,), post, inner, terms, (old,), old, credit)
+    with TaskThreads(2, DEVICE) as threads:
+        found = Objectives.of(objective, parameters, threads)
+        (part,) = found.parts
+        assert isinstance(part, MLPObjective) is (terms == Terms())
+        loss, gradient = found.gradient(parameters)
+        product = found.fisher(parameters, 0.5)(flatten(gradient))
+        evaluation = found.evaluate(parameters)
+    tensors: list[Tensor] = [loss, product, *evaluation, *gradient.values(), *stepped.values()]
+    assert all(tensor.device == DEVICE for tensor in tensors)
+    assert [gradient[name].shape for name in parameters] == list(policy.shapes.values())
+
+
+def test_the_encoder_stays_on_the_device():
+    generator = torch.Generator().manual_seed(0)
+    encoder = SiameseEncoder(SEEN, ACTIONS, 4, 16, generator=generator).to(DEVICE)
+    window = torch.empty(7, TIME, 2 * SEEN + ACTIONS + 1, device=DEVICE)
+    embedding = encoder.forward_once(window, torch.ones(7, TIME, dtype=torch.bool, device=DEVICE))
+    assert embedding.device == DEVICE
