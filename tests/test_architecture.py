@@ -1,4 +1,4 @@
-"""The rooms of the house: what each may import, that no imports go in a circle, how large files grow.
+"""The rooms of the house: what each may import, and that no imports go in a circle.
 
 Every import counts, also those inside functions and those for type checkers only.
 """

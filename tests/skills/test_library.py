@@ -242,7 +242,7 @@ def test_damaged_and_foreign_files_are_refused(library: metarl.SkillLibrary, tmp
     torn.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match="damaged"):
         metarl.SkillLibrary.load(torn)
-    tensors, data = metarl.system.checkpoint.read(path, kind="skill library")
+    tensors, data = checkpoint.read(path, kind="skill library")
     lacking = {name: value for name, value in tensors.items() if name != "library/returns"}
     short = {**tensors, "library/embeddings": tensors["library/embeddings"][:3]}
     for broken, message in ((lacking, "it lacks 'library/returns'"), (short, "not every skill")):
