@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
 
 from metarl import envs
-from metarl.algorithms.trace import Trace
 from metarl.envs.family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.learner.inner_loop import Stage
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase, Purpose, stream
 
@@ -97,29 +96,33 @@ def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -
     ]
 
 
+class UpdateTime(BaseCallback):
+    """Times the part of an iteration that follows its rollouts."""
+
+    def _on_rollout_end(self) -> None:
+        self._began = time.perf_counter()
+
+    def _on_step(self) -> bool:
+        self.seconds = time.perf_counter() - self._began
+        return True
+
+
 def iteration(name: str, tasks: int, rollouts: int, repeats: int) -> list[str]:
     """Return a table row: an iteration of MAML-TRPO, and its update, against its steps' physics."""
     family = envs.make(name)
     learner = MAML(family, tasks=tasks, rollouts=rollouts, device="cpu")
     learner.learn(1)
     raw, ours, updates = [], [], []
-    update = learner._update
-
-    def timed(stages: list[Stage]) -> Trace:
-        began = time.perf_counter()
-        trace = update(stages)
-        updates.append(time.perf_counter() - began)
-        return trace
-
-    learner._update = timed
+    update_time = UpdateTime()
     for _ in range(repeats):
-        parameters = {name: value.clone() for name, value in learner.parameters.items()}
-        ours.append(seconds(lambda: learner.learn(1)))
+        before = learner.state
+        ours.append(seconds(lambda: learner.learn(1, update_time)))
+        updates.append(update_time.seconds)
         # the same rollouts once more, for their physics
         key = Key(learner.config.seed, Phase.TRAIN, learner.iteration - 1)
         seed = (learner.config.seed, learner.iteration - 1)
         again = MAML(family, tasks=tasks, rollouts=rollouts, device="cpu")
-        again.parameters = parameters
+        again.state = before
         drawn = family.sample_tasks(tasks, seed=seed)
         stages = again.adaptation(drawn, rollouts, [again.config.inner_lr], key)
         plays = [

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from metarl.learner.runs import load, resume, train
     from metarl.showing.report import report
     from metarl.showing.video import render
+    from metarl.skills.encoder_training import train_similarity
     from metarl.skills.library import SkillLibrary
-    from metarl.skills.similarity import Similarity, train_similarity
+    from metarl.skills.similarity import Similarity
 
 __all__ = [
     "MAML",
@@ -67,7 +68,7 @@ _HOMES = {
     "resume": "metarl.learner.runs",
     "to_ppo": "metarl.bridges.sb3",
     "train": "metarl.learner.runs",
-    "train_similarity": "metarl.skills.similarity",
+    "train_similarity": "metarl.skills.encoder_training",
 }
 
 import_module("metarl.envs")  # registers Gymnasium's environments

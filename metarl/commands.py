@@ -14,8 +14,9 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl import envs
 from metarl.envs.distributions import Split
-from metarl.learner.config import Algorithm, Config, SimilarityConfig
+from metarl.learner.config import AlgorithmName, Config
 from metarl.learner.defaults import defaults
+from metarl.skills.config import SimilarityConfig
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
@@ -212,8 +213,8 @@ def similarity(
     """
     from metarl.evaluation.retrieval import retrieval
     from metarl.learner.runs import load
+    from metarl.skills.encoder_training import train_similarity
     from metarl.skills.library import SkillLibrary
-    from metarl.skills.similarity import train_similarity
 
     folder = _folder(run_folder)
     learner = load(run_folder, device=device)
@@ -380,7 +381,7 @@ def defaults_for(words: Sequence[str]) -> Config:
     parser.add_argument("--algorithm", default=Config.algorithm)
     given, _ = parser.parse_known_args(words)
     family = next((word for word in words if word in envs.families()), "")
-    known = given.algorithm if given.algorithm in get_args(Algorithm) else Config.algorithm
+    known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
     return Config(**defaults(family, given.preset, known))
 
 

@@ -15,8 +15,7 @@ from metarl.agents.policy import Parameters
 from metarl.algorithms.objective import Objective
 from metarl.algorithms.objective_in_chunks import Objectives
 from metarl.algorithms.trace import Trace
-from metarl.algorithms.trust_region import Evaluation, flatten, trust_region_step
-from metarl.learner.config import TrustRegion
+from metarl.algorithms.trust_region import Evaluation, TrustRegion, flatten, trust_region_step
 
 Memory = Mapping[str, Tensor]
 """What a step remembers, by name; nothing at first."""

@@ -9,6 +9,7 @@ parameters this is exactly the Hessian of the mean KL divergence.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,24 @@ from torch import Tensor
 from metarl.agents.gaussian import Gaussian
 from metarl.agents.policy import Parameters
 from metarl.algorithms.trace import Trace
-from metarl.learner.config import TrustRegion
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """The settings of a trust-region step."""
+
+    max_kl: float
+    """Bound on the mean KL divergence between old and new adapted policies [nat]."""
+    cg_iterations: int
+    damping: float
+    """Added to the Fisher matrix's diagonal."""
+    fisher_fraction: float
+    """The part of the rollouts that Fisher products are computed from."""
+    backtrack_ratio: float
+    """What each refused step is shortened by."""
+    max_backtracks: int
+    """How many lengths the line search tries."""
+
 
 Product = Callable[[Tensor], Tensor]
 

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from metarl.envs.nearest import nearest
 
-Algorithm = Literal[
+AlgorithmName = Literal[
     "maml-trpo",
     "maml-vpg",
     "maml-ppo",
@@ -44,23 +44,6 @@ _POSITIVE = (
 
 
 @dataclass(frozen=True)
-class TrustRegion:
-    """The settings of a trust-region step; see `metarl.algorithms.trust_region`."""
-
-    max_kl: float
-    """Bound on the mean KL divergence between old and new adapted policies [nat]."""
-    cg_iterations: int
-    damping: float
-    """Added to the Fisher matrix's diagonal."""
-    fisher_fraction: float
-    """The part of the rollouts that Fisher products are computed from."""
-    backtrack_ratio: float
-    """What each refused step is shortened by."""
-    max_backtracks: int
-    """How many lengths the line search tries."""
-
-
-@dataclass(frozen=True)
 class Config:
     """Settings of a meta-learner.
 
@@ -68,7 +51,7 @@ class Config:
     algorithm.
     """
 
-    algorithm: Algorithm = "maml-trpo"
+    algorithm: AlgorithmName = "maml-trpo"
     """How common parameters are improved; see docs/algorithms.md."""
     tasks: int = 20
     """Tasks per iteration (the meta-batch)."""
@@ -148,7 +131,7 @@ class Config:
         Raises:
             ValueError: with the setting's name, its value and what is allowed.
         """
-        for name, kind in (("algorithm", Algorithm), ("inner_loss", InnerLoss)):
+        for name, kind in (("algorithm", AlgorithmName), ("inner_loss", InnerLoss)):
             known = get_args(kind)
             self._check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
         for name in _COUNTS:
@@ -180,18 +163,6 @@ class Config:
         if not good:
             raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
 
-    @property
-    def trust_region(self) -> TrustRegion:
-        """The settings of the outer step."""
-        return TrustRegion(
-            self.max_kl,
-            self.cg_iterations,
-            self.cg_damping,
-            self.fisher_fraction,
-            self.backtrack_ratio,
-            self.max_backtracks,
-        )
-
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Config":
         """Return the config with these settings, checked.
@@ -199,65 +170,28 @@ class Config:
         Raises:
             ValueError: for an unknown setting, with the nearest one, or a value not allowed.
         """
-        return _made(cls, settings)
+        return checked(cls, settings)
 
 
-@dataclass(frozen=True)
-class SimilarityConfig:
-    """Settings of the encoder and of its training."""
+class Settings(Protocol):
+    """A frozen dataclass that checks itself."""
 
-    loss: Literal["contrastive", "triplet", "info-nce"] = "contrastive"
-    """What training lowers."""
-    tasks: int = 300
-    """Known tasks: those that the encoder is trained on and that new ones are compared with."""
-    rollouts: int = 4
-    """Rollouts of each."""
-    window: int = 50
-    """Control steps that the encoder sees of a rollout in training."""
-    embedding_size: int = 16
-    """Numbers in an embedding."""
-    hidden: int = 128
-    """Width of its hidden layers."""
-    margin: float = 5.0
-    """Distance that tasks of average difference are kept apart."""
-    batch: int = 64
-    """Tasks in a step of training."""
-    iterations: int = 1500
-    """Steps of training at most; it stops early when held-out tasks gain nothing more."""
-    lr: float = 1e-3
-    """Adam's step size."""
-    seed: int = 0
-    """Decides tasks, start states, exploration, weights and windows."""
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def check(self) -> None:
-        """Check every value.
-
-        Raises:
-            ValueError: with the setting's name, its value and what is allowed.
-        """
-        known = get_args(SimilarityConfig.__annotations__["loss"])
-        if self.loss not in known:
-            raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
-        least = {"tasks": 10, "rollouts": 2, "batch": 2, "embedding_size": 2, "seed": 0}
-        for name in ("tasks", "rollouts", "window", "embedding_size", "hidden", "batch", "seed"):
-            if getattr(self, name) < least.get(name, 1):
-                raise ValueError(
-                    f"{name} must be at least {least.get(name, 1)}, got {getattr(self, name)}"
-                )
-        for name in ("margin", "lr", "iterations"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "SimilarityConfig":
-        """Return the config with these settings, checked; see `Config.of`."""
-        return _made(cls, settings)
+        """Raise a ValueError for a value that is not allowed."""
+        ...
 
 
-C = TypeVar("C", Config, SimilarityConfig)
+S = TypeVar("S", bound=Settings)
 
 
-def _made(kind: type[C], settings: Mapping[str, Any]) -> C:
+def checked(kind: type[S], settings: Mapping[str, Any]) -> S:
+    """Return settings of a kind, checked.
+
+    Raises:
+        ValueError: for an unknown setting, with the nearest one, or a value that is not allowed.
+    """
     known = [field.name for field in dataclasses.fields(kind)]
     for name in settings:
         if name not in known:

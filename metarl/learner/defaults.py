@@ -6,7 +6,7 @@ tuned for the family.
 
 from typing import Any
 
-ALGORITHMS: dict[str, dict[str, Any]] = {
+NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
     "maml-ppo": {"outer_lr": 3e-3},
     "promp": {"outer_lr": 3e-3},
     "cavia": {"inner_lr": 1.0},
@@ -72,4 +72,4 @@ def defaults(family: str, preset: str, algorithm: str) -> dict[str, Any]:
     published = PUBLISHED.get(preset, {})
     variant = published.get(family, published.get("", {}))
     tuned = TUNED.get(family, {}) if preset == "default" else {}
-    return {**tuned, **ALGORITHMS.get(algorithm, {}), **variant, "algorithm": algorithm}
+    return {**tuned, **NEEDED_BY_ALGORITHM.get(algorithm, {}), **variant, "algorithm": algorithm}

@@ -1,19 +1,19 @@
 """The inner loop: roll out, take a gradient step, roll out again, for all tasks at once."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.algorithms.adapt import Inner, adapt_further
-from metarl.algorithms.losses import Policy
+from metarl.experience.log import Experience
 from metarl.experience.rollouts import Batch, Rollouts
+from metarl.learner.recipe import Recipe
+from metarl.learner.state import State
 from metarl.sampling.sampler import Sampling
 from metarl.sampling.streams import Key
-from metarl.system.task_threads import TaskThreads
 
 
 class Stage(NamedTuple):
@@ -27,55 +27,141 @@ class Stage(NamedTuple):
     """The rollouts with their advantages, on the device of the parameters."""
 
 
+class Fingerprinted(Protocol):
+    """A learner, as far as skills have to know it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what decides how it acts; see `metarl.learner.state.fingerprint`."""
+        ...
+
+
+class Skills(Protocol):
+    """What may take the place of the first inner step: skills of known tasks that resemble these.
+
+    `metarl.SkillLibrary` is one.
+    """
+
+    def check(self, learner: Fingerprinted) -> None:
+        """Check that the skills started from this learner's policy.
+
+        Raises:
+            ValueError: when they started from another one.
+        """
+        ...
+
+    def first_step(self, rollouts: Rollouts, stepped: Parameters) -> dict[str, Tensor]:
+        """Return every task's parameters after the first step, [task, ...] each.
+
+        Args:
+            rollouts: of the policy before adaptation.
+            stepped: what the ordinary inner step gives, for tasks unlike all known ones.
+        """
+        ...
+
+
+def common(parameters: Parameters, tasks: int) -> dict[str, Tensor]:
+    """Return common parameters as every task's own, [task, ...] each, without a copy."""
+    return {name: value.detach().expand(tasks, *value.shape) for name, value in parameters.items()}
+
+
+def prepared(parameters: Parameters, rollouts: Rollouts, recipe: Recipe) -> Stage:
+    """Return the stage that rollouts were sampled at, with their advantages.
+
+    Args:
+        parameters: every task's own, that the rollouts were sampled with.
+        rollouts: of every task, on the CPU.
+        recipe: of the learner.
+    """
+    on_device = rollouts.to(recipe.device)
+    with recipe.threads() as threads:
+        batch = threads.apply(recipe.prepare, on_device, rows=rollouts.rewards[0].numel())
+    # what `prepare` only hands through needs no second copy
+    batch = batch._replace(
+        observations=on_device.observations,
+        actions=on_device.actions,
+        log_probs=on_device.log_probs,
+    )
+    return Stage(dict(parameters), rollouts, batch)
+
+
+def inner_step(
+    policy: GaussianPolicy, stage: Stage, recipe: Recipe, inner: Inner
+) -> dict[str, Tensor]:
+    """Return every task's parameters after a gradient step on its rollouts, [task, ...] each.
+
+    Args:
+        policy: the policy.
+        stage: before the step.
+        recipe: of the learner.
+        inner: what the step is.
+    """
+
+    def step(parameters: Parameters, batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():  # holds for the thread that it is asked for in
+            return adapt_further(policy, parameters, batch, inner)
+
+    rows = stage.rollouts.rewards[0].numel()
+    with recipe.threads() as threads:
+        return threads.apply(step, stage.parameters, stage.batch, rows=rows)
+
+
 def inner_loop(
     sampler: Sampling,
-    policy: GaussianPolicy,
-    parameters: Parameters,
+    state: State,
+    recipe: Recipe,
     key: Key,
-    prepare: Callable[[Rollouts], Batch],
     *,
     inner: Sequence[Inner],
-    threads: TaskThreads,
-    first_step: Callable[[Rollouts, Parameters], dict[str, Tensor]] | None = None,
+    skills: Skills | None = None,
 ) -> Iterator[Stage]:
     """Adapt to the sampler's tasks; yield the stage before the first step and after each.
 
+    No threads are held while the caller has its turn.
+
     Args:
         sampler: of rollouts, with tasks set.
-        policy: the policy.
-        parameters: where to start, common to all tasks.
+        state: policy and common parameters to start from.
+        recipe: of the learner.
         key: of the first stage; its `step` counts up.
-        prepare: makes a batch of rollouts, on the device of the parameters.
         inner: what each step is; as many are taken.
-        threads: work on chunks of tasks.
-        first_step: what the first step becomes, given its rollouts and the parameters it led to.
+        skills: take the place of the first step for tasks that resemble known ones.
     """
-    adapted = {
-        name: value.detach().expand(sampler.tasks, *value.shape)
-        for name, value in parameters.items()
-    }
-    device = next(iter(adapted.values())).device
+    adapted = common(state.parameters, sampler.tasks)
     for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
-        experience = sampler.sample(policy, on_cpu, key._replace(step=step))
-        rows = experience.rewards[0].numel()
-        there = experience.to(device)
-        with threads:  # not across a yield: who iterates has its own use for threads
-            batch = threads.apply(prepare, there, rows=rows)
-        # what was only handed through needs no second copy
-        batch = batch._replace(
-            observations=there.observations, actions=there.actions, log_probs=there.log_probs
-        )
-        yield Stage(adapted, experience, batch)
+        rollouts = sampler.sample(state.policy, on_cpu, key._replace(step=step))
+        stage = prepared(adapted, rollouts, recipe)
+        yield stage
         if step < len(inner):
-            with threads:
-                adapted = threads.apply(
-                    partial(_step, policy, inner[step]), adapted, batch, rows=rows
-                )
-            if first_step and step == 0:
-                adapted = first_step(experience, adapted)
+            adapted = inner_step(state.policy, stage, recipe, inner[step])
+            if skills and step == 0:
+                adapted = skills.first_step(rollouts, adapted)
 
 
-def _step(policy: Policy, inner: Inner, parameters: Parameters, batch: Batch) -> dict[str, Tensor]:
-    with torch.no_grad():  # holds for the thread that it is asked for in
-        return adapt_further(policy, parameters, batch, inner)
+def inner_loop_on(
+    experience: Sequence[Experience],
+    action_scale: float,
+    state: State,
+    recipe: Recipe,
+    *,
+    skills: Skills | None = None,
+) -> dict[str, Tensor]:
+    """Return one task's parameters after a step on each experience, without a simulator.
+
+    Args:
+        experience: one a step, each taken with the policy that the steps before it led to.
+        action_scale: of the family.
+        state: policy and common parameters to start from.
+        recipe: of the learner.
+        skills: take the place of the first step if the task resembles known ones.
+    """
+    adapted = common(state.parameters, 1)
+    for step, taken in enumerate(experience):
+        on_cpu = {name: value[0].cpu() for name, value in adapted.items()}
+        rollouts = taken.rollouts(state.policy, on_cpu, action_scale)
+        stage = prepared(adapted, rollouts, recipe)
+        adapted = inner_step(state.policy, stage, recipe, recipe.inner(recipe.config.inner_lr))
+        if skills and step == 0:
+            adapted = skills.first_step(rollouts, adapted)
+    return {name: value[0] for name, value in adapted.items()}

@@ -1,50 +1,33 @@
 """`MAML`: a meta-learner with the manners of a Stable-Baselines3 algorithm."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import configure_logger
+from torch import Tensor
 
 from metarl import envs
 from metarl.agents.actor import Actor, AdaptedPolicy
-from metarl.agents.gaussian import Gaussian
-from metarl.agents.normaliser import Normaliser
-from metarl.agents.policy import CONTEXT, GaussianPolicy, Parameters
-from metarl.algorithms.adapt import RATE, Inner, adapt_further
-from metarl.algorithms.losses import INNER_LOSSES
-from metarl.algorithms.objective import Objective, Terms, exploration_credit
-from metarl.algorithms.objective_in_chunks import Objectives
-from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
-from metarl.algorithms.table import ALGORITHMS
-from metarl.algorithms.trace import Trace
+from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.envs.simulations import Family
 from metarl.envs.tasks import Tasks
-from metarl.experience.advantages import prepare
 from metarl.experience.log import Experience
-from metarl.experience.rollouts import Batch, Rollouts
-from metarl.learner import state as saved
+from metarl.experience.rollouts import Rollouts
+from metarl.learner import state
 from metarl.learner.config import Config
 from metarl.learner.defaults import defaults
-from metarl.learner.inner_loop import Stage, inner_loop
-from metarl.learner.record import ProgressBar, record_iteration
-from metarl.sampling.sampler import Sampler, Sampling
-from metarl.sampling.streams import Key, Phase, torch_generator
-from metarl.sampling.workers import Workers, worth_having
-from metarl.system.task_threads import TaskThreads
-
-if TYPE_CHECKING:
-    from metarl.skills.library import SkillLibrary
-
-Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | None
+from metarl.learner.inner_loop import Skills, Stage, common, inner_loop, inner_loop_on
+from metarl.learner.iteration import roll_out, training_sampler, update
+from metarl.learner.recipe import Recipe, device_of
+from metarl.learner.record import Callback, Clock, callbacks, record_iteration
+from metarl.sampling.sampler import Sampler
+from metarl.sampling.streams import Key, Phase
 
 
 class MAML:
@@ -68,36 +51,44 @@ class MAML:
         """
         self.family = envs.make(family) if isinstance(family, str) else family
         algorithm = settings.get("algorithm", Config.algorithm)
-        own = defaults(self.family.name, self.family.preset, algorithm)
-        self.config = Config.of({**own, **settings})
-        self.algorithm = ALGORITHMS[self.config.algorithm]
-        self.device = _device(self.config.device)
+        tuned = defaults(self.family.name, self.family.preset, algorithm)
+        self.config = Config.of({**tuned, **settings})
         self.verbose = verbose
-        size = self.family.observation_size
-        self.policy = GaussianPolicy(
-            size,
-            self.family.action_size,
-            self.config.hidden,
-            self.config.activation,
-            self.config.initial_std,
-            self.config.min_std,
-            self.config.context_size if self.algorithm.adapts == "context" else 0,
-            Normaliser.new(size) if self.config.normalise_observations else None,
-        )
-        initial = self.policy.initial(torch_generator(self.config.seed))
-        learns_rates = self.algorithm.learns_rates or self.config.learned_rates
-        if learns_rates and self.algorithm.adapts_in_training:
-            moved = {**initial, CONTEXT: torch.zeros(self.policy.context_size)}
-            names = self._adapted_names() or initial
-            initial |= {RATE + name: torch.ones_like(moved[name]) for name in names}
-        self.parameters = {name: value.to(self.device) for name, value in initial.items()}
-        self.memory: dict[str, torch.Tensor] = {}
-        """What the outer step remembers."""
-        self.iteration = 0
-        self.num_timesteps = 0
-        """Environment steps so far."""
+        self.recipe = Recipe(self.config, device_of(self.config.device))
+        self.state = self.recipe.initial_state(self.family)
+        """Policy, parameters and counters, as a value: training replaces it, nothing changes it."""
         self._exploration = np.random.default_rng(self.config.seed)
         self._logger: Logger | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where parameters are and updates run."""
+        return self.recipe.device
+
+    @property
+    def policy(self) -> GaussianPolicy:
+        """The network, without its parameters."""
+        return self.state.policy
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters before adaptation, common to all tasks."""
+        return self.state.parameters
+
+    @property
+    def iteration(self) -> int:
+        """Outer steps taken so far."""
+        return self.state.iteration
+
+    @property
+    def num_timesteps(self) -> int:
+        """Environment steps sampled in training so far."""
+        return self.state.num_timesteps
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what decides how the learner acts; see `metarl.learner.state.fingerprint`."""
+        return state.fingerprint(self.family, self.state)
 
     def learn(
         self,
@@ -123,40 +114,26 @@ class MAML:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if reset_num_timesteps:
-            self.num_timesteps = 0
+            self.state = dataclasses.replace(self.state, num_timesteps=0)
         goal = self.num_timesteps + total_timesteps
         if self._logger is None:
             self._logger = configure_logger(self.verbose, None, tb_log_name, reset_num_timesteps)
-        hooks = self._hooks(callback, goal if progress_bar else 0)
+        hooks = callbacks(callback, self, goal if progress_bar else None)
 
-        began, steps_before = time.monotonic(), self.num_timesteps
+        clock = Clock(self.num_timesteps)
         hooks.on_training_start({"self": self, "total_timesteps": goal}, {})
         try:
-            with self._sampler_of_training() as sampler:
+            with training_sampler(self.state, self.recipe, self.family) as sampler:
                 while self.num_timesteps < goal:
                     hooks.on_rollout_start()
-                    stages = self._roll_out(sampler)
+                    stages = roll_out(self.state, self.recipe, self.family, sampler)
                     hooks.on_rollout_end()
-                    trace = self._update(stages)
-                    self.iteration += 1
-                    self.num_timesteps += sum(stage.rollouts.steps for stage in stages)
-                    returns = [float(stage.rollouts.returns.mean()) for stage in stages]
-                    elapsed = time.monotonic() - began
-                    record_iteration(
-                        self.logger,
-                        trace,
-                        returns,
-                        iteration=self.iteration,
-                        timesteps=self.num_timesteps,
-                        episode_length=float(stages[-1].rollouts.lengths.double().mean()),
-                        std=float(self.policy.std(self.parameters).mean()),
-                        elapsed=elapsed,
-                        fps=(self.num_timesteps - steps_before) / elapsed,
-                    )
+                    self.state, progress = update(self.state, self.recipe, stages)
+                    del stages  # or they would be kept until the next ones are there
+                    record_iteration(self.logger, self.state, progress, clock)
                     if self.iteration % log_interval == 0:
                         self.logger.dump(self.num_timesteps)
-                    hooks.update_locals({"returns": returns, "trace": trace})
-                    del stages  # or they would be kept until the next ones are there
+                    hooks.update_locals({"returns": progress.returns, "trace": progress.trace})
                     if not hooks.on_step():
                         break
         finally:
@@ -170,7 +147,7 @@ class MAML:
         rollouts: int = 20,
         steps: int = 1,
         seed: int = 0,
-        library: "SkillLibrary | None" = None,
+        library: Skills | None = None,
     ) -> AdaptedPolicy:
         """Return the policy after a few gradient steps on one task.
 
@@ -197,7 +174,7 @@ class MAML:
         return AdaptedPolicy(table[0], self.actor(last, seed), returns)
 
     def adapt_from(
-        self, *experience: Experience, seed: int = 0, library: "SkillLibrary | None" = None
+        self, *experience: Experience, seed: int = 0, library: Skills | None = None
     ) -> Actor:
         """Return the policy after a gradient step on each experience of one task.
 
@@ -218,18 +195,9 @@ class MAML:
             library.check(self)
         if not experience:
             raise ValueError("adapt_from needs the experience of at least one step")
-        inner = self._inner(self.config.inner_lr)
-        adapted = self.parameters
-        for step, each in enumerate(experience):
-            on_cpu = {name: value.cpu() for name, value in adapted.items()}
-            rollouts = each.rollouts(self.policy, on_cpu, self.family.action_scale)
-            batch = self._prepare(rollouts.to(self.device))
-            with torch.no_grad():
-                one = {name: value[None] for name, value in adapted.items()}
-                stepped = adapt_further(self.policy, one, batch, inner)
-                if library is not None and step == 0:
-                    stepped = library.first_step(rollouts, stepped)
-            adapted = {name: value[0] for name, value in stepped.items()}
+        adapted = inner_loop_on(
+            experience, self.family.action_scale, self.state, self.recipe, skills=library
+        )
         return self.actor(adapted, seed)
 
     def sample(
@@ -252,18 +220,16 @@ class MAML:
         """
         on_cpu = {name: value.cpu() for name, value in parameters.items()}
         if on_cpu["log_std"].ndim == 1:
-            on_cpu = {n: value.expand(len(tasks), *value.shape) for n, value in on_cpu.items()}
+            on_cpu = common(on_cpu, len(tasks))
         with self.sampler(len(tasks), rollouts) as sampler:
             sampler.set_tasks(tasks)
             return sampler.sample(self.policy, on_cpu, key, deterministic=deterministic)
 
-    def rollouts(self, experience: Experience) -> Rollouts:
-        """Return experience that was taken with this learner's `predict` as rollouts of one task.
+    def as_rollouts(self, experience: Experience) -> Rollouts:
+        """Return experience taken with this learner's `predict` as rollouts of one task.
 
-        They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at.
-
-        Raises:
-            ValueError: for arrays that do not fit the family or each other.
+        They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at. Raises a ValueError
+        for arrays that do not fit the family or each other.
         """
         on_cpu = {name: value.cpu() for name, value in self.parameters.items()}
         return experience.rollouts(self.policy, on_cpu, self.family.action_scale)
@@ -274,7 +240,7 @@ class MAML:
         rollouts: int,
         inner_lrs: Sequence[float],
         key: Key,
-        library: "SkillLibrary | None" = None,
+        library: Skills | None = None,
     ) -> Iterator[Stage]:
         """Adapt to several tasks at once; yield the stage before the first step and after each.
 
@@ -296,7 +262,10 @@ class MAML:
         def stages() -> Iterator[Stage]:
             with self.sampler(len(tasks), rollouts) as sampler:
                 sampler.set_tasks(tasks)
-                yield from self._stages(sampler, inner_lrs, key, library)
+                inner = [self.recipe.inner(lr) for lr in inner_lrs]
+                yield from inner_loop(
+                    sampler, self.state, self.recipe, key, inner=inner, skills=library
+                )
 
         return stages()
 
@@ -320,7 +289,7 @@ class MAML:
         Raises:
             OSError: when the path cannot be written.
         """
-        saved.save(self, path)
+        state.write(path, self.state, self.family, self.config)
 
     @classmethod
     def load(
@@ -339,9 +308,14 @@ class MAML:
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file is damaged or foreign, or the family is not the same.
+            ValueError: when the file is damaged, or of another kind or family.
         """
-        return saved.load(cls, path, family, settings)
+        saved = state.read(path)
+        family = family or saved.catalogue_family()
+        learner = cls(family, **{**saved.config, **settings})
+        saved.check_family(learner.family)
+        learner.state = saved.restore(learner.state, learner.recipe.device)
+        return learner
 
     def sampler(self, tasks: int, rollouts: int) -> Sampler:
         """Return what samples so many rollouts of so many tasks, with no tasks yet."""
@@ -372,147 +346,3 @@ class MAML:
             seed: of its exploration, or a generator.
         """
         return Actor(self.policy, parameters, self.family.action_scale, seed)
-
-    def _sampler_of_training(self) -> Sampling:
-        """Return what samples the meta-batches, here or in other processes."""
-        config = self.config
-        count = config.workers or worth_having(self.family, config.tasks, config.threads)
-        if count == 1:
-            return self.sampler(config.tasks, config.rollouts)
-        return Workers(
-            self.family,
-            config.tasks,
-            config.rollouts,
-            {name: value.shape for name, value in self.parameters.items()}
-            | {CONTEXT: (self.policy.context_size,)},
-            count=count,
-            threads=config.threads,
-        )
-
-    def _roll_out(self, sampler: Sampling) -> list[Stage]:
-        """Draw this iteration's tasks and adapt to them."""
-        config = self.config
-        tasks = self.family.sample_tasks(config.tasks, seed=(config.seed, self.iteration))
-        sampler.set_tasks(tasks)
-        key = Key(config.seed, Phase.TRAIN, self.iteration)
-        steps = config.inner_steps if self.algorithm.adapts_in_training else 0
-        inner_lrs = [config.inner_lr] * steps
-        return list(self._stages(sampler, inner_lrs, key))
-
-    def _stages(
-        self,
-        sampler: Sampling,
-        inner_lrs: Sequence[float],
-        key: Key,
-        library: "SkillLibrary | None" = None,
-    ) -> Iterator[Stage]:
-        return inner_loop(
-            sampler,
-            self.policy,
-            self.parameters,
-            key,
-            self._prepare,
-            inner=[self._inner(lr) for lr in inner_lrs],
-            threads=TaskThreads(self.config.threads, self.device),
-            first_step=None if library is None else library.first_step,
-        )
-
-    def _prepare(self, rollouts: Rollouts) -> Batch:
-        config = self.config
-        return prepare(
-            rollouts,
-            config.discount,
-            config.gae_lambda,
-            normalise=config.normalise_advantages,
-            reward_scale=config.reward_scale,
-        )
-
-    def _inner(self, lr: float) -> Inner:
-        """Return what an inner step of this size is."""
-        context = torch.zeros(self.policy.context_size, device=self.device)
-        return Inner(
-            lr,
-            INNER_LOSSES[self.config.inner_loss],
-            self.algorithm.first_order,
-            self._adapted_names(),
-            {CONTEXT: context} if self.algorithm.adapts == "context" else {},
-        )
-
-    def _adapted_names(self) -> tuple[str, ...]:
-        """Return the parameters that inner steps move; none for all of them."""
-        head = len(self.config.hidden)
-        return {
-            "all": (),
-            "head": (f"weight{head}", f"bias{head}", "log_std"),
-            "context": (CONTEXT,),
-        }[self.algorithm.adapts]
-
-    def _update(self, stages: list[Stage]) -> Trace:
-        *pre, post = (stage.batch for stage in stages)
-        config, algorithm = self.config, self.algorithm
-        terms = Terms(
-            clip=config.clip_ratio if algorithm.outer_step == "clipped" else None,
-            inner_kl_penalty=config.inner_kl_penalty if algorithm.penalises_inner_kl else 0.0,
-            exploration_weight=config.exploration_weight if algorithm.credits_exploration else 0.0,
-            entropy_bonus=config.entropy_bonus,
-        )
-        inner = self._inner(config.inner_lr)
-        with TaskThreads(config.threads, self.device) as threads:
-            *old_pre, old_post = (self._sampled_from(stage) for stage in stages)
-            credit = exploration_credit(post)
-            objective = Objective(
-                self.policy, tuple(pre), post, inner, terms, tuple(old_pre), old_post, credit
-            )
-            chunked = Objectives.of(objective, self.parameters, threads)
-            step = self._outer_step()
-            self.parameters, self.memory, trace = step(chunked, self.parameters, self.memory)
-            if self.policy.normaliser:
-                chunks = threads.chunks(len(post.weights), post.weights[0].numel())
-                normaliser = self._seen(stages, chunks)
-                self.policy = dataclasses.replace(self.policy, normaliser=normaliser)
-        return trace
-
-    def _seen(self, stages: list[Stage], chunks: list[slice]) -> Normaliser:
-        """Return the moments of observations with these stages', chunk by chunk to save memory."""
-        normaliser = self.policy.normaliser or Normaliser.new(self.policy.observation_size)
-        for stage in stages:
-            for chunk in chunks:
-                valid = stage.rollouts.valid[chunk]
-                normaliser = normaliser.updated(stage.rollouts.observations[chunk][valid])
-        return normaliser
-
-    def _sampled_from(self, stage: Stage) -> Gaussian:
-        """Return the distributions that a stage was sampled from."""
-        log_std = self.policy.std(stage.parameters).log()
-        return Gaussian(stage.rollouts.means.to(self.device), log_std[:, None, None])
-
-    def _outer_step(self) -> Callable[..., Update]:
-        config = self.config
-        return {
-            "trust-region": partial(trust_region, settings=config.trust_region),
-            "gradient": partial(adam, lr=config.outer_lr, epochs=1),
-            "clipped": partial(adam, lr=config.outer_lr, epochs=config.outer_epochs),
-            "interpolation": partial(interpolate, rate=config.interpolation),
-        }[self.algorithm.outer_step]
-
-    def _hooks(self, callback: Callback, goal: int) -> BaseCallback:
-        if isinstance(callback, list):
-            callback = CallbackList(callback)
-        if not isinstance(callback, BaseCallback):
-            callback = ConvertCallback(callback)
-        if goal:
-            callback = CallbackList([callback, ProgressBar(goal)])
-        callback.init_callback(self)  # type: ignore[arg-type]
-        return callback
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used: {reason}") from None
-    return device

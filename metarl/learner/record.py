@@ -2,11 +2,12 @@
 
 import csv
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.logger import (
     HumanOutputFormat,
     KVWriter,
@@ -16,8 +17,12 @@ from stable_baselines3.common.logger import (
 )
 from tqdm import tqdm
 
-from metarl.algorithms.trace import Trace
+from metarl.learner.iteration import Progress
+from metarl.learner.state import State
 from metarl.system.files import whole_file
+
+Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | None
+"""What Stable-Baselines3's `learn` takes."""
 
 STEP_COLUMN = "time/total_timesteps"
 
@@ -93,33 +98,32 @@ def run_logger(folder: Path, steps: int, verbose: bool) -> Logger:
     return Logger(str(folder), outputs)
 
 
-def record_iteration(
-    log: Logger,
-    trace: Trace,
-    returns: Sequence[float],
-    *,
-    iteration: int,
-    timesteps: int,
-    episode_length: float,
-    std: float,
-    elapsed: float,
-    fps: float,
-) -> None:
-    """Record one iteration.
+class Clock:
+    """How long training takes since it began, here and now."""
+
+    def __init__(self, timesteps: int) -> None:
+        """Start, at so many environment steps."""
+        self._began, self._timesteps = time.monotonic(), timesteps
+
+    def read(self, timesteps: int) -> tuple[float, float]:
+        """Return the time since the start [s], and environment steps per second since then."""
+        elapsed = time.monotonic() - self._began
+        return elapsed, (timesteps - self._timesteps) / elapsed
+
+
+def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock) -> None:
+    """Record one iteration; the log is not dumped.
 
     Args:
-        log: the logger; it is not dumped.
-        trace: of the outer step.
-        returns: mean return before adaptation and after each inner step.
-        iteration: iterations so far.
-        timesteps: environment steps so far.
-        episode_length: mean length of the last rollouts [steps].
-        std: mean standard deviation of the new policy's actions.
-        elapsed: since training began [s].
-        fps: environment steps per second since then.
+        log: where to.
+        state: after the iteration.
+        progress: what the iteration brought.
+        clock: started with training.
     """
-    log.record("time/iteration", iteration)
-    log.record(STEP_COLUMN, timesteps)
+    returns, trace = progress.returns, progress.trace
+    elapsed, fps = clock.read(state.num_timesteps)
+    log.record("time/iteration", state.iteration)
+    log.record(STEP_COLUMN, state.num_timesteps)
     log.record("time/elapsed", elapsed)
     log.record("time/fps", fps)
     log.record("rollout/return_before", returns[0])
@@ -127,15 +131,15 @@ def record_iteration(
         log.record(f"rollout/return_step_{step}", value)
     log.record("rollout/return_after", returns[-1])
     log.record("rollout/gain", returns[-1] - returns[0])
-    log.record("rollout/episode_length", episode_length)
+    log.record("rollout/episode_length", progress.episode_length)
     log.record("train/surrogate_gain", trace.loss_before - trace.loss_after)
     log.record("train/kl", trace.kl)
     log.record("train/step_fraction", trace.step_fraction)
     log.record("train/gradient_norm", trace.gradient_norm)
     log.record("train/cg_residual", trace.cg_residual)
-    log.record("train/std", std)
+    log.record("train/std", float(state.policy.std(state.parameters).mean()))
     if not trace.accepted:
-        log.warn(f"iteration {iteration}: parameters kept, since {trace.reason}")
+        log.warn(f"iteration {state.iteration}: parameters kept, since {trace.reason}")
 
 
 class ProgressBar(BaseCallback):
@@ -163,6 +167,24 @@ class ProgressBar(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._bar.close()
+
+
+def callbacks(callback: Callback, learner: Any, bar_up_to: int | None) -> BaseCallback:  # noqa: ANN401
+    """Return all callbacks as one that knows the learner.
+
+    Args:
+        callback: the user's.
+        learner: with the attributes of a Stable-Baselines3 algorithm that callbacks look at.
+        bar_up_to: environment steps at the end of a progress bar; None for no bar.
+    """
+    if isinstance(callback, list):
+        callback = CallbackList(callback)
+    if not isinstance(callback, BaseCallback):
+        callback = ConvertCallback(callback)
+    if bar_up_to is not None:
+        callback = CallbackList([callback, ProgressBar(bar_up_to)])
+    callback.init_callback(learner)
+    return callback
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -1,20 +1,21 @@
-"""A learner as a checkpoint, and back."""
+"""`State`: everything that training changes, as a value; written to a checkpoint and read back."""
 
-import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from metarl import envs
 from metarl.agents.normaliser import Normaliser
-from metarl.envs.family import TaskFamily
+from metarl.agents.policy import GaussianPolicy
 from metarl.envs.simulations import Family
+from metarl.learner.config import Config
 from metarl.system import checkpoint
-
-if TYPE_CHECKING:
-    from metarl.learner.maml import MAML
 
 ENDING = ".safetensors"
 CHANGEABLE = (
@@ -28,109 +29,168 @@ CHANGEABLE = (
 )
 """Fields of a family that a checkpoint has in full."""
 
-_MEMORY, _OBSERVATION = "outer/", "observation/"
+# tensors of a checkpoint that are no parameters, by what their names begin with
+_OPTIMISER, _OBSERVATION = "outer/", "observation/"
 
 
-def save(learner: "MAML", path: str | Path) -> None:
-    """Write everything a learner needs to go on, to one file, whole or not at all.
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where training is. With the seed it decides all that follows, to the last bit."""
+
+    policy: GaussianPolicy
+    """Its sizes, and the moments that observations are normalised with."""
+    parameters: dict[str, Tensor]
+    """Common to all tasks, by name, on the learner's device."""
+    optimiser: dict[str, Tensor]
+    """What the outer step remembers of those before (Adam's moments), by name."""
+    iteration: int = 0
+    """Outer steps taken."""
+    num_timesteps: int = 0
+    """Environment steps sampled in training."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what decides how the policy acts: parameters and moments of observations."""
+        moments = self.policy.normaliser._asdict() if self.policy.normaliser else {}
+        return self.parameters | {_OBSERVATION + name: value for name, value in moments.items()}
+
+
+def fingerprint(family: Family, state: State) -> str:
+    """Return a SHA-256 of what decides how a learner acts: family, parameters, moments.
+
+    Skills and similarities hold it, since they are worth something for that policy only.
+    """
+    digest = hashlib.sha256(json.dumps(family.describe(), default=str).encode())
+    for name, value in state.tensors().items():
+        digest.update(name.removeprefix(_OBSERVATION).encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write(path: str | Path, state: State, family: Family, config: Config) -> None:
+    """Write everything that is needed to go on, to one file, whole or not at all.
 
     Args:
-        learner: the learner.
         path: `.safetensors` is added when it has no ending.
+        state: where training is.
+        family: that is trained on.
+        config: that it is trained with.
 
     Raises:
         OSError: when the path cannot be written.
     """
     path = Path(path)
     data = {
-        "family": learner.family.describe(),
-        "config": dataclasses.asdict(learner.config),
-        "iteration": learner.iteration,
-        "num_timesteps": learner.num_timesteps,
+        "family": family.describe(),
+        "config": asdict(config),
+        "iteration": state.iteration,
+        "num_timesteps": state.num_timesteps,
         "versions": checkpoint.versions(),
     }
-    tensors = dict(learner.parameters)
-    tensors |= {_MEMORY + name: value for name, value in learner.memory.items()}
-    if learner.policy.normaliser:
-        moments = learner.policy.normaliser._asdict()
-        tensors |= {_OBSERVATION + name: value for name, value in moments.items()}
-    checkpoint.write(path if path.suffix else path.with_suffix(ENDING), tensors, data)
+    optimiser = {_OPTIMISER + name: value for name, value in state.optimiser.items()}
+    target = path if path.suffix else path.with_suffix(ENDING)
+    checkpoint.write(target, state.tensors() | optimiser, data)
 
 
-def load(
-    make: "type[MAML]", path: str | Path, family: Family | None, settings: Mapping[str, Any]
-) -> "MAML":
-    """Return the learner that was saved.
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What a checkpoint holds."""
+
+    path: Path
+    """Where it was read from, for messages."""
+    family: Mapping[str, Any]
+    """The family's description at the time; see `TaskFamily.describe`."""
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    """As `State.tensors` returned them, and those of the optimiser."""
+    iteration: int
+    num_timesteps: int
+
+    def catalogue_family(self) -> Family:
+        """Return the catalogue's family with the saved preset and changes.
+
+        Raises:
+            ValueError: when it is not in the catalogue.
+        """
+        name = self.family["name"]
+        if name not in envs.families():
+            raise ValueError(
+                f"{self.path} was trained on {name}, which is not in the catalogue; "
+                f"pass it: load(path, family=...)"
+            )
+        changes = {field: self.family[field] for field in CHANGEABLE if field in self.family}
+        return envs.make(name, preset=self.family["preset"], **changes)
+
+    def check_family(self, family: Family) -> None:
+        """Check that a family is the one that was trained on.
+
+        Raises:
+            ValueError: with every field that differs.
+        """
+        known = family.describe()
+        difference = "; ".join(
+            f"{name} was {value!r} and is {known.get(name)!r}"
+            for name, value in self.family.items()
+            if name != "source" and known.get(name) != value
+        )
+        if difference:
+            raise ValueError(
+                f"{self.path} was trained on {self.family['name']} as it was then, which differs "
+                f"from the family given or known here: {difference}. Pass the one it was trained "
+                f"on: load(path, family=...)"
+            )
+
+    def restore(self, initial: State, device: torch.device) -> State:
+        """Return the state that was saved.
+
+        Args:
+            initial: a new learner's of the same settings, which says what there must be.
+            device: where parameters are to be.
+
+        Raises:
+            ValueError: when the checkpoint holds other tensors.
+        """
+        # in memory of torch's own: last digits of sums depend on how it is aligned
+        tensors = {name: value.clone() for name, value in self.tensors.items()}
+        optimiser = {
+            name.removeprefix(_OPTIMISER): tensors.pop(name).to(device)
+            for name in self.tensors
+            if name.startswith(_OPTIMISER)
+        }
+        expected = initial.tensors()
+        if _shapes(tensors) != _shapes(expected):
+            raise ValueError(f"{self.path} holds other parameters than its settings call for")
+        policy = initial.policy
+        if policy.normaliser:
+            moments = {n: tensors[_OBSERVATION + n] for n in policy.normaliser._fields}
+            policy = replace(policy, normaliser=Normaliser(**moments))
+        # in the policy's order, as sums over parameters depend on it
+        parameters = {name: tensors[name].to(device) for name in initial.parameters}
+        return State(policy, parameters, optimiser, self.iteration, self.num_timesteps)
+
+
+def read(path: str | Path) -> Saved:
+    """Read what `write` wrote.
 
     Args:
-        make: the class of the learner.
-        path: a checkpoint.
-        family: the family it was trained on, when that is not one of the catalogue's.
-        settings: what to change.
+        path: a checkpoint; `.safetensors` may be left out.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is damaged or foreign, or the family is not the same.
+        ValueError: when the file is damaged or foreign.
     """
     path = Path(path)
     if not path.suffix and not path.exists():
         path = path.with_suffix(ENDING)
     tensors, data = checkpoint.read(path)
-    saved = data["family"]
-    learner = make(family or _saved_family(path, saved), **{**data["config"], **settings})
-    difference = _difference(saved, learner.family.describe())
-    if difference:
-        raise ValueError(
-            f"{path} was trained on {saved['name']} as it was then, which differs from the "
-            f"family given or known here: {difference}. Pass the one it was trained on: "
-            f"load(path, family=...)"
-        )
-    memory, moments = _taken(tensors, _MEMORY), _taken(tensors, _OBSERVATION)
-    normaliser = learner.policy.normaliser
-    expected = {} if normaliser is None else _shapes(normaliser._asdict())
-    if _shapes(tensors) != _shapes(learner.parameters) or _shapes(moments) != expected:
-        raise ValueError(f"{path} holds other parameters than its settings call for")
-    # in the policy's order, as sums over parameters depend on it, and in memory of torch's own
-    learner.parameters = {
-        name: tensors[name].clone().to(learner.device) for name in learner.parameters
-    }
-    learner.memory = {name: value.clone().to(learner.device) for name, value in memory.items()}
-    if normaliser is not None:
-        clones = {name: value.clone() for name, value in moments.items()}
-        learner.policy = dataclasses.replace(learner.policy, normaliser=Normaliser(**clones))
-    learner.iteration = data["iteration"]
-    learner.num_timesteps = data["num_timesteps"]
-    return learner
-
-
-def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Remove the tensors with a prefix from the mapping; return them without it."""
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
+    return Saved(
+        path=path,
+        family=data["family"],
+        config=data["config"],
+        tensors=tensors,
+        iteration=data["iteration"],
+        num_timesteps=data["num_timesteps"],
+    )
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _saved_family(path: Path, saved: Mapping[str, Any]) -> TaskFamily:
-    """Return the catalogue's family with the saved preset and changes."""
-    if saved["name"] not in envs.families():
-        raise ValueError(
-            f"{path} was trained on {saved['name']}, which is not in the catalogue; "
-            f"pass it: load(path, family=...)"
-        )
-    return envs.make(
-        saved["name"],
-        preset=saved["preset"],
-        **{name: saved[name] for name in CHANGEABLE if name in saved},
-    )
-
-
-def _difference(saved: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    parts = (
-        f"{name} was {value!r} and is {known.get(name)!r}"
-        for name, value in saved.items()
-        if name != "source" and known.get(name) != value
-    )
-    return "; ".join(parts)

@@ -25,7 +25,7 @@ from metarl.envs.simulations import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import Acting
-from metarl.sampling.sampler import Sampler, chunks_of
+from metarl.sampling.sampler import Sampler, Sampling, chunks_of
 from metarl.sampling.streams import Key
 from metarl.system import shared_memory
 from metarl.system.shared_memory import Layout
@@ -168,6 +168,31 @@ class _Worker:
                 + ("; memory may have run out" if code == -9 else "")
                 + "; the run's last checkpoint is whole"
             ) from None
+
+
+def sampler_in_processes(
+    family: Family,
+    tasks: int,
+    rollouts: int,
+    parameters: Mapping[str, tuple[int, ...]],
+    *,
+    workers: int,
+    threads: int,
+) -> Sampling:
+    """Return a sampler, in this process where one is enough.
+
+    Args:
+        family: the robot and what is asked of it.
+        tasks: how many.
+        rollouts: of each task.
+        parameters: names and shapes of all that policies may have, for one task.
+        workers: how many processes; 0 for as many as are worth it.
+        threads: of all processes together; 0 for one a core.
+    """
+    count = workers or worth_having(family, tasks, threads)
+    if count == 1:
+        return Sampler(family, tasks, rollouts, threads=threads)
+    return Workers(family, tasks, rollouts, parameters, count=count, threads=threads)
 
 
 def worth_having(family: Family, tasks: int, threads: int) -> int:

@@ -13,7 +13,6 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,12 +22,11 @@ from torch import Tensor
 from metarl.agents.policy import Parameters
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
+from metarl.learner.inner_loop import Fingerprinted
+from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
-from metarl.skills.similarity import Similarity, before_adaptation, closest, digest
+from metarl.skills.similarity import Similarity, before_adaptation, closest
 from metarl.system import checkpoint
-
-if TYPE_CHECKING:
-    from metarl.learner.maml import MAML
 
 KIND = "skill library"
 _NEIGHBOURS = 3
@@ -56,7 +54,7 @@ class SkillLibrary:
     @classmethod
     def build(
         cls,
-        learner: "MAML",
+        learner: MAML,
         similarity: Similarity,
         *,
         tasks: int | Tasks = 100,
@@ -96,7 +94,7 @@ class SkillLibrary:
                 # a context starts at 0 and is no parameter before the first step
                 kept[name] = torch.where(mask, now, kept.get(name, torch.zeros_like(now)))
         ends = torch.stack([returns[0], torch.stack(returns).max(0).values], dim=1).numpy()
-        return cls(similarity, table, similarity.embed(seen), kept, ends, digest(learner))
+        return cls(similarity, table, similarity.embed(seen), kept, ends, learner.fingerprint)
 
     def joined(self, other: "SkillLibrary") -> "SkillLibrary":
         """Return a library with the skills of both.
@@ -194,11 +192,11 @@ class SkillLibrary:
             for name, value in stepped.items()
         }
 
-    def fits(self, learner: "MAML") -> bool:
+    def fits(self, learner: Fingerprinted) -> bool:
         """Return whether the skills are this learner's: whether they started where it is."""
-        return self.origin == digest(learner)
+        return self.origin == learner.fingerprint
 
-    def check(self, learner: "MAML") -> None:
+    def check(self, learner: Fingerprinted) -> None:
         """Check that the skills are this learner's.
 
         Raises:

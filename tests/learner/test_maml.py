@@ -15,7 +15,8 @@ from metarl import envs
 from metarl.algorithms.table import ALGORITHMS
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv
-from metarl.learner.config import Algorithm, InnerLoss
+from metarl.learner.config import AlgorithmName, InnerLoss
+from metarl.learner.iteration import roll_out
 from tests.conftest import SMALL
 
 
@@ -139,7 +140,7 @@ def test_a_loaded_learner_goes_on_as_if_it_had_not_been_saved(
     for each in (learner, again):
         each.learn(600, reset_num_timesteps=False)
     assert all(torch.equal(again.parameters[n], p) for n, p in learner.parameters.items())
-    assert all(torch.equal(again.memory[n], value) for n, value in learner.memory.items())
+    assert all(torch.equal(again.state.optimiser[n], v) for n, v in learner.state.optimiser.items())
     moments, found = learner.policy.normaliser, again.policy.normaliser
     assert moments is not None
     assert found is not None
@@ -153,7 +154,7 @@ def test_observations_are_normalised_by_what_training_has_seen(point: envs.TaskF
     assert normaliser is not None
     assert int(normaliser.count) == learner.num_timesteps
     twin = metarl.MAML(point, seed=3, **SMALL)
-    stages = twin._roll_out(twin.sampler(4, 3))
+    stages = roll_out(twin.state, twin.recipe, point, twin.sampler(4, 3))
     seen = torch.cat([s.rollouts.observations[s.rollouts.valid] for s in stages]).double()
     torch.testing.assert_close(normaliser.mean, seen.mean(0))
     torch.testing.assert_close(normaliser.variance, seen.var(0, correction=0))
@@ -187,7 +188,7 @@ def test_settings_come_from_the_user_then_the_variant_then_the_algorithm():
 
 
 def test_the_table_of_algorithms_is_that_of_the_settings():
-    assert tuple(ALGORITHMS) == get_args(Algorithm)
+    assert tuple(ALGORITHMS) == get_args(AlgorithmName)
 
 
 def test_pretraining_uses_no_rollouts_after_adaptation(point: envs.TaskFamily):

@@ -1,7 +1,6 @@
 """Rollouts: reproducible, correctly padded, with the densities that the losses assume."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,14 +9,9 @@ from torch import Tensor
 
 from metarl import envs
 from metarl.agents.policy import Array, GaussianPolicy, Parameters
-from metarl.algorithms.adapt import Inner
-from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Rollouts
-from metarl.learner.inner_loop import inner_loop
 from metarl.sampling.collect import collect
-from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase, torch_generator
-from metarl.system.task_threads import TaskThreads
 
 KEY = Key(7, Phase.TRAIN, 2)
 
@@ -104,28 +98,6 @@ def test_what_follows_a_fall_is_padding():
         height = data.final_observations[task, rollout, 0]
         assert not 0.2 <= height <= 1.0, "the final observation is the fallen one"
     assert data.steps == int(lengths.sum())
-
-
-def test_stages_start_alike_and_improve_their_own_tasks():
-    family = envs.make("Point2D", horizon=20)
-    policy = GaussianPolicy(2, 2, hidden=(16,))
-    sampler = Sampler(family, 40, 10)
-    sampler.set_tasks(family.sample_tasks(40, seed=0))
-    parameters = policy.initial(torch_generator(0))
-    before, after = inner_loop(
-        sampler,
-        policy,
-        parameters,
-        KEY,
-        partial(prepare, discount=0.99, lambda_=1.0),
-        inner=[Inner(0.3)],
-        threads=TaskThreads(1, torch.device("cpu")),
-    )
-    start = before.rollouts.observations[:, :, 0]
-    assert torch.equal(start, after.rollouts.observations[:, :, 0])
-    assert all((before.parameters[n] == parameters[n]).all() for n in parameters)
-    gain = (after.rollouts.returns - before.rollouts.returns).mean(1)
-    assert gain.mean() > 4 * gain.std() / 40**0.5
 
 
 def test_counts_must_fit():

@@ -200,7 +200,7 @@ def test_experience_of_ones_own_finds_skills_and_adapts(
     for name, value in adapted.actor.parameters.items():
         torch.testing.assert_close(brought.parameters[name], value)
     _, expected = library.nearest(stage, 2)
-    assert library.nearest(point_learner.rollouts(experience), 2)[1].equal(expected)
+    assert library.nearest(point_learner.as_rollouts(experience), 2)[1].equal(expected)
 
 
 def test_thousands_of_skills_are_searched_in_a_millisecond(

@@ -13,7 +13,8 @@ import metarl
 from metarl import envs
 from metarl.evaluation.retrieval import Retrieval, retrieval
 from metarl.sampling.streams import Key, Phase
-from metarl.skills.similarity import Pairs, before_adaptation, transitions
+from metarl.skills.encoder_training import Pairs
+from metarl.skills.similarity import before_adaptation, transitions
 from tests.conftest import SMALL
 
 TINY: dict[str, Any] = {

@@ -1,0 +1,124 @@
+"""One iteration of training: roll out and adapt, then improve the common parameters.
+
+Both halves are functions of the state, so that a checkpoint of it is all that resuming needs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from metarl.agents.gaussian import Gaussian
+from metarl.agents.normaliser import Normaliser
+from metarl.agents.policy import CONTEXT, GaussianPolicy
+from metarl.algorithms.objective import Objective, exploration_credit
+from metarl.algorithms.objective_in_chunks import Objectives
+from metarl.algorithms.trace import Trace
+from metarl.envs.simulations import Family
+from metarl.learner.inner_loop import Stage, inner_loop
+from metarl.learner.recipe import Recipe
+from metarl.learner.state import State
+from metarl.sampling.sampler import Sampling
+from metarl.sampling.streams import Key, Phase
+from metarl.sampling.workers import sampler_in_processes
+
+
+class Progress(NamedTuple):
+    """What an iteration brought, for the log and for callbacks."""
+
+    returns: list[float]
+    """Mean return before adaptation and after each inner step."""
+    episode_length: float
+    """Mean length of the last stage's episodes [control step]."""
+    trace: Trace
+    """Of the outer step."""
+
+
+def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
+    """Return what samples the meta-batches, in this process or in several.
+
+    Args:
+        state: any of the run's; its parameters have the shapes of all to come.
+        recipe: of the learner.
+        family: the tasks' family.
+    """
+    config = recipe.config
+    shapes = {name: tuple(value.shape) for name, value in state.parameters.items()}
+    return sampler_in_processes(
+        family,
+        config.tasks,
+        config.rollouts,
+        shapes | {CONTEXT: (state.policy.context_size,)},
+        workers=config.workers,
+        threads=config.threads,
+    )
+
+
+def roll_out(state: State, recipe: Recipe, family: Family, sampler: Sampling) -> list[Stage]:
+    """Draw the iteration's tasks and adapt to them; return the stages, the last one adapted.
+
+    Args:
+        state: before the iteration.
+        recipe: of the learner.
+        family: the tasks' family.
+        sampler: of `config.tasks` tasks.
+    """
+    config = recipe.config
+    sampler.set_tasks(family.sample_tasks(config.tasks, seed=(config.seed, state.iteration)))
+    key = Key(config.seed, Phase.TRAIN, state.iteration)
+    return list(inner_loop(sampler, state, recipe, key, inner=recipe.inner_of_training))
+
+
+def update(state: State, recipe: Recipe, stages: Sequence[Stage]) -> tuple[State, Progress]:
+    """Take the outer step on what was sampled; return the state after the iteration.
+
+    The moments of observations change last: policy and rollouts belong together until then.
+
+    Args:
+        state: before the iteration.
+        recipe: of the learner.
+        stages: what `roll_out` returned.
+    """
+    *pre, post = (stage.batch for stage in stages)
+    with recipe.threads() as threads:
+        *old_pre, old_post = (_sampled_from(state.policy, stage) for stage in stages)
+        objective = Objective(
+            policy=state.policy,
+            pre=tuple(pre),
+            post=post,
+            inner=recipe.inner(recipe.config.inner_lr),
+            terms=recipe.terms,
+            old_pre=tuple(old_pre),
+            old_post=old_post,
+            credit=exploration_credit(post),
+        )
+        chunked = Objectives.of(objective, state.parameters, threads)
+        parameters, optimiser, trace = recipe.outer_step(chunked, state.parameters, state.optimiser)
+        policy = state.policy
+        if policy.normaliser:
+            chunks = threads.chunks(len(post.weights), post.weights[0].numel())
+            policy = replace(policy, normaliser=_with_seen(policy.normaliser, stages, chunks))
+    progress = Progress(
+        returns=[float(stage.rollouts.returns.mean()) for stage in stages],
+        episode_length=float(stages[-1].rollouts.lengths.double().mean()),
+        trace=trace,
+    )
+    steps = sum(stage.rollouts.steps for stage in stages)
+    after = State(policy, parameters, optimiser, state.iteration + 1, state.num_timesteps + steps)
+    return after, progress
+
+
+def _sampled_from(policy: GaussianPolicy, stage: Stage) -> Gaussian:
+    """Return the distributions that a stage was sampled from, [task, rollout, time, action]."""
+    log_std = policy.std(stage.parameters).log()
+    return Gaussian(stage.rollouts.means.to(log_std.device), log_std[:, None, None])
+
+
+def _with_seen(
+    normaliser: Normaliser, stages: Sequence[Stage], chunks: Sequence[slice]
+) -> Normaliser:
+    """Return the moments of observations with these stages', chunk by chunk to save memory."""
+    for stage in stages:
+        for chunk in chunks:
+            valid = stage.rollouts.valid[chunk]
+            normaliser = normaliser.updated(stage.rollouts.observations[chunk][valid])
+    return normaliser

@@ -1,0 +1,152 @@
+"""`Recipe`: what the words of `Config` mean as functions.
+
+This is the only place where the name of an algorithm, of a loss or of an outer step becomes the
+function that it stands for; what trains and what adapts are given the functions.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from metarl.agents.normaliser import Normaliser
+from metarl.agents.policy import CONTEXT, GaussianPolicy
+from metarl.algorithms.adapt import RATE, Inner
+from metarl.algorithms.losses import INNER_LOSSES
+from metarl.algorithms.objective import Terms
+from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
+from metarl.algorithms.table import ALGORITHMS, Algorithm
+from metarl.algorithms.trust_region import TrustRegion
+from metarl.envs.simulations import Family
+from metarl.experience.advantages import prepare
+from metarl.experience.rollouts import Batch, Rollouts
+from metarl.learner.config import Config
+from metarl.learner.state import State
+from metarl.sampling.streams import torch_generator
+from metarl.system.task_threads import TaskThreads
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a learner with these settings starts, adapts and improves."""
+
+    config: Config
+    device: torch.device
+    """Of parameters and updates."""
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The choices that the algorithm's name stands for."""
+        return ALGORITHMS[self.config.algorithm]
+
+    def initial_state(self, family: Family) -> State:
+        """Return the state of a learner that has seen nothing yet; it depends on the seed."""
+        config, adapts = self.config, self.algorithm.adapts
+        size = family.observation_size
+        policy = GaussianPolicy(
+            size,
+            family.action_size,
+            config.hidden,
+            config.activation,
+            config.initial_std,
+            config.min_std,
+            context_size=config.context_size if adapts == "context" else 0,
+            normaliser=Normaliser.new(size) if config.normalise_observations else None,
+        )
+        parameters = policy.initial(torch_generator(config.seed))
+        learns_rates = self.algorithm.learns_rates or config.learned_rates
+        if learns_rates and self.algorithm.adapts_in_training:
+            moving = {**parameters, CONTEXT: torch.zeros(policy.context_size)}
+            names = self._adapted_names() or parameters
+            parameters |= {RATE + name: torch.ones_like(moving[name]) for name in names}
+        on_device = {name: value.to(self.device) for name, value in parameters.items()}
+        return State(policy, on_device, optimiser={})
+
+    def inner(self, lr: float) -> Inner:
+        """Return what an inner step of this size is."""
+        adapts_context = self.algorithm.adapts == "context"
+        fresh = {CONTEXT: torch.zeros(self.config.context_size, device=self.device)}
+        return Inner(
+            lr,
+            INNER_LOSSES[self.config.inner_loss],
+            first_order=self.algorithm.first_order,
+            adapts=self._adapted_names(),
+            fresh=fresh if adapts_context else {},
+        )
+
+    @property
+    def inner_of_training(self) -> Sequence[Inner]:
+        """The inner steps of an iteration of training."""
+        steps = self.config.inner_steps if self.algorithm.adapts_in_training else 0
+        return [self.inner(self.config.inner_lr)] * steps
+
+    def prepare(self, rollouts: Rollouts) -> Batch:
+        """Return the batch that losses are made of, with advantages."""
+        return prepare(
+            rollouts,
+            self.config.discount,
+            self.config.gae_lambda,
+            normalise=self.config.normalise_advantages,
+            reward_scale=self.config.reward_scale,
+        )
+
+    @property
+    def terms(self) -> Terms:
+        """What the outer loss is made of."""
+        config, algorithm = self.config, self.algorithm
+        return Terms(
+            clip=config.clip_ratio if algorithm.outer_step == "clipped" else None,
+            inner_kl_penalty=config.inner_kl_penalty if algorithm.penalises_inner_kl else 0.0,
+            exploration_weight=config.exploration_weight if algorithm.credits_exploration else 0.0,
+            entropy_bonus=config.entropy_bonus,
+        )
+
+    @property
+    def outer_step(self) -> Callable[..., Update]:
+        """(objective, parameters, what the optimiser remembers) -> better parameters."""
+        config = self.config
+        settings = TrustRegion(
+            max_kl=config.max_kl,
+            cg_iterations=config.cg_iterations,
+            damping=config.cg_damping,
+            fisher_fraction=config.fisher_fraction,
+            backtrack_ratio=config.backtrack_ratio,
+            max_backtracks=config.max_backtracks,
+        )
+        return {
+            "trust-region": partial(trust_region, settings=settings),
+            "gradient": partial(adam, lr=config.outer_lr, epochs=1),
+            "clipped": partial(adam, lr=config.outer_lr, epochs=config.outer_epochs),
+            "interpolation": partial(interpolate, rate=config.interpolation),
+        }[self.algorithm.outer_step]
+
+    def threads(self) -> TaskThreads:
+        """Return the threads that updates run on."""
+        return TaskThreads(self.config.threads, self.device)
+
+    def _adapted_names(self) -> tuple[str, ...]:
+        """Return the parameters that inner steps move; none for all of them."""
+        head = len(self.config.hidden)
+        return {
+            "all": (),
+            "head": (f"weight{head}", f"bias{head}", "log_std"),
+            "context": (CONTEXT,),
+        }[self.algorithm.adapts]
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device with a name; `auto` is a GPU when there is one.
+
+    Raises:
+        ValueError: when it cannot be used.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used: {reason}") from None
+    return device
