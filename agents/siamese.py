@@ -43,6 +43,7 @@ class SiameseEncoder(nn.Module):
         """
         super().__init__()
         self.observation_size = observation_size
+        self.embedding_size, self.hidden = embedding_size, hidden
         self.transition_size = 2 * observation_size + action_size + 1
         self.each = nn.Sequential(
             nn.Linear(self.transition_size, hidden),
@@ -91,13 +92,17 @@ class SiameseEncoder(nn.Module):
                 f"a transition must have {self.transition_size} numbers (state, action, reward, "
                 f"next state), got {window.shape[-1]}"
             )
-        normal = ((self._changes(window) - self.mean) / self.std).clamp(-_CLIP, _CLIP)
-        features = self.each(normal)
+        features = self.features(window)
         if valid is None:
             return self.whole(features.mean(-2))
         weights = valid.to(features.dtype)
         weights = weights / weights.sum(-1, keepdim=True).clamp_min(1.0)
         return self.whole((features * weights.unsqueeze(-1)).sum(-2))
+
+    def features(self, transitions: Tensor) -> Tensor:
+        """Return what of each transition is averaged over a window, [..., hidden]."""
+        normal = ((self._changes(transitions) - self.mean) / self.std).clamp(-_CLIP, _CLIP)
+        return self.each(normal)
 
     def forward(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings of both branches, each [..., embedding]; see `forward_once`."""

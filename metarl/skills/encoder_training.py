@@ -2,19 +2,18 @@
 
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from metarl.agents.contrast import LOSSES
 from metarl.agents.siamese import SiameseEncoder
-from metarl.experience.rollouts import Rollouts
+from metarl.algorithms.task_contrast import Pairs, pair_distances, task_differences
+from metarl.experience.transitions import transitions
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.config import SimilarityConfig
-from metarl.skills.similarity import Similarity, before_adaptation, transitions
+from metarl.skills.similarity import Similarity, before_adaptation
 from metarl.system.library_threads import one_library_thread
 
 _CHECK_EVERY, _PATIENCE = 50, 8
@@ -65,7 +64,9 @@ def train_similarity(
     encoder.normalise_to(known[rollouts[0].valid])
     encoder.to(learner.device)
     train, held_out = (
-        Pairs(each.to(learner.device), _apart(family.coordinates(tasks)).to(learner.device))
+        Pairs(
+            each.to(learner.device), task_differences(family.coordinates(tasks)).to(learner.device)
+        )
         for each, tasks in zip(rollouts, drawn, strict=True)
     )
     with one_library_thread():
@@ -78,53 +79,6 @@ def train_similarity(
     from_one = torch.cdist(similarity.embed_each(rollouts[1]).flatten(0, 1), embeddings)
     threshold = float(from_one.min(1).values.quantile(_KNOWN_QUANTILE))
     return Similarity(encoder, drawn[0], embeddings, threshold, family.name, config, origin)
-
-
-class Pairs:
-    """Pairs of windows, two of each of some tasks."""
-
-    def __init__(self, rollouts: Rollouts, apart: Tensor) -> None:
-        """Take rollouts, and how different their tasks are, [task, task]."""
-        self.rollouts = rollouts
-        self.apart = apart
-        self.transitions = transitions(rollouts)
-
-    def draw(
-        self, count: int, window: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return windows, which of their steps took place, and how different their tasks are.
-
-        Args:
-            count: tasks.
-            window: control steps.
-            generator: draws tasks, rollouts and where windows begin.
-
-        Returns:
-            [2, task, time, transition], [2, task, time] and [task, task].
-        """
-        tasks, rollouts, horizon, _ = self.transitions.shape
-        window = min(window, horizon)
-        chosen = torch.randperm(tasks, generator=generator)[:count]
-        first = torch.randint(rollouts, (len(chosen),), generator=generator)
-        shift = torch.randint(1, rollouts, (len(chosen),), generator=generator)
-        which = torch.stack([first, (first + shift) % rollouts])  # two different rollouts
-        lengths = self.rollouts.lengths.cpu()[chosen, which]
-        latest = (lengths - window).clamp_min(0)
-        begin = (torch.rand(which.shape, generator=generator) * (latest + 1)).long()
-        steps = begin.unsqueeze(-1) + torch.arange(window)
-        index = (chosen.view(1, -1, 1), which.unsqueeze(-1), steps)
-        apart = self.apart[chosen][:, chosen]
-        return self.transitions[index], self.rollouts.valid[index], apart
-
-
-def _apart(coordinates: NDArray[np.float64]) -> Tensor:
-    """Return the distances of tasks, [task, task], relative to their mean."""
-    points = torch.from_numpy(coordinates).float()
-    distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    mean = distances.sum() / (len(points) * (len(points) - 1))
-    if mean == 0.0:
-        raise ValueError("the family has a single task: there is nothing to compare")
-    return distances / mean
 
 
 def _fit(
@@ -140,10 +94,7 @@ def _fit(
 
     def score(pairs: Pairs, generator: torch.Generator) -> Tensor:
         windows, valid, apart = pairs.draw(config.batch, config.window, generator)
-        first, second = encoder.forward_once(windows, valid)
-        # a tiny constant: the root has no gradient at 0
-        squares = (first.unsqueeze(1) - second.unsqueeze(0)).square().sum(-1)
-        return loss((squares + 1e-12).sqrt(), apart, config.margin)
+        return loss(pair_distances(encoder, windows, valid), apart, config.margin)
 
     optimiser = torch.optim.Adam(encoder.parameters(), lr=config.lr)
     best, best_weights, waited = float("inf"), encoder.state_dict(), 0

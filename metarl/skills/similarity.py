@@ -17,6 +17,7 @@ from torch import Tensor
 from metarl.agents.siamese import SiameseEncoder
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
+from metarl.experience.transitions import transitions
 from metarl.learner.inner_loop import Fingerprinted
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key
@@ -171,19 +172,6 @@ def closest(points: Tensor, among: Tensor, k: int, what: str) -> tuple[Tensor, T
     with one_library_thread():  # waking others takes longer than this does
         values, indices = torch.cdist(points, among).topk(k, largest=False)
     return values, indices
-
-
-def transitions(rollouts: Rollouts) -> Tensor:
-    """Return every step as [state, action, reward, next state], [task, rollout, time, transition].
-
-    What follows the end of an episode is padding.
-    """
-    seen = rollouts.observations
-    following = torch.cat([seen[:, :, 1:], rollouts.final_observations.unsqueeze(2)], dim=2)
-    last = (rollouts.lengths - 1).clamp_min(0)[..., None, None].expand(*seen.shape[:2], 1, -1)
-    last = last.expand(-1, -1, -1, seen.shape[-1])
-    following = following.scatter(2, last, rollouts.final_observations.unsqueeze(2))
-    return torch.cat([seen, rollouts.actions, rollouts.rewards.unsqueeze(-1), following], dim=-1)
 
 
 def before_adaptation(learner: MAML, tasks: Tasks, rollouts: int, key: Key) -> Rollouts:

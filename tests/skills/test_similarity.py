@@ -11,10 +11,11 @@ from scipy import stats
 
 import metarl
 from metarl import envs
+from metarl.algorithms.task_contrast import Pairs
 from metarl.evaluation.retrieval import Retrieval, retrieval
+from metarl.experience.transitions import transitions
 from metarl.sampling.streams import Key, Phase
-from metarl.skills.encoder_training import Pairs
-from metarl.skills.similarity import before_adaptation, transitions
+from metarl.skills.similarity import before_adaptation
 from tests.conftest import SMALL
 
 TINY: dict[str, Any] = {

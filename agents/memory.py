@@ -1,0 +1,173 @@
+"""`TaskMemory`: how a policy remembers which task it is in, while it runs.
+
+The Siamese encoder embeds a window of transitions as g(mean of f(x)) over its transitions x. So a
+running sum of f(x) and a count are all that has to be kept of any number of transitions, and one
+more costs the same whether it is the first or the thousandth:
+
+    memory  m = (sum of f(x), n)                       [hidden + 1] numbers, all 0 at first
+    context z = g(sum / n) / 2.5 * (1 - exp(-n / 5))   what the policy sees beside its observation
+
+The memory is a plain array that belongs to a rollout; this object holds only the rules. That a
+policy should act on what it infers of its task from transitions is the idea of RL2 (Duan et al.
+2016), PEARL (Rakelly et al. 2019), VariBAD (Zintgraf et al. 2020) and RMA (Kumar et al. 2021); that
+a distance between tasks may teach the inference, of FOCAL (Li et al. 2021).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from metarl.agents.siamese import SiameseEncoder
+
+Array = NDArray[np.float32]
+
+SCALE = 2.5
+"""What embeddings are divided by: tasks of average difference are trained to lie 5 apart, so that
+contexts differ by about 2, as normalised observations do."""
+
+PATIENCE = 5.0
+"""Transitions after which 1 - 1/e of the embedding is believed. One alone may be misleading, and a
+policy that is told nothing sees exactly 0."""
+
+_CLIP = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class TaskMemory:
+    """An encoder, and how quickly what it saw is forgotten."""
+
+    encoder: SiameseEncoder
+    keep: float = 1.0
+    """The part of the memory that is kept with each new transition: 1 forgets nothing; with 0.98 a
+    transition counts e times less after 50 more, for tasks that change while the robot runs."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.keep <= 1.0:
+            raise ValueError(
+                f"the part of the memory that is kept must be in (0, 1], got {self.keep}"
+            )
+
+    @property
+    def size(self) -> int:
+        """Numbers in a memory."""
+        return self.encoder.hidden + 1
+
+    @property
+    def context_size(self) -> int:
+        """Numbers in a context."""
+        return self.encoder.embedding_size
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers that the robot itself observes."""
+        return self.encoder.observation_size
+
+    def remember(self, memory: Tensor, transition: Tensor) -> Tensor:
+        """Return memories with one more transition each, [..., memory].
+
+        Args:
+            memory: [..., memory].
+            transition: [state, action, reward, next state], [..., transition].
+        """
+        features = self.encoder.features(transition)
+        one = torch.ones_like(features[..., :1])
+        return self.keep * memory + torch.cat([features, one], dim=-1)
+
+    def context(self, memory: Tensor) -> Tensor:
+        """Return what the policy sees of memories [..., memory]: contexts, [..., context]."""
+        total, count = memory[..., :-1], memory[..., -1:]
+        embedding = self.encoder.whole(total / count.clamp_min(1e-6))
+        return embedding * ((1.0 - torch.exp(-count / PATIENCE)) / SCALE)
+
+    def acting(self) -> "ActingMemory":
+        """Return the same functions in NumPy, for what acts step by step."""
+        return ActingMemory(self)
+
+
+class ActingMemory:
+    """`TaskMemory` in NumPy: twice as fast as torch for the few rows of a control step."""
+
+    def __init__(self, memory: TaskMemory) -> None:
+        """Copy the encoder's weights."""
+        encoder = memory.encoder
+        self.size, self.context_size = memory.size, memory.context_size
+        self._keep = np.float32(memory.keep)
+        self._observation_size = encoder.observation_size
+        self._mean, std = (each.numpy().copy() for each in (encoder.mean, encoder.std))
+        self._per_std = 1.0 / std
+        self._each, self._whole = _layers(encoder.each), _layers(encoder.whole)
+
+    def empty(self, count: int) -> Array:
+        """Return the memories of so many rollouts that have seen nothing, [count, memory]."""
+        return np.zeros((count, self.size), np.float32)
+
+    def remember(
+        self,
+        memory: Array,
+        before: NDArray,
+        action: NDArray,
+        reward: NDArray,
+        after: NDArray,
+        active: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add a transition to each memory, in place.
+
+        Args:
+            memory: [n, memory].
+            before: the observation that was acted on, [n, observation].
+            action: in the policy's scale, [n, action].
+            reward: [n].
+            after: the next observation, [n, observation].
+            active: whose transitions took place, [n]; None for all.
+        """
+        size = self._observation_size
+        rows = np.empty((len(memory), len(self._mean)), np.float32)
+        rows[:, :size] = before
+        rows[:, size : -size - 1] = action
+        rows[:, -size - 1] = reward
+        np.subtract(after, before, out=rows[:, -size:], casting="same_kind")
+        rows -= self._mean
+        rows *= self._per_std
+        np.clip(rows, -_CLIP, _CLIP, out=rows)
+        features = _forward(rows, self._each, last_is_hidden=True)
+        if active is None:
+            memory *= self._keep
+            memory[:, :-1] += features
+            memory[:, -1] += 1.0
+            return
+        kept = np.where(active, self._keep, np.float32(1.0))
+        memory *= kept[:, None]
+        features *= active[:, None]
+        memory[:, :-1] += features
+        memory[:, -1] += active
+
+    def context(self, memory: Array) -> Array:
+        """Return what the policy sees of memories [n, memory], [n, context]."""
+        count = memory[:, -1:]
+        embedding = _forward(memory[:, :-1] / np.maximum(count, 1e-6), self._whole)
+        embedding *= (1.0 - np.exp(-count / np.float32(PATIENCE))) / np.float32(SCALE)
+        return embedding
+
+
+def _layers(stack: nn.Sequential) -> list[tuple[Array, Array]]:
+    """Return the weight [in, out] and the bias of each linear layer."""
+    return [
+        (layer.weight.detach().cpu().numpy().T.copy(), layer.bias.detach().cpu().numpy().copy())
+        for layer in stack
+        if isinstance(layer, nn.Linear)
+    ]
+
+
+def _forward(
+    rows: Array, layers: list[tuple[Array, Array]], *, last_is_hidden: bool = False
+) -> Array:
+    """Return rows [n, in] after layers with ReLUs between them."""
+    for number, (weight, bias) in enumerate(layers):
+        rows = rows @ weight
+        rows += bias
+        if last_is_hidden or number + 1 < len(layers):
+            np.maximum(rows, 0.0, out=rows)
+    return rows
