@@ -9,8 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.envs.simulations import Family
-
 
 class Rollouts(NamedTuple):
     """Experience of several rollouts of each of several tasks."""
@@ -33,32 +31,6 @@ class Rollouts(NamedTuple):
     """[task, rollout, observation], after the last step that took place."""
     succeeded: Tensor
     """[task, rollout], bool: whether the last step left the robot where it is wanted."""
-
-    @classmethod
-    def layout(
-        cls, family: Family, tasks: int, rollouts: int
-    ) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Return the shape and type of every field."""
-        each = (tasks, rollouts)
-        steps = (*each, family.horizon)
-        observations, actions = family.observation_size, family.action_size
-        return {
-            "observations": ((*steps, observations), torch.float32),
-            "actions": ((*steps, actions), torch.float32),
-            "means": ((*steps, actions), torch.float32),
-            "rewards": (steps, torch.float32),
-            "log_probs": (steps, torch.float32),
-            "valid": (steps, torch.bool),
-            "terminated": (each, torch.bool),
-            "final_observations": ((*each, observations), torch.float32),
-            "succeeded": (each, torch.bool),
-        }
-
-    @classmethod
-    def empty(cls, family: Family, tasks: int, rollouts: int) -> "Rollouts":
-        """Return room for some rollouts, with anything in it."""
-        fields = cls.layout(family, tasks, rollouts).items()
-        return cls(**{name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in fields})
 
     @property
     def returns(self) -> Tensor:

@@ -44,23 +44,6 @@ _POSITIVE = (
 
 
 @dataclass(frozen=True)
-class TrustRegion:
-    """The settings of a trust-region step; see `metarl.algorithms.trust_region`."""
-
-    max_kl: float
-    """Bound on the mean KL divergence between old and new adapted policies [nat]."""
-    cg_iterations: int
-    damping: float
-    """Added to the Fisher matrix's diagonal."""
-    fisher_fraction: float
-    """The part of the rollouts that Fisher products are computed from."""
-    backtrack_ratio: float
-    """What each refused step is shortened by."""
-    max_backtracks: int
-    """How many lengths the line search tries."""
-
-
-@dataclass(frozen=True)
 class Config:
     """Settings of a meta-learner.
 
@@ -179,18 +162,6 @@ class Config:
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:
             raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
-
-    @property
-    def trust_region(self) -> TrustRegion:
-        """The settings of the outer step."""
-        return TrustRegion(
-            self.max_kl,
-            self.cg_iterations,
-            self.cg_damping,
-            self.fisher_fraction,
-            self.backtrack_ratio,
-            self.max_backtracks,
-        )
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Config":

@@ -21,11 +21,13 @@ from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import CONTEXT, GaussianPolicy, Parameters
 from metarl.algorithms.adapt import RATE, Inner, adapt_further
 from metarl.algorithms.losses import INNER_LOSSES
-from metarl.algorithms.objective import Objective, Terms, exploration_credit
-from metarl.algorithms.objective_in_chunks import Objectives
+from metarl.algorithms.meta_batch import MetaBatch, exploration_credit
+from metarl.algorithms.objective import Objective, Terms
+from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
 from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
 from metarl.algorithms.table import ALGORITHMS
 from metarl.algorithms.trace import Trace
+from metarl.algorithms.trust_region import TrustRegion
 from metarl.envs.simulations import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.advantages import prepare
@@ -459,11 +461,16 @@ class MAML:
         inner = self._inner(config.inner_lr)
         with TaskThreads(config.threads, self.device) as threads:
             *old_pre, old_post = (self._sampled_from(stage) for stage in stages)
-            credit = exploration_credit(post)
-            objective = Objective(
-                self.policy, tuple(pre), post, inner, terms, tuple(old_pre), old_post, credit
+            sampled = MetaBatch(
+                pre=tuple(pre),
+                post=post,
+                old_pre=tuple(old_pre),
+                old_post=old_post,
+                credit=exploration_credit(post),
             )
-            chunked = Objectives.of(objective, self.parameters, threads)
+            objective = Objective(self.policy, inner, terms, sampled)
+            fraction = config.fisher_fraction
+            chunked = ObjectiveInChunks.of(objective, self.parameters, threads, fraction)
             step = self._outer_step()
             self.parameters, self.memory, trace = step(chunked, self.parameters, self.memory)
             if self.policy.normaliser:
@@ -488,8 +495,15 @@ class MAML:
 
     def _outer_step(self) -> Callable[..., Update]:
         config = self.config
+        settings = TrustRegion(
+            max_kl=config.max_kl,
+            cg_iterations=config.cg_iterations,
+            damping=config.cg_damping,
+            backtrack_ratio=config.backtrack_ratio,
+            max_backtracks=config.max_backtracks,
+        )
         return {
-            "trust-region": partial(trust_region, settings=config.trust_region),
+            "trust-region": partial(trust_region, settings=settings),
             "gradient": partial(adam, lr=config.outer_lr, epochs=1),
             "clipped": partial(adam, lr=config.outer_lr, epochs=config.outer_epochs),
             "interpolation": partial(interpolate, rate=config.interpolation),

@@ -96,10 +96,18 @@ def chunks(tasks: int, largest: int) -> list[slice]:
 
 
 def cut(table: Any, chunk: slice) -> Any:  # noqa: ANN401
-    """Return some tasks of a mapping or a named tuple of tensors [task, ...]."""
+    """Return some tasks of a table, as views of its memory.
+
+    Args:
+        table: a tensor [task, ...]; or a mapping, a named tuple or a tuple of tables.
+        chunk: the tasks.
+    """
+    if isinstance(table, Tensor):
+        return table[chunk]
     if isinstance(table, Mapping):
-        return {name: value[chunk] for name, value in table.items()}
-    return type(table)(*(value[chunk] for value in table))
+        return {name: cut(value, chunk) for name, value in table.items()}
+    values = tuple(cut(value, chunk) for value in table)
+    return type(table)(*values) if hasattr(table, "_fields") else values
 
 
 def join(parts: Sequence[Any]) -> Any:  # noqa: ANN401
