@@ -47,18 +47,16 @@ class Network(NamedTuple):
     def of(cls, parameters: Mapping[str, Tensor]) -> "Network":
         """Return the network of named parameters."""
         layers = range(sum(name.startswith("weight") for name in parameters))
-        return cls(
-            weights=[parameters[f"weight{layer}"] for layer in layers],
-            biases=[parameters[f"bias{layer}"] for layer in layers],
-            log_std=parameters["log_std"],
-        )
+        weights = [parameters[f"weight{layer}"] for layer in layers]
+        biases = [parameters[f"bias{layer}"] for layer in layers]
+        return cls(weights, biases, parameters["log_std"])
 
     def named(self) -> dict[str, Tensor]:
         """Return the parameters by name, in the policy's order."""
-        named = {}
+        named: dict[str, Tensor] = {}
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             named |= {f"weight{layer}": weight, f"bias{layer}": bias}
-        return {**named, "log_std": self.log_std}
+        return named | {"log_std": self.log_std}
 
     def plus(self, factor: float, direction: "Network") -> "Network":
         """Return this network moved by `factor * direction`."""
@@ -93,11 +91,9 @@ class Derivatives(NamedTuple):
     """d f'(z) / dh as a multiple of h."""
 
 
-_ONE = torch.ones(())
-
-
 def _tanh_slope(output: Tensor, out: Tensor | None) -> Tensor:
-    return torch.addcmul(_ONE.to(output), output, output, value=-1.0, out=out)  # in one pass
+    one = output.new_ones(())
+    return torch.addcmul(one, output, output, value=-1.0, out=out)  # in one pass over memory
 
 
 def _relu_slope(output: Tensor, out: Tensor | None) -> Tensor:
@@ -151,7 +147,7 @@ class LossAtOutputs(NamedTuple):
 
 
 class BackwardPass(NamedTuple):
-    """The gradient of the likelihood-ratio loss, with what its own derivative is made of."""
+    """The gradient of the likelihood-ratio loss, with what its own derivative is computed from."""
 
     gradient: Network
     """[task, ...] each."""
