@@ -26,7 +26,7 @@ class Actor:
             parameters: as in `policy.shapes`.
             action_scale: the part of the robot's control range that an action of 1 of the policy
                 asks for.
-            seed: of the generator that sampled actions come from, or the generator itself.
+            seed: of the generator that draws exploration noise, or the generator itself.
         """
         self.policy = policy
         self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}
@@ -45,11 +45,11 @@ class Actor:
         Args:
             observation: [observation] or [n, observation].
             state: returned as it is; the policy has no memory.
-            episode_start: not looked at, for the same reason.
+            episode_start: ignored, for the same reason.
             deterministic: return the most likely action instead of a sampled one.
 
         Raises:
-            ValueError: for another observation size.
+            ValueError: for an observation of another size.
         """
         size = self.policy.observation_size
         observation = np.asarray(observation, dtype=np.float32)
@@ -67,10 +67,12 @@ class Actor:
 
 @dataclass(frozen=True)
 class AdaptedPolicy:
-    """A policy adapted to one task, with how it did on the way there."""
+    """A policy adapted to one task, with its returns on the way."""
 
     task: dict[str, float]
+    """The task's parameters by name."""
     actor: Actor
+    """The policy after the last step."""
     returns: NDArray[np.float64]
     """Return of every rollout before the first step and after each, [step, rollout]."""
 

@@ -1,23 +1,27 @@
 """A value estimate for each task, linear in simple features and fitted in closed form.
 
 The features of Duan et al. (2016), "Benchmarking Deep Reinforcement Learning": the observation, its
-square, three powers of time and a constant. The fit is exact and cheap, so it is made anew for
-every task and every set of rollouts; nothing is carried over that could be stale.
+square, three powers of time and a constant. The fit is exact and cheap, so every task and every set
+of rollouts gets one of its own; nothing is carried over that could be stale.
 """
 
 import torch
 from torch import Tensor
 
 _CLIP = 10.0
+"""Observations are cut off here, as in the code of Duan et al. (rllab, `LinearFeatureBaseline`):
+outliers, squared, would dominate the fit."""
+
 _TIME_SCALE = 100.0
+"""Time steps in a unit of time; rllab's. It keeps t^3 near the other features' size."""
 
 
 def features(observation: Tensor, time: Tensor) -> Tensor:
     """Return [o, o^2, t, t^2, t^3, 1], [..., 2 * observation + 4], in float64.
 
     Args:
-        observation: [..., observation]; cut off at +-10.
-        time: steps since the start, broadcastable to [...].
+        observation: o, [..., observation]; cut off at +-10.
+        time: steps since the start of the rollout, broadcastable to [...]; t is a hundredth of it.
     """
     clipped = observation.double().clamp(-_CLIP, _CLIP)
     t = (time.double() / _TIME_SCALE).expand(observation.shape[:-1]).unsqueeze(-1)
@@ -25,13 +29,16 @@ def features(observation: Tensor, time: Tensor) -> Tensor:
 
 
 def fit(inputs: Tensor, targets: Tensor, valid: Tensor, ridge: float = 1e-5) -> Tensor:
-    """Fit the weights of each task by regularised least squares.
+    """Fit the weights of each task by ridge regression, w = (X'X + r m I)^-1 X'y.
+
+    X are the valid inputs, y their targets, r is `ridge` and m the mean of the diagonal of X'X, so
+    that the regularisation does not depend on the number of samples or on their unit.
 
     Args:
         inputs: features, [task, n, feature], float64.
         targets: what to predict, [task, n].
         valid: which samples count, [task, n], bool.
-        ridge: the regularisation, relative to the mean of the normal matrix's diagonal.
+        ridge: r. Features that never vary, or vary together, would make X'X singular without it.
 
     Returns:
         Weights, [task, feature].
@@ -42,7 +49,8 @@ def fit(inputs: Tensor, targets: Tensor, valid: Tensor, ridge: float = 1e-5) -> 
     identity = torch.eye(normal.shape[-1], dtype=normal.dtype, device=normal.device)
     moment = masked.mT @ targets.double().unsqueeze(-1)
     regularised = normal + ridge * scale[:, None, None] * identity
-    # not torch.linalg.solve: its batched LU is wrong for large systems on several CPU threads
+    # The matrix is symmetric and positive definite, so Cholesky does. torch.linalg.solve does not:
+    # its batched LU gives wrong numbers for large systems on several CPU threads.
     return torch.cholesky_solve(moment, torch.linalg.cholesky(regularised)).squeeze(-1)
 
 

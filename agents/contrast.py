@@ -13,10 +13,10 @@ ContrastLoss = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def contrastive(distances: Tensor, apart: Tensor, margin: float) -> Tensor:
-    """Return d^2 of one task's pairs plus max(0, margin - d)^2 of the others, each as a mean.
+    """Return the mean of d^2 over one task's pairs plus that of max(0, m - d)^2 over the others.
 
-    Hadsell, Chopra and LeCun (2006), eq. 4, with a margin that grows with how different the tasks
-    are, so that distances come to tell more than same or different.
+    Hadsell, Chopra and LeCun (2006), eq. 4, with a margin m = margin * apart that grows with how
+    different the tasks are, so that distances come to tell more than same or different.
 
     Args:
         distances: of the embeddings, [task, task].
@@ -24,35 +24,36 @@ def contrastive(distances: Tensor, apart: Tensor, margin: float) -> Tensor:
         margin: of tasks that are 1 apart.
     """
     same, different = _split(distances)
-    wanted = margin * _split(apart)[1]
-    return same.square().mean() + (wanted - different).clamp_min(0.0).square().mean()
+    margins = margin * _split(apart)[1]
+    return same.square().mean() + (margins - different).clamp_min(0.0).square().mean()
 
 
 def triplet(distances: Tensor, apart: Tensor, margin: float) -> Tensor:
-    """Return the mean of max(0, d_same - d_different + margin) over all pairs of pairs.
+    """Return the mean of max(0, d_same - d_different + m) over all pairs of one pair of each kind.
 
-    Schroff, Kalenichenko and Philbin (2015), eq. 2, with the margin of `contrastive`, whose
-    arguments it has.
+    Schroff, Kalenichenko and Philbin (2015), section 3.1, with the margin m of `contrastive`, whose
+    arguments it has, and distances instead of their squares.
     """
     same, different = _split(distances)
-    wanted = margin * _split(apart)[1]
-    excess = same.repeat_interleave(len(distances) - 1) - different + wanted
+    margins = margin * _split(apart)[1]
+    # row by row, `different` has task - 1 entries for each task's pair in `same`
+    excess = same.repeat_interleave(len(distances) - 1) - different + margins
     return excess.clamp_min(0.0).mean()
 
 
 def info_nce(distances: Tensor, apart: Tensor, margin: float) -> Tensor:
-    """Return the cross-entropy of finding one's own task among all, by distance.
+    """Return the cross-entropy of picking the matching task among all, by distance.
 
     Van den Oord, Li and Vinyals (2018), eq. 4, with -d^2 / margin^2 for the score.
 
     Args:
         distances: of the embeddings, [task, task].
-        apart: not looked at.
-        margin: the distance at which a task's odds fall to 1 / e.
+        apart: ignored.
+        margin: the distance at which a task's odds fall to 1 / e of those at distance 0.
     """
     scores = -(distances / margin).square()
-    own = torch.arange(len(distances), device=distances.device)
-    return torch.nn.functional.cross_entropy(scores, own)
+    matching = torch.arange(len(distances), device=distances.device)
+    return torch.nn.functional.cross_entropy(scores, matching)
 
 
 LOSSES: dict[str, ContrastLoss] = {
@@ -60,7 +61,7 @@ LOSSES: dict[str, ContrastLoss] = {
     "triplet": triplet,
     "info-nce": info_nce,
 }
-"""By name."""
+"""By the name that the setting `loss` of `SimilarityConfig` has for it."""
 
 
 def _split(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """The layers of a perceptron, in the forms that processors are fastest at.
 
 Measured on one thread of an AMD EPYC: into six columns, torch multiplies 10,000 rows of 64 in a
-fifth of the time when it forms the transposed product, and NumPy's tanh takes a seventh of torch's
-time. Nothing here depends on that, and GPUs take either form.
+fifth of the time when it computes the transposed product, (W' X')' for X W, and NumPy's tanh takes
+a seventh of torch's time. The results are the same up to rounding, and GPUs take either form.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _NARROW = 16
-"""Products with fewer columns than this are formed transposed."""
+"""Products with fewer columns than this are computed transposed: more than any robot here has
+actions, and fewer than a hidden layer has units."""
 
 
 def times(rows: Tensor, weight: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ def affine(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def add_times(total: Tensor, rows: Tensor, weight: Tensor) -> None:
-    """Add `rows @ weight` to `total` in place; without gradients.
+    """Add `rows @ weight` to `total` in place; autograd does not follow.
 
     Args:
         total: [row, out] or [task, row, out], as `times`, `affine` or `weight_gradient` gave it.
@@ -65,10 +66,10 @@ def add_times(total: Tensor, rows: Tensor, weight: Tensor) -> None:
 
 
 def weight_gradient(rows: Tensor, deltas: Tensor) -> Tensor:
-    """Return `rows^T @ deltas`, [..., in, out]: the gradient by a weight of what has `deltas`.
+    """Return `rows^T @ deltas`, [..., in, out]: the gradient by the weight of a layer.
 
     Args:
-        rows: [..., row, in].
+        rows: the layer's inputs, [..., row, in].
         deltas: the gradient by the layer's outputs, [..., row, out].
     """
     if deltas.shape[-1] < _NARROW:
@@ -77,7 +78,7 @@ def weight_gradient(rows: Tensor, deltas: Tensor) -> Tensor:
 
 
 def activated(values: Tensor, activation: str) -> Tensor:
-    """Return the activation of values, which may be overwritten; without gradients.
+    """Return the activation of values, which are overwritten on the CPU; autograd does not follow.
 
     Args:
         values: of any shape.
@@ -99,4 +100,5 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., NDArray]]
     "tanh": (torch.tanh, np.tanh),
     "relu": (torch.relu, _relu),
 }
-"""Each for torch and for NumPy."""
+"""Each for torch and for NumPy. Derivatives by hand are in
+`metarl.algorithms.backpropagation.DERIVATIVES`; autograd serves the activations that it lacks."""

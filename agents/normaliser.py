@@ -1,4 +1,4 @@
-"""Observations brought to mean 0 and std 1, by what has been seen so far.
+"""Observations brought to mean 0 and std 1, by the moments of all observations so far.
 
 A normaliser never changes: `updated` returns another one. So a policy that holds one stays the same
 policy while its rollouts are collected and learned from.
@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _CLIP = 10.0
+"""Normalised observations are cut off here [std], as in Stable-Baselines3's `VecNormalize`."""
+
 _SMALLEST_STD = 1e-2
+"""Observations are divided by this at least: one that has hardly varied so far would be
+blown up by its own std."""
 
 
 class Normaliser(NamedTuple):
@@ -28,7 +32,7 @@ class Normaliser(NamedTuple):
 
     @classmethod
     def new(cls, size: int) -> "Normaliser":
-        """Return one that has seen nothing and changes nothing but outliers.
+        """Return a normaliser of no observations, which only cuts off outliers.
 
         Args:
             size: numbers in an observation.
@@ -37,9 +41,11 @@ class Normaliser(NamedTuple):
         return cls(torch.zeros((), dtype=torch.float64), torch.zeros_like(ones), ones)
 
     def updated(self, observations: Tensor) -> "Normaliser":
-        """Return the moments of all that was seen before and these.
+        """Return the moments of these observations together with all before.
 
-        Two samples' moments are joined as in Chan, Golub and LeVeque (1983), eq. 2.1.
+        Two samples are joined as in Chan, Golub and LeVeque (1983), eq. 2.1: for sizes m and n,
+        means a and b, and sums of squared deviations S and T, the deviations of both together are
+        S + T + (b - a)^2 m n / (m + n). Sums of squares themselves would cancel.
 
         Args:
             observations: [n, observation].
@@ -49,7 +55,7 @@ class Normaliser(NamedTuple):
             return self
         count = self.count + len(seen)
         mean = seen.mean(0)
-        variance = (seen - mean).square().mean(0)  # four times as fast as torch's own
+        variance = (seen - mean).square().mean(0)  # four times as fast as torch.var
         difference = mean - self.mean
         squares = self.variance * self.count + variance * len(seen)
         squares = squares + difference.square() * self.count * len(seen) / count
@@ -66,12 +72,12 @@ class Normaliser(NamedTuple):
         Args:
             observation: [..., observation].
         """
-        mean, std = (each.to(observation) for each in (self.mean, self.std))
+        mean, std = self.mean.to(observation), self.std.to(observation)
         return ((observation - mean) / std).clamp(-_CLIP, _CLIP)
 
     def acting(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """Return the same as a function of NumPy's arrays."""
-        mean, std = (each.float().numpy() for each in (self.mean, self.std))
+        """Return the same as a function of NumPy's arrays; see `GaussianPolicy.acting`."""
+        mean, std = self.mean.float().numpy(), self.std.float().numpy()
 
         def normalise(observation: NDArray[np.float32]) -> NDArray[np.float32]:
             normal = observation - mean

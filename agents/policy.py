@@ -23,20 +23,21 @@ Array = NDArray[np.float32]
 Parameters = Mapping[str, Tensor]
 
 CONTEXT = "context"
-"""The parameter that stands for the task where only it is adapted; without it, it is all zeros."""
+"""The name of CAVIA's context vector among adapted parameters; left out, it is all zeros."""
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianPolicy:
-    """A multilayer perceptron for the mean, and a log-std for each action, whatever is observed."""
+    """A multilayer perceptron for the mean; one log-std for each action, whatever is observed."""
 
     observation_size: int
     action_size: int
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     initial_std: float = 1.0
+    """Std of the actions of new parameters, in units of the family's action scale."""
     min_std: float = 0.05
-    """The std never falls below this, however it is adapted."""
+    """The std that acts never falls below this, however the log-std is adapted."""
     context_size: int = 0
     """Numbers of context that the first layer sees beside the observation (Zintgraf et al. 2019,
     "CAVIA", section 3.1)."""
@@ -67,7 +68,14 @@ class GaussianPolicy:
         return shapes
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw parameters: weights by Glorot and Bengio (2010), biases zero, one std for all."""
+        """Draw parameters, in the shapes of `shapes`.
+
+        Weights are uniform in +-sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16), biases 0,
+        log-stds the logarithm of `initial_std`.
+
+        Args:
+            generator: draws the weights.
+        """
         parameters = {}
         for name, shape in self.shapes.items():
             if len(shape) == 2:
@@ -98,8 +106,9 @@ class GaussianPolicy:
     def acting(self, parameters: Parameters) -> Callable[[Array], Array]:
         """Return the most likely actions as a function of observations, in NumPy.
 
-        It is the mean of the distribution that `__call__` gives, up to rounding. Whoever acts sees
-        few observations at a time, over and over, and torch takes more than twice as long for them.
+        It is the mean of the distribution that `__call__` gives, up to rounding. Rollouts evaluate
+        it on few observations at a time, once a time step, which takes torch more than twice as
+        long as NumPy.
 
         Args:
             parameters: as in `__call__`, on the CPU.
@@ -137,7 +146,8 @@ class GaussianPolicy:
             for layer in range(len(self.hidden) + 1)
         ]
         if CONTEXT in parameters:
-            # as if the context were part of the observation
+            # [h, context] [W; V] + b = h W + (context V + b): a context beside the observation is
+            # a bias of the first layer, the same for all steps of a task
             context = parameters[CONTEXT].unsqueeze(-2) @ parameters["context_weight"]
             weight, bias = layers[0]
             bias = bias + context.squeeze(-2)

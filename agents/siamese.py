@@ -1,4 +1,4 @@
-"""`SiameseEncoder`: a window of a robot's transitions -> a point; alike tasks lie close together.
+"""`SiameseEncoder`: a window of a robot's transitions -> a point; similar tasks lie close together.
 
 A Siamese network (Bromley et al. 1993) has two branches with the same weights; what it compares is
 the Euclidean distance of what the branches give, d(x1, x2) = ||f(x1) - f(x2)||.
@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 
 _CLIP = 10.0
+"""Normalised transitions are cut off here [std], as normalised observations are."""
 
 
 class SiameseEncoder(nn.Module):
     """Embeds windows of transitions, each a row [state, action, reward, next state].
 
-    Every transition is embedded on its own and the mean over the window once more (Zaheer et al.
-    2017, "Deep Sets"): transitions of a Markov process tell the task in any order, so a window may
-    have any length.
+    f(window) = whole(mean over transitions of each(transition)) (Zaheer et al. 2017, "Deep Sets",
+    theorem 2). Transitions of a Markov process tell the task in any order, so f need not depend on
+    it, and a window may have any length.
     """
 
     mean: Tensor
@@ -32,7 +33,7 @@ class SiameseEncoder(nn.Module):
         *,
         generator: torch.Generator,
     ) -> None:
-        """Make an encoder with new weights that has seen no transitions yet.
+        """Draw new weights; inputs are not normalised until `normalise_to` is called.
 
         Args:
             observation_size: numbers in a state.
@@ -45,6 +46,7 @@ class SiameseEncoder(nn.Module):
         self.observation_size = observation_size
         self.embedding_size, self.hidden = embedding_size, hidden
         self.transition_size = 2 * observation_size + action_size + 1
+        # the names of these two are part of the file format of encoders
         self.each = nn.Sequential(
             nn.Linear(self.transition_size, hidden),
             nn.ReLU(),
@@ -59,7 +61,7 @@ class SiameseEncoder(nn.Module):
         with torch.no_grad():
             for layer in self.modules():
                 if isinstance(layer, nn.Linear):
-                    # as in torch's own layers, but from the generator given
+                    # torch's own initialisation, +-1 / sqrt(in), but from the generator given
                     bound = 1.0 / math.sqrt(layer.in_features)
                     layer.weight.uniform_(-bound, bound, generator=generator)
                     layer.bias.uniform_(-bound, bound, generator=generator)
@@ -69,7 +71,7 @@ class SiameseEncoder(nn.Module):
         """Store the mean and std that inputs are normalised with.
 
         Args:
-            transitions: [n, transition]; columns that never vary keep their unit.
+            transitions: [n, transition]; columns that never vary are only centred.
         """
         changes = self._changes(transitions)
         std = changes.std(0)
@@ -85,7 +87,7 @@ class SiameseEncoder(nn.Module):
                 window must have.
 
         Raises:
-            ValueError: for another transition size.
+            ValueError: for transitions of another size.
         """
         if window.shape[-1] != self.transition_size:
             raise ValueError(
@@ -114,7 +116,11 @@ class SiameseEncoder(nn.Module):
         return torch.linalg.vector_norm(first - second, dim=-1)
 
     def _changes(self, transitions: Tensor) -> Tensor:
-        """Put the change of state in place of the next state: it is small and tells more."""
+        """Put the change of state in place of the next state, [..., transition].
+
+        The two states of a transition are nearly the same, so normalised next states would hide
+        what the dynamics did in a few last digits.
+        """
         size = self.observation_size
         before, middle, after = transitions.split(
             [size, transitions.shape[-1] - 2 * size, size], -1

@@ -22,8 +22,8 @@ from itertools import pairwise
 import numpy as np
 
 from metarl import envs
-from metarl.experience.rollouts import Rollouts
 from metarl.learner.maml import MAML
+from metarl.sampling.collect import rollout_layout
 
 SIZES = ((10, 100), (30, 100), (100, 100), (300, 100), (1000, 100), (10, 20), (1000, 20))
 """Tasks, and steps of a rollout."""
@@ -39,7 +39,7 @@ def peak() -> int:
 def data_size(learner: MAML) -> int:
     """Return the size of an iteration's rollouts, before and after adaptation [byte]."""
     config = learner.config
-    layout = Rollouts.layout(learner.family, config.tasks, config.rollouts).values()
+    layout = rollout_layout(learner.family, config.tasks, config.rollouts).values()
     return 2 * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout)
 
 

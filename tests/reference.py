@@ -9,7 +9,8 @@ from metarl.agents.gaussian import Gaussian
 from metarl.agents.policy import GaussianPolicy
 from metarl.algorithms.adapt import Inner, adapt_tasks
 from metarl.algorithms.losses import Policy
-from metarl.algorithms.objective import Objective, Terms, exploration_credit
+from metarl.algorithms.meta_batch import MetaBatch, exploration_credit
+from metarl.algorithms.objective import Objective, Terms
 from metarl.experience.rollouts import Batch
 
 Parameters = dict[str, Tensor]
@@ -61,7 +62,9 @@ def objective(
 
     *before, after = (old(s, b) for s, b in zip(stages, (*pre, post), strict=True))
     credit = exploration_credit(post)
-    return Objective(policy, tuple(pre), post, inner, terms, tuple(before), after, credit)
+    return Objective(
+        policy, inner, terms, MetaBatch(tuple(pre), post, tuple(before), after, credit)
+    )
 
 
 def surrogate(parameters: Parameters, batch: Batch, layers: int) -> Tensor:

@@ -14,10 +14,11 @@ from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
 from metarl.agents.siamese import SiameseEncoder
 from metarl.algorithms.adapt import Inner, adapt_further
-from metarl.algorithms.objective import Objective, Terms, exploration_credit
-from metarl.algorithms.objective_by_hand import MLPObjective
-from metarl.algorithms.objective_in_chunks import Objectives
-from metarl.algorithms.trust_region import flatten
+from metarl.algorithms.fisher import flatten
+from metarl.algorithms.meta_batch import MetaBatch, exploration_credit
+from metarl.algorithms.objective import Objective, Terms
+from metarl.algorithms.objective_by_hand import ObjectiveByHand
+from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
 from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Rollouts
 from metarl.system.task_threads import TaskThreads
@@ -53,13 +54,13 @@ def test_an_update_stays_on_the_device(terms: Terms):
     stepped = adapt_further(policy, own, pre, inner)
     old = Gaussian(torch.empty_like(post.actions), torch.empty(TASKS, 1, 1, ACTIONS, device=DEVICE))
     credit = exploration_credit(post)
-    objective = Objective(policy, (pre,), post, inner, terms, (old,), old, credit)
+    objective = Objective(policy, inner, terms, MetaBatch((pre,), post, (old,), old, credit))
     with TaskThreads(2, DEVICE) as threads:
-        found = Objectives.of(objective, parameters, threads)
-        (part,) = found.parts
-        assert isinstance(part, MLPObjective) is (terms == Terms())
+        found = ObjectiveInChunks.of(objective, parameters, threads, fisher_fraction=0.5)
+        (part,) = found.chunks
+        assert isinstance(part, ObjectiveByHand) is (terms == Terms())
         loss, gradient = found.gradient(parameters)
-        product = found.fisher(parameters, 0.5)(flatten(gradient))
+        product = found.fisher(parameters)(flatten(gradient))
         evaluation = found.evaluate(parameters)
     tensors: list[Tensor] = [loss, product, *evaluation, *gradient.values(), *stepped.values()]
     assert all(tensor.device == DEVICE for tensor in tensors)

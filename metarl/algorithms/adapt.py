@@ -1,4 +1,4 @@
-"""Adaptation: a few gradient steps from common parameters to each task's own.
+"""Adaptation: a few gradient steps from common parameters to those of each task.
 
 Written for one task; `adapt_tasks` maps it over all tasks at once. It is differentiable: outer
 gradients and Fisher products pass through it.
@@ -23,15 +23,16 @@ class Inner(NamedTuple):
     """What an inner step is."""
 
     lr: float
-    """The step size."""
+    """The step size, alpha."""
     loss: Loss = likelihood_ratio
     """What the step lowers, of one task."""
     first_order: bool = False
-    """Whether outer gradients take the step as given (Finn et al. 2017, section 5.2)."""
+    """Whether outer gradients treat the step as a constant (Finn et al. 2017, section 5.2)."""
     adapts: tuple[str, ...] = ()
-    """The parameters that move; none named is all of them."""
+    """The names of the parameters that move; empty for all of them."""
     fresh: Mapping[str, Tensor] = {}
-    """Parameters that are not common to tasks: they start each adaptation with these values."""
+    """Parameters that are not common to tasks: they start each adaptation with these values. CAVIA
+    starts its context at 0 (Zintgraf et al. 2019, section 3.1)."""
 
 
 def adapt(
@@ -39,7 +40,8 @@ def adapt(
 ) -> list[dict[str, Tensor]]:
     """Return one task's parameters before the first gradient step and after each.
 
-    A step is theta' = theta - lr * grad loss(theta) (Finn et al. 2017, eq. 1).
+    A step is theta' = theta - alpha grad L(theta) (Finn et al. 2017, eq. 1), with learned rates r
+    theta' = theta - alpha r grad L(theta), element by element (Li et al. 2017, eq. 2).
 
     Args:
         policy: the policy.
@@ -48,12 +50,14 @@ def adapt(
         inner: what a step is.
     """
     stages = [{**inner.fresh, **parameters}]
+    # rates are not moved by the steps that they scale; the outer step alone learns them
     names = inner.adapts or tuple(name for name in parameters if not name.startswith(RATE))
     for batch in batches:
         current = stages[-1]
 
         def loss(
             moving: dict[str, Tensor],
+            # defaults bind this step's values: a closure would look the names up when it is called
             current: dict[str, Tensor] = current,
             batch: Batch = batch,
         ) -> Tensor:
@@ -62,6 +66,7 @@ def adapt(
         gradient = grad(loss)({name: current[name] for name in names})
         adapted = dict(current)
         for name in names:
+            # detached, the step is a constant to outer gradients: d theta' / d theta = 1
             direction = gradient[name].detach() if inner.first_order else gradient[name]
             if RATE + name in parameters:
                 direction = parameters[RATE + name] * direction
@@ -91,7 +96,14 @@ def adapt_tasks(
 def adapt_further(
     policy: Policy, parameters: Parameters, batch: Batch, inner: Inner
 ) -> dict[str, Tensor]:
-    """Return every task's parameters after one more step from its own, [task, ...] each."""
+    """Return every task's parameters after one more step, [task, ...] each.
+
+    Args:
+        policy: the policy.
+        parameters: where each task starts, [task, ...] each.
+        batch: [task, rollout, time, ...], sampled with these parameters.
+        inner: what a step is.
+    """
 
     def one(parameters: Parameters, batch: Batch) -> dict[str, Tensor]:
         return adapt(policy, parameters, [batch], inner)[-1]

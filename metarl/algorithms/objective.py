@@ -1,10 +1,15 @@
-"""What an outer step improves: the return after adaptation, as a function of common parameters.
+"""The outer objective: the return after adaptation, as a function of the common parameters.
 
-Everything here is a function of the parameters *before* adaptation; gradients pass through it.
+`OuterObjective` is the protocol that outer steps are written against. `Objective` is its general
+form, which autograd differentiates; `objective_by_hand` has a faster one for the most common case,
+and `objective_in_chunks` puts the objective of all tasks together from those of chunks of them.
+
+Everything here is a function of the parameters *before* adaptation; gradients pass through it
+(Finn et al. 2017, eq. 4).
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,9 +18,51 @@ from torch.func import vmap
 from metarl.agents.gaussian import Gaussian
 from metarl.agents.policy import Parameters
 from metarl.algorithms.adapt import Inner, adapt, adapt_tasks
+from metarl.algorithms.fisher import Product, fisher_product
 from metarl.algorithms.losses import Policy, clipped, likelihood_ratio, mean_kl
-from metarl.algorithms.trust_region import Evaluation, Product, fisher_product
-from metarl.experience.rollouts import Batch, evenly_spaced
+from metarl.algorithms.meta_batch import MetaBatch
+from metarl.experience.rollouts import Batch
+
+
+class LossAndKL(NamedTuple):
+    """The outer loss at some parameters, and how far their adapted policies are from the old."""
+
+    loss: Tensor
+    """Minus the surrogate return after adaptation, with the other terms of `Terms`; a scalar."""
+    kl: Tensor
+    """Mean KL(old || new) of the adapted policies [nat], a scalar."""
+
+
+class OuterObjective(Protocol):
+    """What an outer step lowers, on some tasks' data.
+
+    Losses, divergences and derivatives are means over tasks of each task's mean over its valid
+    steps. Parameters are those common to all tasks, before adaptation, without a task axis.
+    """
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are."""
+        ...
+
+    def evaluate(self, parameters: Parameters) -> LossAndKL:
+        """Return the outer loss and the KL divergence after adaptation."""
+        ...
+
+    def gradient(self, parameters: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outer loss, a scalar, and its gradient through the adaptation, by name."""
+        ...
+
+    def fisher(self, parameters: Parameters) -> Product:
+        """Return v -> F v for the Fisher matrix of the adapted policies at these parameters."""
+        ...
+
+    def adapted_mean(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Return the mean over tasks of the parameters after a step on each batch.
+
+        The rollouts after adaptation count as the data of one more step.
+        """
+        ...
 
 
 class Terms(NamedTuple):
@@ -23,10 +70,10 @@ class Terms(NamedTuple):
 
     clip: float | None = None
     """How far ratios of probabilities after adaptation may be from 1 and still gain; None for any
-    distance (Schulman et al. 2017, "PPO")."""
+    distance (Schulman et al. 2017, "PPO", eq. 7)."""
     inner_kl_penalty: float = 0.0
-    """Times the KL divergence of the policies before each inner step from those that sampled
-    (Rothfuss et al. 2018, "ProMP", eq. 13)."""
+    """Times KL(old || new) of the policies before each inner step (Rothfuss et al. 2018, "ProMP",
+    eq. 13)."""
     exploration_weight: float = 0.0
     """Times the credit to rollouts before adaptation for the return after it (Stadie et al. 2018,
     "E-MAML", eq. 3)."""
@@ -36,61 +83,42 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Some tasks' data, and the loss that it makes of common parameters."""
+    """The outer objective of any policy, inner step and terms, differentiated by autograd.
+
+    See `OuterObjective` for its methods.
+    """
 
     policy: Policy
-    pre: tuple[Batch, ...]
-    """One an inner step, [task, rollout, time, ...], each sampled with the parameters before it;
-    none for a policy that does not adapt."""
-    post: Batch
-    """Sampled with the adapted parameters, [task, rollout, time, ...]."""
     inner: Inner
     terms: Terms
-    old_pre: tuple[Gaussian, ...]
-    """The distributions that sampled `pre`, [task, rollout, time, action]; the log-stds' leading
-    axes are [task, 1, 1]."""
-    old_post: Gaussian
-    """The distributions that sampled `post`."""
-    credit: Tensor
-    """What the rollouts before adaptation earned, [task]; see `exploration_credit`."""
+    sampled: MetaBatch
 
     @property
     def tasks(self) -> int:
         """How many tasks there are."""
-        return len(self.post.weights)
+        return self.sampled.tasks
 
-    def evaluate(self, parameters: Parameters) -> Evaluation:
-        """Return the outer loss and how far the adapted policies are from those that sampled.
+    def subset(self, fraction: float) -> "Objective":
+        """Return the objective of `fraction` of the rollouts of each task, evenly spaced."""
+        return replace(self, sampled=self.sampled.subset(fraction))
 
-        Both are means over tasks of each task's mean over valid steps.
-        """
+    def evaluate(self, parameters: Parameters) -> LossAndKL:
+        """Return the outer loss and the KL divergence after adaptation."""
 
-        def one(
-            parameters: Parameters,
-            pre: tuple[Batch, ...],
-            post: Batch,
-            old_pre: tuple[Gaussian, ...],
-            old_post: Gaussian,
-            credit: Tensor,
-        ) -> tuple[Tensor, Tensor]:
-            stages = adapt(self.policy, parameters, pre, self.inner)
-            new = self.policy(stages[-1], post.observations)
-            loss = self._post_loss(new, post)
+        def one(parameters: Parameters, sampled: MetaBatch) -> tuple[Tensor, Tensor]:
+            stages = adapt(self.policy, parameters, sampled.pre, self.inner)
+            new = self.policy(stages[-1], sampled.post.observations)
+            loss = self._post_loss(new, sampled.post)
             if self.terms.inner_kl_penalty or self.terms.exploration_weight:
-                for stage, batch, old in zip(stages, pre, old_pre, strict=False):
+                # the last stage is the adapted one, which no inner step follows
+                befores = zip(stages[:-1], sampled.pre, sampled.old_pre, strict=True)
+                for stage, batch, old in befores:
                     before = self.policy(stage, batch.observations)
-                    loss = loss + self._pre_loss(before, old, batch, credit)
-            return loss, mean_kl(old_post, new, post.weights)
+                    loss = loss + self._pre_loss(before, old, batch, sampled.credit)
+            return loss, mean_kl(sampled.old_post, new, sampled.post.weights)
 
-        losses, divergences = vmap(one, in_dims=(None, 0, 0, 0, 0, 0))(
-            dict(parameters),
-            self.pre,
-            self.post,
-            self.old_pre,
-            self.old_post,
-            self.credit,
-        )
-        return Evaluation(losses.mean(), divergences.mean())
+        losses, divergences = vmap(one, in_dims=(None, 0))(dict(parameters), self.sampled)
+        return LossAndKL(losses.mean(), divergences.mean())
 
     def gradient(self, parameters: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the outer loss and its gradient through the adaptation."""
@@ -99,42 +127,22 @@ class Objective:
         gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
         return loss.detach(), dict(zip(leaves, gradients, strict=True))
 
-    def subset(self, fraction: float) -> "Objective":
-        """Return the objective of evenly spaced rollouts, `fraction` of those of each task."""
-        rollouts = self.post.weights.shape[1]
-        chosen = evenly_spaced(rollouts, fraction)
-        if len(chosen) == rollouts:
-            return self
-        old_pre = tuple(old._replace(mean=old.mean[:, chosen]) for old in self.old_pre)
-        return replace(
-            self,
-            pre=tuple(batch.subset(fraction) for batch in self.pre),
-            post=self.post.subset(fraction),
-            old_pre=old_pre,
-            old_post=self.old_post._replace(mean=self.old_post.mean[:, chosen]),
-        )
+    def fisher(self, parameters: Parameters) -> Product:
+        """Return v -> F v; see `metarl.algorithms.fisher`."""
 
-    def fisher(self, parameters: Parameters, fraction: float = 1.0) -> Product:
-        """Return v -> F v, the Fisher matrix of the adapted policies by the common parameters.
-
-        Args:
-            parameters: where.
-            fraction: the part of each task's rollouts that it is computed from.
-        """
-        part = self.subset(fraction)
-
-        def one(parameters: Parameters, pre: tuple[Batch, ...], post: Batch) -> Gaussian:
-            adapted = adapt(self.policy, parameters, pre, self.inner)[-1]
-            return self.policy(adapted, post.observations)
+        def one(parameters: Parameters, sampled: MetaBatch) -> Gaussian:
+            adapted = adapt(self.policy, parameters, sampled.pre, self.inner)[-1]
+            return self.policy(adapted, sampled.post.observations)
 
         def distributions(parameters: Parameters) -> Gaussian:
-            return vmap(one, in_dims=(None, 0, 0))(dict(parameters), part.pre, part.post)
+            return vmap(one, in_dims=(None, 0))(dict(parameters), self.sampled)
 
-        return fisher_product(distributions, parameters, part.post.weights)
+        return fisher_product(distributions, parameters, self.sampled.post.weights)
 
     def adapted_mean(self, parameters: Parameters) -> dict[str, Tensor]:
-        """Return the mean of all tasks' parameters after a step on each batch, `post` included."""
-        adapted = adapt_tasks(self.policy, parameters, (*self.pre, self.post), self.inner)[-1]
+        """Return the mean over tasks of the parameters after a step on each batch."""
+        batches = (*self.sampled.pre, self.sampled.post)
+        adapted = adapt_tasks(self.policy, parameters, batches, self.inner)[-1]
         return {name: value.mean(0) for name, value in adapted.items()}
 
     def _post_loss(self, new: Gaussian, post: Batch) -> Tensor:
@@ -144,30 +152,11 @@ class Objective:
         return loss - bonus * (post.weights * new.entropy()).sum() if bonus else loss
 
     def _pre_loss(self, new: Gaussian, old: Gaussian, batch: Batch, credit: Tensor) -> Tensor:
-        """Return one task's loss before an inner step."""
+        """Return one task's loss before an inner step: KL penalty and exploration credit."""
         divergence = mean_kl(old, new, batch.weights)
+        # one number for the whole task: all its steps share in what they led to
         credited = batch._replace(advantages=credit.expand(batch.weights.shape))
         return (
             self.terms.inner_kl_penalty * divergence
             + self.terms.exploration_weight * likelihood_ratio(new, credited)
         )
-
-
-def exploration_credit(post: Batch) -> Tensor:
-    """Return what the rollouts of each task before adaptation earned after it, [task].
-
-    The derivative of the return after adaptation by the distribution that sampled the rollouts
-    before it is the expectation of sum_k grad log p(rollout_k) * (R' - b), for the mean return R'
-    of the rollouts after (Stadie et al. 2018, eq. 3). The baseline b is the mean of the other
-    tasks, which is independent of this one's rollouts. A weighted mean over the K rollouts stands
-    for the sum, hence the factor K.
-
-    Args:
-        post: sampled with the adapted parameters, [task, rollout, time, ...].
-    """
-    tasks, rollouts = post.rewards.shape[:2]
-    returns = post.rewards.sum(-1).mean(1)
-    if tasks == 1:
-        return rollouts * returns
-    others = (returns.sum() - returns) / (tasks - 1)
-    return rollouts * (returns - others)

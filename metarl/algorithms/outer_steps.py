@@ -12,13 +12,17 @@ import torch
 from torch import Tensor
 
 from metarl.agents.policy import Parameters
-from metarl.algorithms.objective import Objective
-from metarl.algorithms.objective_in_chunks import Objectives
+from metarl.algorithms.fisher import flatten
+from metarl.algorithms.objective import LossAndKL, OuterObjective
 from metarl.algorithms.trace import Trace
-from metarl.algorithms.trust_region import Evaluation, TrustRegion, flatten, trust_region_step
+from metarl.algorithms.trust_region import TrustRegion, trust_region_step
 
 Memory = Mapping[str, Tensor]
 """What a step remembers, by name; nothing at first."""
+
+_ADAM = {"steps": "step", "mean": "exp_avg", "square": "exp_avg_sq"}
+"""What Adam remembers of each parameter: the prefix in `Memory` -> the name that torch has for it.
+The prefixes are part of the checkpoint format."""
 
 
 class Update(NamedTuple):
@@ -30,44 +34,46 @@ class Update(NamedTuple):
 
 
 def trust_region(
-    objective: Objective | Objectives, parameters: Parameters, memory: Memory, settings: TrustRegion
+    objective: OuterObjective, parameters: Parameters, memory: Memory, settings: TrustRegion
 ) -> Update:
-    """Take a natural-gradient step within a trust region (Schulman et al. 2015; Finn et al. 2017).
+    """Take a natural-gradient step within a trust region.
+
+    MAML-TRPO: Finn et al. (2017), algorithm 3, with the step of Schulman et al. (2015), appendix C.
 
     Args:
         objective: what to improve.
         parameters: where to start; those that `objective` was sampled with.
-        memory: not needed.
+        memory: returned as it is; the step has none.
         settings: of the trust region.
     """
 
-    def evaluate(candidate: Parameters) -> Evaluation:
+    def evaluate(candidate: Parameters) -> LossAndKL:
         with torch.no_grad():
             return objective.evaluate(candidate)
 
     loss, gradient = objective.gradient(parameters)
-    product = objective.fisher(parameters, settings.fisher_fraction)
     stepped, trace = trust_region_step(
-        parameters, evaluate, product, loss, flatten(gradient), settings
+        parameters, evaluate, objective.fisher(parameters), loss, flatten(gradient), settings
     )
-    # in memory of their own: last digits depend on how it is aligned, which a checkpoint forgets
+    # `stepped` are views of one vector, whose parts start at any address. The last digits of a
+    # product depend on how its operands are aligned, so a run resumed from a checkpoint, which
+    # reads every tensor into memory of its own, would differ from an uninterrupted one.
     stepped = {name: value.clone() for name, value in stepped.items()}
     return Update(stepped, dict(memory), trace)
 
 
 def adam(
-    objective: Objective | Objectives,
-    parameters: Parameters,
-    memory: Memory,
-    lr: float,
-    epochs: int,
+    objective: OuterObjective, parameters: Parameters, memory: Memory, lr: float, epochs: int
 ) -> Update:
-    """Take a few steps of Adam on the same data (Kingma and Ba 2015; Schulman et al. 2017, "PPO").
+    """Take a few steps of Adam on the same data (Kingma and Ba 2015, algorithm 1).
+
+    One epoch is MAML with a plain gradient step (Finn et al. 2017, algorithm 3, line 10); several
+    on a clipped objective are PPO (Schulman et al. 2017, algorithm 1).
 
     Args:
         objective: what to improve.
         parameters: where to start; those that `objective` was sampled with.
-        memory: Adam's moments and count of steps.
+        memory: Adam's moments and count of steps, as the step before returned them.
         lr: the step size.
         epochs: how many steps, each on all data.
     """
@@ -77,9 +83,7 @@ def adam(
     for name, leaf in leaves.items():
         if f"mean.{name}" in memory:
             optimiser.state[leaf] = {
-                "step": memory[f"steps.{name}"].clone(),
-                "exp_avg": memory[f"mean.{name}"].clone(),
-                "exp_avg_sq": memory[f"square.{name}"].clone(),
+                entry: memory[f"{prefix}.{name}"].clone() for prefix, entry in _ADAM.items()
             }
     first_loss, first_norm = math.nan, math.nan
     for epoch in range(epochs):
@@ -101,26 +105,35 @@ def adam(
         trace = Trace.kept("the policy after the step is not finite", first_loss, first_norm)
         return Update(start, dict(memory), trace)
     moments = {
-        f"{key}.{name}": optimiser.state[leaf][entry]
+        f"{prefix}.{name}": optimiser.state[leaf][entry]
         for name, leaf in leaves.items()
-        for key, entry in (("steps", "step"), ("mean", "exp_avg"), ("square", "exp_avg_sq"))
+        for prefix, entry in _ADAM.items()
     }
-    trace = Trace(True, "accepted", first_loss, float(after.loss), float(after.kl), first_norm)
+    trace = Trace(
+        accepted=True,
+        reason="accepted",
+        loss_before=first_loss,
+        loss_after=float(after.loss),
+        kl=float(after.kl),
+        gradient_norm=first_norm,
+    )
     return Update(stepped, moments, trace)
 
 
 def interpolate(
-    objective: Objective | Objectives, parameters: Parameters, memory: Memory, rate: float
+    objective: OuterObjective, parameters: Parameters, memory: Memory, rate: float
 ) -> Update:
     """Move towards the mean of the adapted parameters (Nichol et al. 2018, "Reptile", eq. 7).
 
-    The rollouts after adaptation serve as the data of one more inner step, so that a task takes at
-    least two: after one the mean would be a step of multi-task policy gradient.
+    theta <- theta + rate * (mean over tasks of theta_task - theta), without derivatives through the
+    adaptation. The rollouts after adaptation serve as the data of one more inner step, so that a
+    task takes at least two: after one the mean would be a step of multi-task policy gradient
+    (Nichol et al. 2018, section 3).
 
     Args:
         objective: whose data to adapt to.
         parameters: where to start; those that `objective` was sampled with.
-        memory: not needed.
+        memory: returned as it is; the step has none.
         rate: the part of the way; may exceed 1.
     """
     start = {name: value.detach() for name, value in parameters.items()}
@@ -134,5 +147,12 @@ def interpolate(
     if not (math.isfinite(norm) and torch.isfinite(after.loss)):
         trace = Trace.kept("the adapted parameters are not finite", loss, norm)
         return Update(start, dict(memory), trace)
-    trace = Trace(True, "accepted", loss, float(after.loss), float(after.kl), norm)
+    trace = Trace(
+        accepted=True,
+        reason="accepted",
+        loss_before=loss,
+        loss_after=float(after.loss),
+        kl=float(after.kl),
+        gradient_norm=norm,
+    )
     return Update(stepped, dict(memory), trace)

@@ -1,8 +1,8 @@
-"""The meta-learners by name: each is a choice at a few places, not a class.
+"""The meta-learners by name: each is a row of choices, not a class.
 
-The places are what adaptation moves, what its derivative is taken to be, what the outer loss is
+The choices are what adaptation moves, what its derivative is taken to be, what the outer loss is
 made of, and which step is taken on it. The equations are in docs/algorithms.md. Evaluation and
-`adapt` take inner steps with every one of them.
+`MAML.adapt` take inner steps with every one of them, also with those that train without.
 """
 
 from typing import Literal, NamedTuple
@@ -11,10 +11,12 @@ OuterStep = Literal["trust-region", "gradient", "clipped", "interpolation"]
 
 
 class Algorithm(NamedTuple):
-    """What makes a meta-learner."""
+    """The choices that make a meta-learner."""
 
     summary: str
+    """One line for help texts and reports."""
     source: str
+    """The paper that it follows, and where in it."""
     outer_step: OuterStep = "trust-region"
     """A trust-region step, one step of Adam, several on the clipped surrogate, or a move towards
     the mean of the adapted parameters."""
@@ -26,11 +28,12 @@ class Algorithm(NamedTuple):
     first_order: bool = False
     """Whether the outer gradient leaves out the inner step's own derivative."""
     learns_rates: bool = False
-    """Whether a step size for every parameter is learned with it."""
+    """Whether a step size for every parameter is learned along with it."""
     penalises_inner_kl: bool = False
-    """Whether the policies before adaptation are held near those that sampled."""
+    """Whether KL(old || new) of the policies before each inner step is penalised."""
     credits_exploration: bool = False
-    """Whether rollouts before adaptation are credited for the return after it."""
+    """Whether rollouts before adaptation are credited for the return after it; see
+    `metarl.algorithms.meta_batch.exploration_credit`."""
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -90,3 +93,4 @@ ALGORITHMS: dict[str, Algorithm] = {
         adapts_in_training=False,
     ),
 }
+"""By the name that the setting `algorithm` has for it."""

@@ -1,4 +1,8 @@
-"""From rollouts to advantages: discounted returns, generalised advantages, normalisation."""
+"""From rollouts to advantages: discounted returns, generalised advantages, normalisation.
+
+`prepare` computes in float64: the baseline's normal matrix, with squares of t^3 beside ones, is too
+badly conditioned for float32.
+"""
 
 import torch
 from torch import Tensor
@@ -6,12 +10,24 @@ from torch import Tensor
 from metarl.agents import baseline
 from metarl.experience.rollouts import Batch, Rollouts
 
+_SMALLEST_STD = 1e-8
+"""Added to the std of a task's advantages: where all are alike, as when every reward is 0, they
+become 0 and not NaN. Far below the std of any rewards that differ."""
+
 
 def discounted_returns(rewards: Tensor, discount: float) -> Tensor:
-    """Return G_t = r_t + discount * G_(t+1) along the last axis; same shape as `rewards`."""
+    """Return G_t = r_t + discount * G_(t+1), [..., time].
+
+    The solution of the recursion, G_t = sum_(k >= t) discount^(k - t) r_k, is a product with a
+    triangular matrix of powers: one call, where a loop over time would make one a step.
+
+    Args:
+        rewards: [..., time].
+        discount: in [0, 1].
+    """
     time = torch.arange(rewards.shape[-1], device=rewards.device)
-    ahead = (time.unsqueeze(1) - time).to(rewards.dtype)  # of t (column), of each later step (row)
-    # one product with all powers of the discount, where a loop would wait for each step
+    ahead = (time.unsqueeze(1) - time).to(rewards.dtype)  # k - t, for k down and t across
+    # clamped, because powers for steps that have passed, which `where` leaves out, would overflow
     return rewards @ torch.where(ahead >= 0, discount ** ahead.clamp_min(0), 0.0)
 
 
@@ -25,9 +41,9 @@ def generalised_advantages(
 ) -> Tensor:
     """Return A_t = d_t + discount * lambda * A_(t+1), d_t = r_t + discount * V(s_(t+1)) - V(s_t).
 
-    Generalised advantage estimation (Schulman et al. 2016, eqs. 11 and 16). A time limit is not an
-    end: there `next_values` holds the value of the final observation; where an episode terminated
-    it holds 0.
+    Generalised advantage estimation (Schulman et al. 2016, eqs. 11 and 16): the discounted returns
+    of the residuals d_t, at the discount discount * lambda. A time limit is not an end: at the last
+    step `next_values` holds the value of the final observation, or 0 if the episode terminated.
 
     Args:
         rewards: [..., time].
@@ -50,7 +66,7 @@ def next_values(values: Tensor, final_values: Tensor, valid: Tensor, terminated:
         valid: which steps took place, [..., time].
         terminated: whether the episode ended by itself, [...].
     """
-    last = (valid.sum(-1, keepdim=True) - 1).clamp_min(0)
+    last = (valid.sum(-1, keepdim=True) - 1).clamp_min(0)  # of a rollout without steps: any
     bootstrap = torch.where(terminated, 0.0, final_values).unsqueeze(-1)
     shifted = torch.cat([values[..., 1:], values[..., -1:]], dim=-1)
     return shifted.scatter(-1, last, bootstrap)
@@ -80,13 +96,18 @@ def prepare(
     normalise: bool = True,
     reward_scale: float = 1.0,
 ) -> Batch:
-    """Fit a baseline to each task and return the batch a learner needs.
+    """Fit a baseline to each task's rollouts and return them as a batch with advantages.
+
+    The baseline is linear and fitted to the discounted returns of the very rollouts that it judges
+    (Duan et al. 2016). Normalised advantages make an inner step independent of the
+    rewards' unit; discounted rewards are divided by the same std, so that DiCE losses have the same
+    scale as the others.
 
     Args:
-        rollouts: the experience.
+        rollouts: what was sampled.
         discount: in [0, 1].
         lambda_: of generalised advantage estimation, in [0, 1].
-        normalise: divide each task's advantages by their std, and centre them.
+        normalise: centre each task's advantages and divide them by their std.
         reward_scale: what rewards are multiplied by first; of no effect on normalised advantages.
     """
     tasks, count, horizon = rollouts.rewards.shape
@@ -101,18 +122,19 @@ def prepare(
     final = baseline.features(rollouts.final_observations, rollouts.lengths)
     final_values = baseline.predict(weights, final)
 
-    following = next_values(values, final_values, valid, rollouts.terminated)
-    advantages = generalised_advantages(rewards, values, following, valid, discount, lambda_)
+    bootstrapped = next_values(values, final_values, valid, rollouts.terminated)
+    advantages = generalised_advantages(rewards, values, bootstrapped, valid, discount, lambda_)
     discounted = discount**time * rewards
     if normalise:
         advantages, std = centre(advantages, valid)
-        advantages, discounted = (each / (std + 1e-8) for each in (advantages, discounted))
+        unit = std + _SMALLEST_STD
+        advantages, discounted = advantages / unit, discounted / unit
     dtype = rollouts.observations.dtype
     return Batch(
-        rollouts.observations,
-        rollouts.actions,
-        rollouts.log_probs,
-        advantages.to(dtype),
-        discounted.to(dtype),
-        valid / valid.sum((1, 2), keepdim=True).clamp_min(1).to(dtype),
+        observations=rollouts.observations,
+        actions=rollouts.actions,
+        log_probs=rollouts.log_probs,
+        advantages=advantages.to(dtype),
+        rewards=discounted.to(dtype),
+        weights=valid / valid.sum((1, 2), keepdim=True).clamp_min(1).to(dtype),
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metarl.agents.policy import GaussianPolicy, Parameters
@@ -36,10 +36,45 @@ class Experience:
         Args:
             policy: the policy that acted.
             parameters: its parameters, without a task axis, on the CPU.
-            action_scale: of the family.
+            action_scale: the part of the control range that an action of 1 of the policy asks for.
 
         Raises:
-            ValueError: when shapes do not fit each other, or a number that counts is not finite.
+            ValueError: when the shapes do not fit the policy or each other, or a number of a step
+                that took place is not finite.
+        """
+        arrays = self._arrays()
+        _check_shapes(arrays, policy)
+        count, time = arrays["rewards"].shape
+        lengths, final = arrays["lengths"], arrays["final_observations"]
+        if (lengths < 1).any() or (lengths > time).any():
+            raise ValueError(f"lengths must be 1 to {time}, got {lengths.tolist()}")
+        valid = np.arange(time) < lengths[:, None]
+        _check_finite(arrays, valid)
+
+        # padding may hold anything, NaN too, which a weight of 0 would not remove: 0 * NaN is NaN
+        observations = np.where(valid[..., None], arrays["observations"], 0.0)
+        actions = np.where(valid[..., None], arrays["actions"], 0.0) / action_scale
+        with torch.no_grad():
+            observed, acted = _tensor(observations), _tensor(actions)
+            gaussian = policy(parameters, observed.flatten(0, 1))
+            log_probs = gaussian.log_prob(acted.flatten(0, 1))
+        return Rollouts(
+            observations=observed[None],
+            actions=acted[None],
+            means=gaussian.mean.view(1, count, time, -1),
+            rewards=_tensor(np.where(valid, arrays["rewards"], 0.0))[None],
+            log_probs=log_probs.view(1, count, time),
+            valid=torch.from_numpy(valid)[None],
+            terminated=torch.from_numpy(arrays["terminated"].astype(bool))[None],
+            final_observations=_tensor(final)[None],
+            succeeded=torch.zeros(1, count, dtype=torch.bool),  # a log does not say
+        )
+
+    def _arrays(self) -> dict[str, NDArray]:
+        """Return the fields as arrays, with those that were left out filled in.
+
+        Raises:
+            ValueError: when observations do not have three axes, all of at least 1.
         """
         observations = np.asarray(self.observations, dtype=np.float32)
         if observations.ndim != 3 or 0 in observations.shape:
@@ -47,53 +82,50 @@ class Experience:
                 "observations must be [rollout, time, observation], "
                 f"got shape {list(observations.shape)}"
             )
-        count, time, size = observations.shape
-        actions = np.asarray(self.actions, dtype=np.float32)
-        rewards = np.asarray(self.rewards, dtype=np.float32)
-        final = np.asarray(self.final_observations, dtype=np.float32)
-        lengths = np.full(count, time) if self.lengths is None else np.asarray(self.lengths)
-        ended = np.zeros(count, bool) if self.terminated is None else np.asarray(self.terminated)
-        for name, array, shape in (
-            ("observations", observations, (count, time, policy.observation_size)),
-            ("actions", actions, (count, time, policy.action_size)),
-            ("rewards", rewards, (count, time)),
-            ("final_observations", final, (count, size)),
-            ("lengths", lengths, (count,)),
-            ("terminated", ended, (count,)),
-        ):
-            if array.shape != shape:
-                raise ValueError(f"{name} must have shape {list(shape)}, got {list(array.shape)}")
-        if (lengths < 1).any() or (lengths > time).any():
-            raise ValueError(f"lengths must be 1 to {time}, got {lengths.tolist()}")
-
-        valid = np.arange(time) < lengths[:, None]
-        for name, array in (
-            ("observations", observations[valid]),
-            ("actions", actions[valid]),
-            ("rewards", rewards[valid]),
-            ("final_observations", final),
-        ):
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite numbers")
-        observations = np.where(valid[..., None], observations, 0.0)
-        actions = np.where(valid[..., None], actions, 0.0) / action_scale
-        with torch.no_grad():
-            seen, done = _tensor(observations), _tensor(actions)
-            gaussian = policy(parameters, seen.flatten(0, 1))
-            log_probs = gaussian.log_prob(done.flatten(0, 1))
-        return Rollouts(
-            seen[None],
-            done[None],
-            gaussian.mean.view(1, count, time, -1),
-            _tensor(np.where(valid, rewards, 0.0))[None],
-            log_probs.view(1, count, time),
-            torch.from_numpy(valid)[None],
-            torch.from_numpy(ended.astype(bool))[None],
-            _tensor(final)[None],
-            torch.zeros(1, count, dtype=torch.bool),
-        )
+        count, time, _ = observations.shape
+        return {
+            "observations": observations,
+            "actions": np.asarray(self.actions, dtype=np.float32),
+            "rewards": np.asarray(self.rewards, dtype=np.float32),
+            "final_observations": np.asarray(self.final_observations, dtype=np.float32),
+            "lengths": np.asarray(np.full(count, time) if self.lengths is None else self.lengths),
+            "terminated": np.asarray(
+                np.zeros(count, bool) if self.terminated is None else self.terminated
+            ),
+        }
 
 
-def _tensor(array: np.ndarray) -> Tensor:
-    # torch's own memory, whose alignment does not vary from run to run
+def _check_shapes(arrays: dict[str, NDArray], policy: GaussianPolicy) -> None:
+    """Raise a `ValueError` that names the first array whose shape does not fit."""
+    count, time, size = arrays["observations"].shape
+    shapes = {
+        "observations": (count, time, policy.observation_size),
+        "actions": (count, time, policy.action_size),
+        "rewards": (count, time),
+        "final_observations": (count, size),
+        "lengths": (count,),
+        "terminated": (count,),
+    }
+    for name, shape in shapes.items():
+        actual = arrays[name].shape
+        if actual != shape:
+            raise ValueError(f"{name} must have shape {list(shape)}, got {list(actual)}")
+
+
+def _check_finite(arrays: dict[str, NDArray], valid: NDArray[np.bool_]) -> None:
+    """Raise a `ValueError` that names the first array with a bad number in a valid step.
+
+    Args:
+        arrays: of an experience.
+        valid: which steps took place, [rollout, time].
+    """
+    for name in ("observations", "actions", "rewards", "final_observations"):
+        numbers = arrays[name] if name == "final_observations" else arrays[name][valid]
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"{name} must be finite numbers")
+
+
+def _tensor(array: NDArray) -> Tensor:
+    # a clone is in torch's own memory, whose alignment is always the same, and with it the last
+    # digits of products; NumPy's varies from run to run
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).clone()

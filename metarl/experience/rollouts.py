@@ -1,4 +1,4 @@
-"""`Rollouts`, what happened, and `Batch`, what a learner needs of it.
+"""`Rollouts`, what happened, and `Batch`, what losses are computed from.
 
 Every tensor has the leading axes [task, rollout, time]. Episodes that end early are padded; `valid`
 says which steps took place.
@@ -9,16 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.envs.simulations import Family
-
 
 class Rollouts(NamedTuple):
-    """Experience of several rollouts of each of several tasks."""
+    """Several rollouts of each of several tasks."""
 
     observations: Tensor
     """[task, rollout, time, observation], before each step."""
     actions: Tensor
-    """[task, rollout, time, action], as the policy gave them."""
+    """[task, rollout, time, action], as the policy sampled them: in its own units, which the
+    family's action scale multiplies, and before they are clipped to the control range."""
     means: Tensor
     """[task, rollout, time, action]: the most likely actions."""
     rewards: Tensor
@@ -32,33 +31,7 @@ class Rollouts(NamedTuple):
     final_observations: Tensor
     """[task, rollout, observation], after the last step that took place."""
     succeeded: Tensor
-    """[task, rollout], bool: whether the last step left the robot where it is wanted."""
-
-    @classmethod
-    def layout(
-        cls, family: Family, tasks: int, rollouts: int
-    ) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Return the shape and type of every field."""
-        each = (tasks, rollouts)
-        steps = (*each, family.horizon)
-        observations, actions = family.observation_size, family.action_size
-        return {
-            "observations": ((*steps, observations), torch.float32),
-            "actions": ((*steps, actions), torch.float32),
-            "means": ((*steps, actions), torch.float32),
-            "rewards": (steps, torch.float32),
-            "log_probs": (steps, torch.float32),
-            "valid": (steps, torch.bool),
-            "terminated": (each, torch.bool),
-            "final_observations": ((*each, observations), torch.float32),
-            "succeeded": (each, torch.bool),
-        }
-
-    @classmethod
-    def empty(cls, family: Family, tasks: int, rollouts: int) -> "Rollouts":
-        """Return room for some rollouts, with anything in it."""
-        fields = cls.layout(family, tasks, rollouts).items()
-        return cls(**{name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in fields})
+    """[task, rollout], bool: whether the last step left the robot at its goal."""
 
     @property
     def returns(self) -> Tensor:
@@ -72,7 +45,7 @@ class Rollouts(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Steps that took place in all."""
+        """Steps that took place in all rollouts together."""
         return int(self.valid.sum())
 
     def to(self, device: torch.device) -> "Rollouts":
@@ -81,7 +54,7 @@ class Rollouts(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a loss needs: the same axes, with advantages."""
+    """What a loss is computed from; the same axes as `Rollouts`."""
 
     observations: Tensor
     """[task, rollout, time, observation]."""
@@ -98,7 +71,13 @@ class Batch(NamedTuple):
     sum is the task's mean."""
 
     def subset(self, fraction: float) -> "Batch":
-        """Return evenly spaced rollouts, `fraction` of those of each task, reweighted to a mean."""
+        """Return evenly spaced rollouts, `fraction` of those of each task.
+
+        Their weights are scaled to add up to 1 again, so that a weighted sum is their mean.
+
+        Args:
+            fraction: in (0, 1]; of one rollout at least.
+        """
         rollouts = self.weights.shape[1]
         chosen = evenly_spaced(rollouts, fraction)
         if len(chosen) == rollouts:
@@ -108,6 +87,9 @@ class Batch(NamedTuple):
 
 
 def evenly_spaced(count: int, fraction: float) -> list[int]:
-    """Return the numbers of `fraction` of `count` rollouts, of one at least."""
+    """Return the indices of `fraction` of `count` rollouts, of one at least, evenly spaced.
+
+    Spaced and not drawn: the same rollouts for the same settings, without a random stream.
+    """
     part = max(1, round(fraction * count))
     return [index * count // part for index in range(part)]

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from metarl.agents.gaussian import Gaussian
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import CONTEXT, GaussianPolicy
-from metarl.algorithms.objective import Objective, exploration_credit
-from metarl.algorithms.objective_in_chunks import Objectives
+from metarl.algorithms.meta_batch import MetaBatch, exploration_credit
+from metarl.algorithms.objective import Objective
+from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
 from metarl.algorithms.trace import Trace
 from metarl.envs.simulations import Family
 from metarl.learner.inner_loop import Stage, inner_loop
@@ -81,17 +82,18 @@ def update(state: State, recipe: Recipe, stages: Sequence[Stage]) -> tuple[State
     *pre, post = (stage.batch for stage in stages)
     with recipe.threads() as threads:
         *old_pre, old_post = (_sampled_from(state.policy, stage) for stage in stages)
-        objective = Objective(
-            policy=state.policy,
+        sampled = MetaBatch(
             pre=tuple(pre),
             post=post,
-            inner=recipe.inner(recipe.config.inner_lr),
-            terms=recipe.terms,
             old_pre=tuple(old_pre),
             old_post=old_post,
             credit=exploration_credit(post),
         )
-        chunked = Objectives.of(objective, state.parameters, threads)
+        inner = recipe.inner(recipe.config.inner_lr)
+        objective = Objective(state.policy, inner, recipe.terms, sampled)
+        chunked = ObjectiveInChunks.of(
+            objective, state.parameters, threads, recipe.config.fisher_fraction
+        )
         parameters, optimiser, trace = recipe.outer_step(chunked, state.parameters, state.optimiser)
         policy = state.policy
         if policy.normaliser:

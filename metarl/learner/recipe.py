@@ -110,7 +110,6 @@ class Recipe:
             max_kl=config.max_kl,
             cg_iterations=config.cg_iterations,
             damping=config.cg_damping,
-            fisher_fraction=config.fisher_fraction,
             backtrack_ratio=config.backtrack_ratio,
             max_backtracks=config.max_backtracks,
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metarl.agents.gaussian import noise_log_prob
 from metarl.agents.policy import Array, Parameters
-from metarl.envs.simulations import Simulations
+from metarl.envs.simulations import Family, Simulations
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.streams import Key, Purpose, streams
 from metarl.system.library_threads import one_library_thread
@@ -68,7 +68,7 @@ def collect(
     if count % rollouts:
         raise ValueError(f"{count} simulations are not {rollouts} rollouts of each task")
     tasks = count // rollouts
-    found = Rollouts.empty(simulator.family, tasks, rollouts) if out is None else out
+    found = empty_rollouts(simulator.family, tasks, rollouts) if out is None else out
     observations, actions, means, rewards, _, valid, terminated, last, achieved = (
         each.numpy() for each in found
     )
@@ -106,3 +106,35 @@ def collect(
     terminated[:] = ~active.reshape(tasks, rollouts)
     achieved[:] = succeeded.reshape(tasks, rollouts)
     return found
+
+
+def rollout_layout(
+    family: Family, tasks: int, rollouts: int
+) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shape and type of every field of `Rollouts`, by name.
+
+    Args:
+        family: of the tasks; decides the sizes of observations and actions, and the horizon.
+        tasks: how many.
+        rollouts: how many of each task.
+    """
+    episodes = (tasks, rollouts)
+    steps = (*episodes, family.horizon)
+    observations, actions = family.observation_size, family.action_size
+    return {
+        "observations": ((*steps, observations), torch.float32),
+        "actions": ((*steps, actions), torch.float32),
+        "means": ((*steps, actions), torch.float32),
+        "rewards": (steps, torch.float32),
+        "log_probs": (steps, torch.float32),
+        "valid": (steps, torch.bool),
+        "terminated": (episodes, torch.bool),
+        "final_observations": ((*episodes, observations), torch.float32),
+        "succeeded": (episodes, torch.bool),
+    }
+
+
+def empty_rollouts(family: Family, tasks: int, rollouts: int) -> Rollouts:
+    """Return uninitialised memory for rollouts, which `collect` writes; see `rollout_layout`."""
+    layout = rollout_layout(family, tasks, rollouts).items()
+    return Rollouts(**{name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in layout})

@@ -14,7 +14,7 @@ from metarl.envs.robot import quiet
 from metarl.envs.simulations import Family, simulate
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import Acting, collect
+from metarl.sampling.collect import Acting, collect, empty_rollouts
 from metarl.sampling.streams import Key
 from metarl.system.task_threads import TaskThreads, chunks, cut
 
@@ -141,7 +141,7 @@ class Sampler:
             deterministic: see `Sampling`.
             out: what to write to; None for memory of its own.
         """
-        whole = Rollouts.empty(self.family, self.tasks, self.rollouts) if out is None else out
+        whole = empty_rollouts(self.family, self.tasks, self.rollouts) if out is None else out
 
         def run(number: int) -> None:
             chunk = self._chunks[number]

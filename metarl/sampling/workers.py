@@ -24,7 +24,7 @@ from metarl.envs.foreign import ForeignFamily
 from metarl.envs.simulations import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import Acting
+from metarl.sampling.collect import Acting, rollout_layout
 from metarl.sampling.sampler import Sampler, Sampling, chunks_of
 from metarl.sampling.streams import Key
 from metarl.system import shared_memory
@@ -265,7 +265,7 @@ def serve(pipe: int, memory: int) -> None:
 def _layout(
     family: Family, tasks: int, rollouts: int, parameters: Mapping[str, tuple[int, ...]]
 ) -> Layout:
-    shared = Rollouts.layout(family, tasks, rollouts)
+    shared = rollout_layout(family, tasks, rollouts)
     for name, shape in parameters.items():
         shared[_parameter(name)] = ((tasks, *shape), torch.float32)
     return shared

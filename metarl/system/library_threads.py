@@ -1,4 +1,4 @@
-"""The threads that libraries have of their own: torch's, and those of NumPy's BLAS."""
+"""The threads that libraries start by themselves: torch's, and those of NumPy's BLAS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,11 @@ from threadpoolctl import ThreadpoolController
 
 @contextmanager
 def one_library_thread() -> Iterator[None]:
-    """Let libraries compute in the thread that asks, for a while.
+    """Let libraries compute in the calling thread alone, within the `with` block.
 
-    Networks are small; threads that are woken for them, and spin while they wait, cost more than
-    they bring. It holds for the whole process: who starts threads enters it first.
+    Networks are small: waking threads for their products, and letting them spin while they wait,
+    costs more than it gains. The limit on BLAS holds for the whole process, so enter this once and
+    start threads inside.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -26,4 +27,4 @@ def one_library_thread() -> Iterator[None]:
 
 @cache
 def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
+    return ThreadpoolController()  # looks through every loaded library, so once will do

@@ -1,8 +1,8 @@
-"""Chunks of tasks, worked on by threads.
+"""Chunks of tasks, which threads work on in parallel.
 
-The chunks do not depend on how many threads there are and each is worked on by one thread alone, so
-that results do not either, to the last bit. Threads that wait for each other after every operation,
-as torch's own do, are slower than this, and starve when another process wants the processor.
+The chunks do not depend on the number of threads, and one thread computes each of them alone, so
+results are bit-identical for any number of threads. Torch's own threads wait for each other after
+every operation: they are slower than this, and starve when another process wants the processor.
 """
 
 import os
@@ -18,23 +18,32 @@ from torch import Tensor
 from metarl.system.library_threads import one_library_thread
 
 ROWS = 10_000
-"""Steps of rollouts in a chunk at most, unless a single task has more: enough for large matrices,
-few enough for what is in between to stay in the caches. It bounds what an update needs besides the
-rollouts, whatever the number of tasks."""
+"""The most steps of rollouts in a chunk, unless a single task has more: enough for large matrices,
+few enough for intermediate results to stay in the caches. It bounds the memory that an update needs
+besides the rollouts, whatever the number of tasks (docs/speed.md, "From ten tasks to a thousand").
+Another value changes rounding, and with it the bits of every result."""
 
 FEWEST = 2_000
-"""Steps of rollouts that a chunk of its own is worth: with fewer, threads wait for each other's
-Python."""
+"""The fewest steps of rollouts that are worth a chunk of their own: with less to do outside of
+Python, threads wait for each other to release the GIL."""
 
-T = TypeVar("T")
-R = TypeVar("R")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class TaskThreads:
-    """Maps functions over chunks of tasks; its threads live as long as the `with` block."""
+    """Maps functions over chunks of tasks; its threads live as long as the `with` block.
+
+    Outside of a `with` block everything runs in the calling thread.
+    """
 
     def __init__(self, threads: int, device: torch.device) -> None:
-        """Use so many threads, 0 for one a core; on a GPU all tasks are one chunk."""
+        """Set the number of threads.
+
+        Args:
+            threads: how many; 0 for one a core.
+            device: where the tensors are. On a GPU all tasks are one chunk, for one thread.
+        """
         self.count = threads or os.cpu_count() or 1
         self._on_cpu = device.type == "cpu"
         self._pool: ThreadPoolExecutor | None = None
@@ -43,6 +52,7 @@ class TaskThreads:
     def __enter__(self) -> "TaskThreads":
         self._stack.enter_context(one_library_thread())
         if self._on_cpu and self.count > 1:
+            # torch keeps its number of threads for each thread: a new one starts with the default
             pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
             self._pool = self._stack.enter_context(pool)
         return self
@@ -52,25 +62,35 @@ class TaskThreads:
         self._stack.close()
 
     def chunks(self, tasks: int, rows: int) -> list[slice]:
-        """Return the chunks of so many tasks, with so many steps of rollouts each."""
+        """Return the chunks that tasks are computed in.
+
+        Args:
+            tasks: how many.
+            rows: steps of rollouts that each task has.
+        """
         if not self._on_cpu:
             return [slice(0, tasks)]
+        # at least two chunks where both are worth having, so that two threads have work
         half = -(-tasks // 2)
         return chunks(tasks, max(1, min(ROWS // rows, max(half, FEWEST // rows))))
 
-    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Return the function's results, in order."""
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return the function's results, in the order of the items.
+
+        Raises:
+            Exception: the first that a call raised, in that order.
+        """
         if self._pool:
             return list(self._pool.map(function, items))
         return [function(item) for item in items]
 
     def apply(self, function: Callable[..., Any], *tables: Any, rows: int) -> Any:  # noqa: ANN401
-        """Return a function of tables with a leading task axis, found chunk by chunk.
+        """Return a function of tables with a leading task axis, computed chunk by chunk.
 
         Args:
-            function: of as many tables, to a table. Each is a mapping or a named tuple of tensors
-                [task, ...].
-            tables: of the same tasks.
+            function: of as many tables, to a table: a mapping or a named tuple of tensors
+                [task, ...]. Each task of the result must depend on that task alone.
+            tables: of the same tasks, mappings or named tuples of tensors [task, ...].
             rows: steps of rollouts that each task has.
         """
         first = tables[0]
@@ -80,9 +100,10 @@ class TaskThreads:
 
 
 def chunks(tasks: int, largest: int) -> list[slice]:
-    """Return tasks cut into chunks as equal as can be, which depend on these two numbers alone.
+    """Return tasks cut into chunks of equal size, up to one task.
 
-    There is a power of two of them, so that they can be shared evenly among as many threads.
+    Their number is a power of two, so that 2, 4, 8 ... threads share them evenly, or the number of
+    tasks where that is less.
 
     Args:
         tasks: how many.
@@ -96,10 +117,18 @@ def chunks(tasks: int, largest: int) -> list[slice]:
 
 
 def cut(table: Any, chunk: slice) -> Any:  # noqa: ANN401
-    """Return some tasks of a mapping or a named tuple of tensors [task, ...]."""
+    """Return some tasks of a table, as views of its memory.
+
+    Args:
+        table: a tensor [task, ...]; or a mapping, a named tuple or a tuple of tables.
+        chunk: the tasks.
+    """
+    if isinstance(table, Tensor):
+        return table[chunk]
     if isinstance(table, Mapping):
-        return {name: value[chunk] for name, value in table.items()}
-    return type(table)(*(value[chunk] for value in table))
+        return {name: cut(value, chunk) for name, value in table.items()}
+    values = tuple(cut(value, chunk) for value in table)
+    return type(table)(*values) if hasattr(table, "_fields") else values
 
 
 def join(parts: Sequence[Any]) -> Any:  # noqa: ANN401

@@ -11,12 +11,13 @@ from torch.func import grad
 
 from metarl.agents import GaussianPolicy
 from metarl.algorithms.adapt import RATE, Inner, adapt_further, adapt_tasks
+from metarl.algorithms.fisher import flatten, unflatten
 from metarl.algorithms.losses import INNER_LOSSES, likelihood_ratio
-from metarl.algorithms.objective import Terms, exploration_credit
+from metarl.algorithms.meta_batch import exploration_credit
+from metarl.algorithms.objective import Terms
 from metarl.algorithms.outer_steps import trust_region
-from metarl.algorithms.trust_region import flatten, unflatten
+from metarl.algorithms.trust_region import TrustRegion
 from metarl.experience.rollouts import Batch
-from metarl.learner.config import Config
 from tests import reference
 
 INNER_LR = 0.1
@@ -131,7 +132,9 @@ def test_second_derivative_of_the_likelihood_ratio_by_hand():
 
 def test_a_step_lowers_the_loss_within_the_trust_region():
     parameters, pre, post = problem(1)
-    settings = Config(fisher_fraction=1.0, max_kl=0.01).trust_region
+    settings = TrustRegion(
+        max_kl=0.01, cg_iterations=10, damping=1e-5, backtrack_ratio=0.8, max_backtracks=15
+    )
     objective = reference.objective(POLICY, parameters, pre, post, INNER)
     stepped, _, trace = trust_region(objective, parameters, {}, settings)
     before, after = (

@@ -7,10 +7,10 @@ from torch import Tensor
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
 from metarl.algorithms.adapt import RATE, Inner
+from metarl.algorithms.fisher import flatten
 from metarl.algorithms.losses import loaded_dice
 from metarl.algorithms.objective import Objective, Terms
-from metarl.algorithms.objective_by_hand import MLPObjective, applies
-from metarl.algorithms.trust_region import flatten
+from metarl.algorithms.objective_by_hand import ObjectiveByHand, applies
 from metarl.experience.rollouts import Batch
 from tests import reference
 
@@ -62,17 +62,17 @@ def problem(
     ],
     ids=str,
 )
-def both(request: pytest.FixtureRequest) -> tuple[Objective, MLPObjective, dict[str, Tensor]]:
+def both(request: pytest.FixtureRequest) -> tuple[Objective, ObjectiveByHand, dict[str, Tensor]]:
     slow, parameters = problem(*request.param)
     assert applies(slow, parameters)
-    return slow, MLPObjective.of(slow), parameters
+    return slow, ObjectiveByHand.of(slow), parameters
 
 
 def close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-9)
 
 
-def test_the_gradient_is_autograds(both: tuple[Objective, MLPObjective, dict[str, Tensor]]):
+def test_the_gradient_is_autograds(both: tuple[Objective, ObjectiveByHand, dict[str, Tensor]]):
     slow, fast, parameters = both
     loss, gradient = slow.gradient(parameters)
     found_loss, found = fast.gradient(parameters)
@@ -84,18 +84,18 @@ def test_the_gradient_is_autograds(both: tuple[Objective, MLPObjective, dict[str
 
 
 def test_the_fisher_product_is_autograds(
-    both: tuple[Objective, MLPObjective, dict[str, Tensor]],
+    both: tuple[Objective, ObjectiveByHand, dict[str, Tensor]],
 ):
     slow, fast, parameters = both
     vector = torch.randn(flatten(parameters).shape, generator=torch.Generator().manual_seed(3))
-    for fraction, part in ((1.0, fast), (0.5, MLPObjective.of(slow.subset(0.5)))):
-        expected = slow.fisher(parameters, fraction)(vector)
+    for fraction, part in ((1.0, fast), (0.5, ObjectiveByHand.of(slow.subset(0.5)))):
+        expected = slow.subset(fraction).fisher(parameters)(vector)
         close(part.fisher(parameters)(vector), expected)
         assert expected.norm() > 0.01
 
 
 def test_values_elsewhere_are_autograds(
-    both: tuple[Objective, MLPObjective, dict[str, Tensor]],
+    both: tuple[Objective, ObjectiveByHand, dict[str, Tensor]],
 ):
     slow, fast, parameters = both
     generator = torch.Generator().manual_seed(4)
@@ -111,10 +111,11 @@ def test_values_elsewhere_are_autograds(
 
 def test_what_is_not_worked_out_is_left_to_autograd():
     slow, parameters = problem((6,), "tanh", False)
+    sampled = slow.sampled
     others = [
         slow.__class__(**{**vars(slow), **change})
         for change in (
-            {"pre": (slow.pre[0], slow.pre[0])},
+            {"sampled": sampled._replace(pre=2 * sampled.pre)},
             {"terms": Terms(clip=0.2)},
             {"terms": Terms(entropy_bonus=0.1)},
             {"inner": INNER._replace(loss=loaded_dice)},

@@ -19,8 +19,8 @@ from metarl.agents.gaussian import Gaussian
 from metarl.algorithms.adapt import Inner, adapt_tasks
 from metarl.algorithms.objective import Objective, Terms
 from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
+from metarl.algorithms.trust_region import TrustRegion
 from metarl.experience.rollouts import Batch
-from metarl.learner.config import Config
 from tests import reference
 
 COSTS = torch.tensor([1.0, 0.25], dtype=torch.float64)
@@ -28,7 +28,9 @@ GOALS = torch.tensor([0.0, 1.0], dtype=torch.float64)
 LR = 0.3
 SHRINKS = 1.0 - 2.0 * LR * COSTS
 NODES, WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(20))
-SETTINGS = Config(max_kl=0.001, fisher_fraction=1.0).trust_region
+SETTINGS = TrustRegion(
+    max_kl=0.001, cg_iterations=10, damping=1e-5, backtrack_ratio=0.8, max_backtracks=15
+)
 
 Step = Callable[..., Update]
 
@@ -112,9 +114,11 @@ def test_bad_numbers_leave_the_parameters_and_the_memory_as_they_were(step: Step
     mean = torch.full((1,), 0.9, dtype=torch.float64)
     good = objective(mean, Inner(LR), Terms(clip=0.3))
     memory = dict(step(good, {"mean": mean}, {}).memory)
-    advantages = good.post.advantages.clone()
+    post = good.sampled.post
+    advantages = post.advantages.clone()
     advantages[1, 3] = bad
-    poisoned = dataclasses.replace(good, post=good.post._replace(advantages=advantages))
+    sampled = good.sampled._replace(post=post._replace(advantages=advantages))
+    poisoned = dataclasses.replace(good, sampled=sampled)
     parameters, after, trace = step(poisoned, {"mean": mean}, memory)
     assert torch.equal(parameters["mean"], mean)
     assert after == memory

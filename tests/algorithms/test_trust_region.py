@@ -7,10 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarl.algorithms.trust_region import Evaluation, conjugate_gradient, trust_region_step
-from metarl.learner.config import Config
+from metarl.algorithms.objective import LossAndKL
+from metarl.algorithms.trust_region import TrustRegion, conjugate_gradient, trust_region_step
 
-SETTINGS = Config(cg_damping=0.0, max_kl=0.01).trust_region
+SETTINGS = TrustRegion(
+    max_kl=0.01, cg_iterations=10, damping=0.0, backtrack_ratio=0.8, max_backtracks=15
+)
 
 
 def matrix(size: int) -> torch.Tensor:
@@ -35,7 +37,7 @@ def step(loss, kl):
     return (
         trust_region_step(
             start,
-            lambda p: Evaluation(loss(p["w"], gradient), kl(p["w"], fisher)),
+            lambda p: LossAndKL(loss(p["w"], gradient), kl(p["w"], fisher)),
             lambda v: fisher @ v,
             loss(start["w"], gradient),
             gradient,
@@ -101,10 +103,10 @@ def test_no_accepted_step_raises_the_loss_or_leaves_the_trust_region(
     slope = torch.randn(12, dtype=torch.float64, generator=generator)
     fisher = scale * matrix(12)
 
-    def evaluate(parameters) -> Evaluation:
+    def evaluate(parameters) -> LossAndKL:
         w = parameters["w"]
         loss = slope @ w + bend * w @ w + torch.where(w[0] > 0.01, holes, 0.0)
-        return Evaluation(loss, quadratic(w, fisher) + 0.1 * scale * w.abs().sum() ** 3)
+        return LossAndKL(loss, quadratic(w, fisher) + 0.1 * scale * w.abs().sum() ** 3)
 
     start = {"w": torch.zeros(12, dtype=torch.float64)}
     before = evaluate(start)
