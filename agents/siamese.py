@@ -73,7 +73,7 @@ class SiameseEncoder(nn.Module):
         Args:
             transitions: [n, transition]; columns that never vary are only centred.
         """
-        changes = self._changes(transitions)
+        changes = self.changes(transitions)
         std = changes.std(0)
         self.mean.copy_(changes.mean(0))
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
@@ -103,7 +103,7 @@ class SiameseEncoder(nn.Module):
 
     def features(self, transitions: Tensor) -> Tensor:
         """Return what of each transition is averaged over a window, [..., hidden]."""
-        normal = ((self._changes(transitions) - self.mean) / self.std).clamp(-_CLIP, _CLIP)
+        normal = ((self.changes(transitions) - self.mean) / self.std).clamp(-_CLIP, _CLIP)
         return self.each(normal)
 
     def forward(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,7 +115,7 @@ class SiameseEncoder(nn.Module):
         first, second = self(x1, x2)
         return torch.linalg.vector_norm(first - second, dim=-1)
 
-    def _changes(self, transitions: Tensor) -> Tensor:
+    def changes(self, transitions: Tensor) -> Tensor:
         """Put the change of state in place of the next state, [..., transition].
 
         The two states of a transition are nearly the same, so normalised next states would hide

@@ -40,6 +40,7 @@ def experience() -> Rollouts:
         torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
         torch.empty(TASKS, ROLLOUTS, SEEN),
         torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
+        torch.zeros(TASKS, ROLLOUTS, 0),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metarl.agents.policy import Parameters
+from metarl.algorithms.adam import moments_of, resumed_adam
 from metarl.algorithms.fisher import flatten
 from metarl.algorithms.objective import LossAndKL, OuterObjective
 from metarl.algorithms.trace import Trace
@@ -19,10 +20,6 @@ from metarl.algorithms.trust_region import TrustRegion, trust_region_step
 
 Memory = Mapping[str, Tensor]
 """What a step remembers, by name; nothing at first."""
-
-_ADAM = {"steps": "step", "mean": "exp_avg", "square": "exp_avg_sq"}
-"""What Adam remembers of each parameter: the prefix in `Memory` -> the name that torch has for it.
-The prefixes are part of the checkpoint format."""
 
 
 class Update(NamedTuple):
@@ -79,12 +76,7 @@ def adam(
     """
     start = {name: value.detach() for name, value in parameters.items()}
     leaves = {name: value.clone().requires_grad_() for name, value in start.items()}
-    optimiser = torch.optim.Adam(leaves.values(), lr=lr)
-    for name, leaf in leaves.items():
-        if f"mean.{name}" in memory:
-            optimiser.state[leaf] = {
-                entry: memory[f"{prefix}.{name}"].clone() for prefix, entry in _ADAM.items()
-            }
+    optimiser = resumed_adam(leaves, memory, lr)
     first_loss, first_norm = math.nan, math.nan
     for epoch in range(epochs):
         loss, gradient = objective.gradient(leaves)
@@ -104,11 +96,6 @@ def adam(
     if not (torch.isfinite(after.loss) and torch.isfinite(after.kl)):
         trace = Trace.kept("the policy after the step is not finite", first_loss, first_norm)
         return Update(start, dict(memory), trace)
-    moments = {
-        f"{prefix}.{name}": optimiser.state[leaf][entry]
-        for name, leaf in leaves.items()
-        for prefix, entry in _ADAM.items()
-    }
     trace = Trace(
         accepted=True,
         reason="accepted",
@@ -117,7 +104,7 @@ def adam(
         kl=float(after.kl),
         gradient_norm=first_norm,
     )
-    return Update(stepped, moments, trace)
+    return Update(stepped, moments_of(optimiser, leaves), trace)
 
 
 def interpolate(

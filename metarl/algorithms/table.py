@@ -92,5 +92,11 @@ ALGORITHMS: dict[str, Algorithm] = {
         "the baseline of Finn et al. 2017",
         adapts_in_training=False,
     ),
+    "siamese": Algorithm(
+        "the policy sees the Siamese embedding of what it saw of the task so far",
+        "metarl; nearest relatives RL2 (Duan et al. 2016) and PEARL (Rakelly et al. 2019)",
+        outer_step="clipped",
+        adapts_in_training=False,
+    ),
 }
 """By the name that the setting `algorithm` has for it."""

@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.siamese import SiameseEncoder
-from metarl.experience.rollouts import Rollouts
-from metarl.experience.transitions import transitions
 
 
 class Pairs:
     """Pairs of windows, two of each of some tasks."""
 
-    def __init__(self, rollouts: Rollouts, apart: Tensor) -> None:
-        """Take rollouts, and how different their tasks are, [task, task]."""
-        self.rollouts = rollouts
-        self.apart = apart
-        self.transitions = transitions(rollouts)
+    def __init__(self, transitions: Tensor, valid: Tensor, apart: Tensor) -> None:
+        """Take what happened in at least two rollouts of each task.
+
+        Args:
+            transitions: [task, rollout, time, transition].
+            valid: which of them took place, [task, rollout, time].
+            apart: how different the tasks are, [task, task].
+        """
+        self.transitions, self.valid, self.apart = transitions, valid, apart
 
     def draw(
         self, count: int, window: int, generator: torch.Generator
@@ -41,13 +43,13 @@ class Pairs:
         first = torch.randint(rollouts, (len(chosen),), generator=generator)
         shift = torch.randint(1, rollouts, (len(chosen),), generator=generator)
         which = torch.stack([first, (first + shift) % rollouts])  # two different rollouts
-        lengths = self.rollouts.lengths.cpu()[chosen, which]
+        lengths = self.valid.sum(-1).cpu()[chosen, which]
         latest = (lengths - window).clamp_min(0)
         begin = (torch.rand(which.shape, generator=generator) * (latest + 1)).long()
         steps = begin.unsqueeze(-1) + torch.arange(window)
         index = (chosen.view(1, -1, 1), which.unsqueeze(-1), steps)
         apart = self.apart[chosen][:, chosen]
-        return self.transitions[index], self.rollouts.valid[index], apart
+        return self.transitions[index], self.valid[index], apart
 
 
 def task_differences(coordinates: NDArray[np.float64]) -> Tensor:

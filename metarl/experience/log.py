@@ -68,6 +68,7 @@ class Experience:
             terminated=torch.from_numpy(arrays["terminated"].astype(bool))[None],
             final_observations=_tensor(final)[None],
             succeeded=torch.zeros(1, count, dtype=torch.bool),  # a log does not say
+            memories=torch.zeros(1, count, 0),
         )
 
     def _arrays(self) -> dict[str, NDArray]:

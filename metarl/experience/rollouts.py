@@ -14,7 +14,8 @@ class Rollouts(NamedTuple):
     """Several rollouts of each of several tasks."""
 
     observations: Tensor
-    """[task, rollout, time, observation], before each step."""
+    """[task, rollout, time, observation], before each step, as the policy saw them: for a policy
+    with a memory they end with its context."""
     actions: Tensor
     """[task, rollout, time, action], as the policy sampled them: in its own units, which the
     family's action scale multiplies, and before they are clipped to the control range."""
@@ -32,6 +33,9 @@ class Rollouts(NamedTuple):
     """[task, rollout, observation], after the last step that took place."""
     succeeded: Tensor
     """[task, rollout], bool: whether the last step left the robot at its goal."""
+    memories: Tensor
+    """[task, rollout, memory]: what the policy remembers of the task after the rollout; no numbers
+    for a policy without memory."""
 
     @property
     def returns(self) -> Tensor:

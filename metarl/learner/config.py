@@ -19,7 +19,9 @@ AlgorithmName = Literal[
     "anil",
     "cavia",
     "pretrain",
+    "siamese",
 ]
+Context = Literal["none", "siamese"]
 InnerLoss = Literal["likelihood-ratio", "loaded-dice", "dice", "score-function"]
 
 _COUNTS = (
@@ -30,6 +32,9 @@ _COUNTS = (
     "cg_iterations",
     "max_backtracks",
     "outer_epochs",
+    "episodes",
+    "embedding_size",
+    "encoder_steps",
 )
 _POSITIVE = (
     "inner_lr",
@@ -40,6 +45,7 @@ _POSITIVE = (
     "outer_lr",
     "clip_ratio",
     "interpolation",
+    "encoder_lr",
 )
 
 
@@ -112,6 +118,17 @@ class Config:
     whose noise grows with the number of rollouts."""
     interpolation: float = 1.0
     """reptile: the part of the way to the mean of the adapted parameters."""
+    context: Context = "none"
+    """What the policy sees beside the observation: nothing, or the Siamese embedding of all that it
+    saw of the task so far. It goes with any algorithm; `siamese` has it."""
+    episodes: int = 1
+    """context: rollouts of a task in a row that share one memory, in training."""
+    embedding_size: int = 8
+    """context: numbers in the embedding."""
+    encoder_steps: int = 40
+    """context: steps of Adam on the encoder in an iteration."""
+    encoder_lr: float = 1e-3
+    """context: their step size."""
     seed: int = 0
     """Decides everything random."""
     device: str = "auto"
@@ -131,7 +148,8 @@ class Config:
         Raises:
             ValueError: with the setting's name, its value and what is allowed.
         """
-        for name, kind in (("algorithm", AlgorithmName), ("inner_loss", InnerLoss)):
+        kinds = (("algorithm", AlgorithmName), ("inner_loss", InnerLoss), ("context", Context))
+        for name, kind in kinds:
             known = get_args(kind)
             self._check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
         for name in _COUNTS:
@@ -141,6 +159,11 @@ class Config:
                 "a whole number of at least 1",
             )
         self._check("rollouts", self.rollouts >= 2, "at least 2, or there is nothing to compare")
+        self._check(
+            "rollouts",
+            self.rollouts % self.episodes == 0,
+            f"a multiple of the {self.episodes} episodes in a row",
+        )
         for name in ("seed", "threads", "workers"):
             self._check(
                 name,

@@ -10,6 +10,15 @@ NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
     "maml-ppo": {"outer_lr": 3e-3},
     "promp": {"outer_lr": 3e-3},
     "cavia": {"inner_lr": 1.0},
+    "siamese": {
+        "context": "siamese",
+        "tasks": 40,
+        "rollouts": 10,
+        "episodes": 2,
+        "outer_lr": 2e-3,
+        "outer_epochs": 8,
+        "clip_ratio": 0.2,
+    },
     # its credit stands for what the other losses' second derivatives contain in part
     "e-maml": {"inner_loss": "score-function"},
 }

@@ -12,6 +12,7 @@ from metarl.experience.log import Experience
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.recipe import Recipe
 from metarl.learner.state import State
+from metarl.sampling.collect import Remembered, nothing_seen
 from metarl.sampling.sampler import Sampling
 from metarl.sampling.streams import Key
 
@@ -25,6 +26,8 @@ class Stage(NamedTuple):
     """Sampled with them; on the CPU."""
     batch: Batch
     """The rollouts with their advantages, on the device of the parameters."""
+    memory: Remembered | None
+    """What the rollouts began with; None for a policy without memory."""
 
 
 class Fingerprinted(Protocol):
@@ -65,13 +68,16 @@ def common(parameters: Parameters, tasks: int) -> dict[str, Tensor]:
     return {name: value.detach().expand(tasks, *value.shape) for name, value in parameters.items()}
 
 
-def prepared(parameters: Parameters, rollouts: Rollouts, recipe: Recipe) -> Stage:
+def prepared(
+    parameters: Parameters, rollouts: Rollouts, recipe: Recipe, memory: Remembered | None = None
+) -> Stage:
     """Return the stage that rollouts were sampled at, with their advantages.
 
     Args:
         parameters: every task's own, that the rollouts were sampled with.
         rollouts: of every task, on the CPU.
         recipe: of the learner.
+        memory: what the rollouts began with.
     """
     on_device = rollouts.to(recipe.device)
     with recipe.threads() as threads:
@@ -82,7 +88,7 @@ def prepared(parameters: Parameters, rollouts: Rollouts, recipe: Recipe) -> Stag
         actions=on_device.actions,
         log_probs=on_device.log_probs,
     )
-    return Stage(dict(parameters), rollouts, batch)
+    return Stage(dict(parameters), rollouts, batch, memory)
 
 
 def inner_step(
@@ -94,8 +100,10 @@ def inner_step(
         policy: the policy.
         stage: before the step.
         recipe: of the learner.
-        inner: what the step is.
+        inner: what the step is; with a size of 0 parameters stay as they are.
     """
+    if inner.lr == 0.0:
+        return stage.parameters
 
     def step(parameters: Parameters, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():  # holds for the thread that it is asked for in
@@ -117,7 +125,8 @@ def inner_loop(
 ) -> Iterator[Stage]:
     """Adapt to the sampler's tasks; yield the stage before the first step and after each.
 
-    No threads are held while the caller has its turn.
+    A policy with a memory begins each stage with what all rollouts before it saw of the task. No
+    threads are held while the caller has its turn.
 
     Args:
         sampler: of rollouts, with tasks set.
@@ -128,12 +137,14 @@ def inner_loop(
         skills: take the place of the first step for tasks that resemble known ones.
     """
     adapted = common(state.parameters, sampler.tasks)
+    memory = nothing_seen(state.memory, sampler.tasks)
     for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
-        rollouts = sampler.sample(state.policy, on_cpu, key._replace(step=step))
-        stage = prepared(adapted, rollouts, recipe)
+        rollouts = sampler.sample(state.policy, on_cpu, key._replace(step=step), memory=memory)
+        stage = prepared(adapted, rollouts, recipe, memory)
         yield stage
         if step < len(inner):
+            memory = memory.pooled(rollouts) if memory else None
             adapted = inner_step(state.policy, stage, recipe, inner[step])
             if skills and step == 0:
                 adapted = skills.first_step(rollouts, adapted)

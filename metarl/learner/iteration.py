@@ -15,9 +15,11 @@ from metarl.algorithms.objective import Objective
 from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
 from metarl.algorithms.trace import Trace
 from metarl.envs.simulations import Family
+from metarl.envs.tasks import Tasks
 from metarl.learner.inner_loop import Stage, inner_loop
 from metarl.learner.recipe import Recipe
 from metarl.learner.state import State
+from metarl.learner.task_encoder import train_encoder
 from metarl.sampling.sampler import Sampling
 from metarl.sampling.streams import Key, Phase
 from metarl.sampling.workers import sampler_in_processes
@@ -32,6 +34,8 @@ class Progress(NamedTuple):
     """Mean length of the last stage's episodes [control step]."""
     trace: Trace
     """Of the outer step."""
+    encoder_loss: float | None
+    """Of the encoder on the iteration's tasks, before it was trained on them; None without one."""
 
 
 def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
@@ -49,6 +53,8 @@ def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
         config.tasks,
         config.rollouts,
         shapes | {CONTEXT: (state.policy.context_size,)},
+        episodes=config.episodes,
+        memory=state.memory,
         workers=config.workers,
         threads=config.threads,
     )
@@ -64,12 +70,20 @@ def roll_out(state: State, recipe: Recipe, family: Family, sampler: Sampling) ->
         sampler: of `config.tasks` tasks.
     """
     config = recipe.config
-    sampler.set_tasks(family.sample_tasks(config.tasks, seed=(config.seed, state.iteration)))
+    sampler.set_tasks(tasks_of(state, recipe, family))
     key = Key(config.seed, Phase.TRAIN, state.iteration)
     return list(inner_loop(sampler, state, recipe, key, inner=recipe.inner_of_training))
 
 
-def update(state: State, recipe: Recipe, stages: Sequence[Stage]) -> tuple[State, Progress]:
+def tasks_of(state: State, recipe: Recipe, family: Family) -> Tasks:
+    """Return the tasks of the iteration that begins in this state."""
+    config = recipe.config
+    return family.sample_tasks(config.tasks, seed=(config.seed, state.iteration))
+
+
+def update(
+    state: State, recipe: Recipe, family: Family, stages: Sequence[Stage]
+) -> tuple[State, Progress]:
     """Take the outer step on what was sampled; return the state after the iteration.
 
     The moments of observations change last: policy and rollouts belong together until then.
@@ -77,6 +91,7 @@ def update(state: State, recipe: Recipe, stages: Sequence[Stage]) -> tuple[State
     Args:
         state: before the iteration.
         recipe: of the learner.
+        family: the tasks' family.
         stages: what `roll_out` returned.
     """
     *pre, post = (stage.batch for stage in stages)
@@ -99,13 +114,26 @@ def update(state: State, recipe: Recipe, stages: Sequence[Stage]) -> tuple[State
         if policy.normaliser:
             chunks = threads.chunks(len(post.weights), post.weights[0].numel())
             policy = replace(policy, normaliser=_with_seen(policy.normaliser, stages, chunks))
+    encoder, encoder_loss = state.encoder, None
+    if encoder:
+        encoder, encoder_loss = train_encoder(
+            encoder,
+            [stage.rollouts for stage in stages],
+            tasks_of(state, recipe, family),
+            family,
+            recipe.config,
+            state.iteration,
+        )
     progress = Progress(
         returns=[float(stage.rollouts.returns.mean()) for stage in stages],
         episode_length=float(stages[-1].rollouts.lengths.double().mean()),
         trace=trace,
+        encoder_loss=encoder_loss,
     )
     steps = sum(stage.rollouts.steps for stage in stages)
-    after = State(policy, parameters, optimiser, state.iteration + 1, state.num_timesteps + steps)
+    after = State(
+        policy, parameters, optimiser, encoder, state.iteration + 1, state.num_timesteps + steps
+    )
     return after, progress
 
 

@@ -26,6 +26,7 @@ from metarl.learner.inner_loop import Skills, Stage, common, inner_loop, inner_l
 from metarl.learner.iteration import roll_out, training_sampler, update
 from metarl.learner.recipe import Recipe, device_of
 from metarl.learner.record import Callback, Clock, callbacks, record_iteration
+from metarl.sampling.collect import Remembered, nothing_seen
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
 
@@ -128,7 +129,7 @@ class MAML:
                     hooks.on_rollout_start()
                     stages = roll_out(self.state, self.recipe, self.family, sampler)
                     hooks.on_rollout_end()
-                    self.state, progress = update(self.state, self.recipe, stages)
+                    self.state, progress = update(self.state, self.recipe, self.family, stages)
                     del stages  # or they would be kept until the next ones are there
                     record_iteration(self.logger, self.state, progress, clock)
                     if self.iteration % log_interval == 0:
@@ -208,6 +209,7 @@ class MAML:
         key: Key,
         *,
         deterministic: bool = False,
+        memory: Remembered | None = None,
     ) -> Rollouts:
         """Return rollouts of the policy, on the CPU.
 
@@ -217,13 +219,17 @@ class MAML:
             rollouts: of each task.
             key: decides start states and exploration.
             deterministic: take the most likely action at every step.
+            memory: what rollouts begin with, such as a stage's; None when nothing was seen yet.
         """
+        memory = memory or nothing_seen(self.state.memory, len(tasks))
         on_cpu = {name: value.cpu() for name, value in parameters.items()}
         if on_cpu["log_std"].ndim == 1:
             on_cpu = common(on_cpu, len(tasks))
         with self.sampler(len(tasks), rollouts) as sampler:
             sampler.set_tasks(tasks)
-            return sampler.sample(self.policy, on_cpu, key, deterministic=deterministic)
+            return sampler.sample(
+                self.policy, on_cpu, key, deterministic=deterministic, memory=memory
+            )
 
     def as_rollouts(self, experience: Experience) -> Rollouts:
         """Return experience taken with this learner's `predict` as rollouts of one task.

@@ -23,6 +23,7 @@ from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.config import Config
 from metarl.learner.state import State
+from metarl.learner.task_encoder import TaskEncoder
 from metarl.sampling.streams import torch_generator
 from metarl.system.task_threads import TaskThreads
 
@@ -43,7 +44,8 @@ class Recipe:
     def initial_state(self, family: Family) -> State:
         """Return the state of a learner that has seen nothing yet; it depends on the seed."""
         config, adapts = self.config, self.algorithm.adapts
-        size = family.observation_size
+        encoder = TaskEncoder.new(family, config) if config.context == "siamese" else None
+        size = family.observation_size + (config.embedding_size if encoder else 0)
         policy = GaussianPolicy(
             size,
             family.action_size,
@@ -61,7 +63,7 @@ class Recipe:
             names = self._adapted_names() or parameters
             parameters |= {RATE + name: torch.ones_like(moving[name]) for name in names}
         on_device = {name: value.to(self.device) for name, value in parameters.items()}
-        return State(policy, on_device, optimiser={})
+        return State(policy, on_device, optimiser={}, encoder=encoder)
 
     def inner(self, lr: float) -> Inner:
         """Return what an inner step of this size is."""

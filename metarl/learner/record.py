@@ -138,6 +138,8 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
     log.record("train/gradient_norm", trace.gradient_norm)
     log.record("train/cg_residual", trace.cg_residual)
     log.record("train/std", float(state.policy.std(state.parameters).mean()))
+    if progress.encoder_loss is not None:
+        log.record("train/encoder_loss", progress.encoder_loss)
     if not trace.accepted:
         log.warn(f"iteration {state.iteration}: parameters kept, since {trace.reason}")
 

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from metarl import envs
+from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
 from metarl.envs.simulations import Family
 from metarl.learner.config import Config
+from metarl.learner.task_encoder import TaskEncoder
 from metarl.system import checkpoint
 
 ENDING = ".safetensors"
@@ -30,7 +32,7 @@ CHANGEABLE = (
 """Fields of a family that a checkpoint has in full."""
 
 # tensors of a checkpoint that are no parameters, by what their names begin with
-_OPTIMISER, _OBSERVATION = "outer/", "observation/"
+_OPTIMISER, _OBSERVATION, _CONTEXT, _ENCODER = "outer/", "observation/", "context/", "encoder/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +45,35 @@ class State:
     """Common to all tasks, by name, on the learner's device."""
     optimiser: dict[str, Tensor]
     """What the outer step remembers of those before (Adam's moments), by name."""
+    encoder: TaskEncoder | None = None
+    """Tells the policy its task; None for a policy without context."""
     iteration: int = 0
     """Outer steps taken."""
     num_timesteps: int = 0
     """Environment steps sampled in training."""
 
+    @property
+    def memory(self) -> TaskMemory | None:
+        """How the policy remembers its task; None when it does not."""
+        return self.encoder.memory if self.encoder else None
+
     def tensors(self) -> dict[str, Tensor]:
-        """Return what decides how the policy acts: parameters and moments of observations."""
+        """Return what decides how the policy acts: parameters, moments, the encoder it sees."""
         moments = self.policy.normaliser._asdict() if self.policy.normaliser else {}
-        return self.parameters | {_OBSERVATION + name: value for name, value in moments.items()}
+        seen = self.encoder.acting_tensors() if self.encoder else {}
+        return {
+            **self.parameters,
+            **{_OBSERVATION + name: value for name, value in moments.items()},
+            **{_CONTEXT + name: value for name, value in seen.items()},
+        }
+
+    def training_tensors(self) -> dict[str, Tensor]:
+        """Return what further training needs besides."""
+        encoder = self.encoder.training_tensors() if self.encoder else {}
+        return {
+            **{_OPTIMISER + name: value for name, value in self.optimiser.items()},
+            **{_ENCODER + name: value for name, value in encoder.items()},
+        }
 
 
 def fingerprint(family: Family, state: State) -> str:
@@ -86,9 +108,8 @@ def write(path: str | Path, state: State, family: Family, config: Config) -> Non
         "num_timesteps": state.num_timesteps,
         "versions": checkpoint.versions(),
     }
-    optimiser = {_OPTIMISER + name: value for name, value in state.optimiser.items()}
     target = path if path.suffix else path.with_suffix(ENDING)
-    checkpoint.write(target, state.tensors() | optimiser, data)
+    checkpoint.write(target, state.tensors() | state.training_tensors(), data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,21 +172,20 @@ class Saved:
         """
         # in memory of torch's own: last digits of sums depend on how it is aligned
         tensors = {name: value.clone() for name, value in self.tensors.items()}
-        optimiser = {
-            name.removeprefix(_OPTIMISER): tensors.pop(name).to(device)
-            for name in self.tensors
-            if name.startswith(_OPTIMISER)
-        }
-        expected = initial.tensors()
-        if _shapes(tensors) != _shapes(expected):
+        optimiser, training = _taken(tensors, _OPTIMISER), _taken(tensors, _ENCODER)
+        if _shapes(tensors) != _shapes(initial.tensors()):
             raise ValueError(f"{self.path} holds other parameters than its settings call for")
+        encoder = initial.encoder
+        if encoder:
+            encoder = encoder.restored(_taken(tensors, _CONTEXT), training)
         policy = initial.policy
         if policy.normaliser:
             moments = {n: tensors[_OBSERVATION + n] for n in policy.normaliser._fields}
             policy = replace(policy, normaliser=Normaliser(**moments))
         # in the policy's order, as sums over parameters depend on it
         parameters = {name: tensors[name].to(device) for name in initial.parameters}
-        return State(policy, parameters, optimiser, self.iteration, self.num_timesteps)
+        optimiser = {name: value.to(device) for name, value in optimiser.items()}
+        return State(policy, parameters, optimiser, encoder, self.iteration, self.num_timesteps)
 
 
 def read(path: str | Path) -> Saved:
@@ -190,6 +210,12 @@ def read(path: str | Path) -> Saved:
         iteration=data["iteration"],
         num_timesteps=data["num_timesteps"],
     )
+
+
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Remove the tensors with a prefix from the mapping; return them without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -5,13 +5,15 @@ What is sampled depends on the key and the parameters alone, not on threads or o
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.gaussian import noise_log_prob
+from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import Array, Parameters
 from metarl.envs.simulations import Family, Simulations
 from metarl.experience.rollouts import Rollouts
@@ -38,78 +40,173 @@ class Acting(Protocol):
         ...
 
 
+class Remembered(NamedTuple):
+    """What every rollout of a task begins with, when the policy has a memory."""
+
+    rules: TaskMemory
+    start: Tensor
+    """The memory of each task so far, [task, memory]; 0 for a task not met before."""
+
+    def pooled(self, rollouts: Rollouts) -> "Remembered":
+        """Return the memories that also hold what all rollouts of each task saw."""
+        learned = rollouts.memories - self.start.unsqueeze(1)
+        return self._replace(start=self.start + learned.sum(1))
+
+
+def nothing_seen(rules: TaskMemory | None, tasks: int) -> Remembered | None:
+    """Return the memories of tasks not met before; None without a memory."""
+    return Remembered(rules, torch.zeros(tasks, rules.size)) if rules else None
+
+
 def collect(
     simulator: Simulations,
     policy: Acting,
     parameters: Parameters,
-    rollouts: int,
     key: Key,
+    out: Rollouts,
     *,
     first: int = 0,
     deterministic: bool = False,
-    out: Rollouts | None = None,
+    memory: Remembered | None = None,
 ) -> Rollouts:
-    """Run every simulation for one episode.
+    """Run every simulation for an episode, or for several in a row; return `out`, filled.
+
+    A policy with a memory sees its context behind the observation, [observation, context], and
+    keeps the memory over the episodes of a simulation: together they are a trial (Duan et al. 2016,
+    "RL2", section 2.2). Episode e of simulation s of a task is its rollout e * simulations + s.
 
     Args:
-        simulator: its simulations are `rollouts` of each task, task by task, with tasks set.
+        simulator: its simulations are several of each task, task by task, with tasks set.
         policy: whose actions are taken.
         parameters: common to all tasks, or each with a leading task axis; on the CPU.
-        rollouts: how many of each task.
         key: decides start states and action noise.
+        out: what to write to, such as `empty_rollouts`; it says how many tasks and rollouts.
         first: the number of the first task, when others have those before.
         deterministic: take the most likely action at every step.
-        out: what to write to; None for memory of its own.
+        memory: what rollouts begin with; None for a policy that has none.
 
-    Returns:
-        The rollouts, on the CPU, in float32.
+    Raises:
+        ValueError: when the rollouts are not as many of each simulation.
     """
-    count = simulator.count
-    if count % rollouts:
-        raise ValueError(f"{count} simulations are not {rollouts} rollouts of each task")
-    tasks = count // rollouts
-    found = empty_rollouts(simulator.family, tasks, rollouts) if out is None else out
-    observations, actions, means, rewards, _, valid, terminated, last, achieved = (
-        each.numpy() for each in found
-    )
-    numbers = [(first + task, rollout) for task in range(tasks) for rollout in range(rollouts)]
+    tasks, rollouts = out.rewards.shape[:2]
+    simulations = simulator.count // tasks
+    if simulator.count % tasks or rollouts % simulations:
+        raise ValueError(
+            f"{simulator.count} simulations cannot take {rollouts} rollouts of {tasks} tasks each"
+        )
+    remembering = None if memory is None else Remembering(memory, simulations)
     with torch.no_grad(), one_library_thread():
-        noise = torch.zeros(found.actions.shape)
-        if not deterministic:
-            generators = streams(key, Purpose.NOISE, numbers)
-            for each, generator in zip(noise.flatten(0, 1).numpy(), generators, strict=True):
-                generator.standard_normal(out=each, dtype=np.float32)
-        std = policy.std(parameters)[..., None, None, :]
-        torch.mul(noise, std, out=found.actions)
-        found.log_probs.copy_(noise_log_prob(noise, std.log()))
-
+        numbers = [(first + task, rollout) for task in range(tasks) for rollout in range(rollouts)]
+        _draw_noise(out, policy.std(parameters), key, None if deterministic else numbers)
         most_likely = policy.acting(parameters)
-        observation = simulator.reset(streams(key, Purpose.START, numbers))
-        active = np.ones(count, dtype=bool)
-        succeeded = np.zeros(count, dtype=bool)
-        steps = 0
-        while steps < found.rewards.shape[-1] and active.any():
-            observations[:, :, steps] = observation.reshape(tasks, rollouts, -1)
-            valid[:, :, steps] = active.reshape(tasks, rollouts)
-            means[:, :, steps] = mean = most_likely(observations[:, :, steps])
-            actions[:, :, steps] += mean
-            action = actions[:, :, steps].reshape(count, -1)
-            observation, reward, fallen, arrived = simulator.step(action, active)
-            rewards[:, :, steps] = reward.reshape(tasks, rollouts)
-            succeeded = np.where(active, arrived, succeeded)
-            active = active & ~fallen
-            steps += 1
+        for begin in range(0, rollouts, simulations):
+            episode = slice(begin, begin + simulations)
+            of_episode = [number for number in numbers if begin <= number[1] < episode.stop]
+            start = simulator.reset(streams(key, Purpose.START, of_episode))
+            part = Rollouts(*(field[:, episode] for field in out))
+            _run_episode(simulator, most_likely, start, part, remembering)
+    return out
+
+
+def _draw_noise(
+    out: Rollouts, std: Tensor, key: Key, numbers: list[tuple[int, int]] | None
+) -> None:
+    """Write action noise, to which means are added later, and log-densities.
+
+    Args:
+        out: where to.
+        std: of the actions, [action] or [task, action].
+        key: decides the noise.
+        numbers: of task and rollout, for each rollout; None for no noise.
+    """
+    noise = torch.zeros(out.actions.shape)
+    if numbers is not None:
+        rows = noise.flatten(0, 1).numpy()
+        for row, generator in zip(rows, streams(key, Purpose.NOISE, numbers), strict=True):
+            generator.standard_normal(out=row, dtype=np.float32)
+    std = std[..., None, None, :]
+    torch.mul(noise, std, out=out.actions)
+    out.log_probs.copy_(noise_log_prob(noise, std.log()))
+
+
+def _run_episode(
+    simulator: Simulations,
+    most_likely: Callable[[Array], Array],
+    observation: NDArray,
+    out: Rollouts,
+    remembering: "Remembering | None",
+) -> None:
+    """Run every simulation until it has fallen or time is up, and write what happened.
+
+    Args:
+        simulator: after a reset.
+        most_likely: what the policy sees -> actions.
+        observation: after the reset, [simulation, observation].
+        out: of this episode, [task, simulation of the task, time]; actions hold their noise.
+        remembering: what is remembered so far; None for a policy without memory.
+    """
+    observations, actions, means, rewards, _, valid, terminated, last, achieved, memories = (
+        field.numpy() for field in out
+    )
+    each = rewards.shape[:2]
+    count, size = simulator.count, observation.shape[-1]
+    active = np.ones(count, dtype=bool)
+    succeeded = np.zeros(count, dtype=bool)
+    time = 0
+    while time < rewards.shape[-1] and active.any():
+        observations[:, :, time, :size] = observation.reshape(*each, -1)
+        if remembering:
+            observations[:, :, time, size:] = remembering.context().reshape(*each, -1)
+        valid[:, :, time] = active.reshape(each)
+        means[:, :, time] = mean = most_likely(observations[:, :, time])
+        actions[:, :, time] += mean
+        action = actions[:, :, time].reshape(count, -1)
+        before = observation
+        observation, reward, fallen, arrived = simulator.step(action, active)
+        rewards[:, :, time] = reward.reshape(each)
+        if remembering:
+            remembering.remember(before, action, reward, observation, active)
+        succeeded = np.where(active, arrived, succeeded)
+        active = active & ~fallen
+        time += 1
 
     for padded in (observations, actions, means, rewards, valid):
-        padded[:, :, steps:] = 0
-    last[:] = observation.reshape(tasks, rollouts, -1)
-    terminated[:] = ~active.reshape(tasks, rollouts)
-    achieved[:] = succeeded.reshape(tasks, rollouts)
-    return found
+        padded[:, :, time:] = 0
+    last[..., :size] = observation.reshape(*each, -1)
+    if remembering:
+        last[..., size:] = remembering.context().reshape(*each, -1)
+        memories[:] = remembering.memory.reshape(*each, -1)
+    terminated[:] = ~active.reshape(each)
+    achieved[:] = succeeded.reshape(each)
+
+
+class Remembering:
+    """The memories of all simulations while they run."""
+
+    def __init__(self, memory: Remembered, simulations: int) -> None:
+        """Begin with what is remembered of each task, in each of its simulations."""
+        self._rules = memory.rules.acting()
+        self.memory = memory.start.numpy().repeat(simulations, axis=0)
+        """[simulation, memory]."""
+
+    def context(self) -> Array:
+        """Return what the policy sees of the memories, [simulation, context]."""
+        return self._rules.context(self.memory)
+
+    def remember(
+        self,
+        before: NDArray,
+        action: NDArray,
+        reward: NDArray,
+        after: NDArray,
+        active: NDArray[np.bool_],
+    ) -> None:
+        """Add a step of every active simulation; see `ActingMemory.remember`."""
+        self._rules.remember(self.memory, before, action, reward, after, active)
 
 
 def rollout_layout(
-    family: Family, tasks: int, rollouts: int
+    family: Family, tasks: int, rollouts: int, memory: TaskMemory | None = None
 ) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     """Return the shape and type of every field of `Rollouts`, by name.
 
@@ -117,10 +214,12 @@ def rollout_layout(
         family: of the tasks; decides the sizes of observations and actions, and the horizon.
         tasks: how many.
         rollouts: how many of each task.
+        memory: of the policy; None when it has none.
     """
     episodes = (tasks, rollouts)
     steps = (*episodes, family.horizon)
-    observations, actions = family.observation_size, family.action_size
+    context, remembered = (memory.context_size, memory.size) if memory else (0, 0)
+    observations, actions = family.observation_size + context, family.action_size
     return {
         "observations": ((*steps, observations), torch.float32),
         "actions": ((*steps, actions), torch.float32),
@@ -131,10 +230,13 @@ def rollout_layout(
         "terminated": (episodes, torch.bool),
         "final_observations": ((*episodes, observations), torch.float32),
         "succeeded": (episodes, torch.bool),
+        "memories": ((*episodes, remembered), torch.float32),
     }
 
 
-def empty_rollouts(family: Family, tasks: int, rollouts: int) -> Rollouts:
+def empty_rollouts(
+    family: Family, tasks: int, rollouts: int, memory: TaskMemory | None = None
+) -> Rollouts:
     """Return uninitialised memory for rollouts, which `collect` writes; see `rollout_layout`."""
-    layout = rollout_layout(family, tasks, rollouts).items()
+    layout = rollout_layout(family, tasks, rollouts, memory).items()
     return Rollouts(**{name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in layout})

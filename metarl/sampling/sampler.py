@@ -14,7 +14,7 @@ from metarl.envs.robot import quiet
 from metarl.envs.simulations import Family, simulate
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import Acting, collect, empty_rollouts
+from metarl.sampling.collect import Acting, Remembered, collect, empty_rollouts
 from metarl.sampling.streams import Key
 from metarl.system.task_threads import TaskThreads, chunks, cut
 
@@ -55,9 +55,15 @@ class Sampling(Protocol):
         ...
 
     def sample(
-        self, policy: Acting, parameters: Parameters, key: Key, *, deterministic: bool = False
+        self,
+        policy: Acting,
+        parameters: Parameters,
+        key: Key,
+        *,
+        deterministic: bool = False,
+        memory: Remembered | None = None,
     ) -> Rollouts:
-        """Return one episode of every rollout, on the CPU, in float32.
+        """Return all rollouts, on the CPU, in float32.
 
         What is sampled depends on the arguments and the tasks alone, to the last bit.
 
@@ -66,6 +72,7 @@ class Sampling(Protocol):
             parameters: every task's own, [task, ...] each, on the CPU.
             key: decides start states and action noise.
             deterministic: take the most likely action at every step.
+            memory: what rollouts begin with; None for a policy that has none.
         """
         ...
 
@@ -79,6 +86,7 @@ class Sampler:
         tasks: int,
         rollouts: int,
         *,
+        episodes: int = 1,
         threads: int = 0,
         part: slice = slice(None),
     ) -> None:
@@ -88,12 +96,15 @@ class Sampler:
             family: the robot and what is asked of it.
             tasks: how many.
             rollouts: of each task.
+            episodes: how many of them a simulation takes in a row, with one memory; see `collect`.
             threads: 0 for one a core.
             part: which of `chunks_of(tasks)` are sampled here, when others have the rest.
         """
-        for name, value in (("tasks", tasks), ("rollouts", rollouts)):
+        for name, value in (("tasks", tasks), ("rollouts", rollouts), ("episodes", episodes)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if rollouts % episodes:
+            raise ValueError(f"{rollouts} rollouts cannot be taken {episodes} in a row")
         self.family = family
         every = chunks_of(tasks)[part]
         self._first = every[0].start
@@ -105,7 +116,8 @@ class Sampler:
         self._chunks = [slice(c.start - self._first, c.stop - self._first) for c in every]
         # where there are fewer chunks than threads, several threads step a chunk's simulations
         native = max(1, self._threads.count // len(self._chunks))
-        sizes = [(chunk.stop - chunk.start) * rollouts for chunk in self._chunks]
+        self._simulations = rollouts // episodes
+        sizes = [(chunk.stop - chunk.start) * self._simulations for chunk in self._chunks]
         self._simulators = [simulate(family, size, threads=native) for size in sizes]
 
     def __enter__(self) -> "Sampler":
@@ -121,7 +133,7 @@ class Sampler:
         if len(tasks) != self.tasks:
             raise ValueError(f"this sampler has {self.tasks} tasks, got {len(tasks)}")
         for chunk, simulator in zip(self._chunks, self._simulators, strict=True):
-            simulator.set_tasks(tasks[chunk].repeat(self.rollouts))
+            simulator.set_tasks(tasks[chunk].repeat(self._simulations))
 
     def sample(
         self,
@@ -130,18 +142,21 @@ class Sampler:
         key: Key,
         *,
         deterministic: bool = False,
+        memory: Remembered | None = None,
         out: Rollouts | None = None,
     ) -> Rollouts:
-        """Return one episode of every rollout; see `Sampling`.
+        """Return all rollouts; see `Sampling`.
 
         Args:
             policy: see `Sampling`.
             parameters: see `Sampling`.
             key: see `Sampling`.
             deterministic: see `Sampling`.
+            memory: see `Sampling`.
             out: what to write to; None for memory of its own.
         """
-        whole = empty_rollouts(self.family, self.tasks, self.rollouts) if out is None else out
+        rules = memory.rules if memory else None
+        whole = out or empty_rollouts(self.family, self.tasks, self.rollouts, rules)
 
         def run(number: int) -> None:
             chunk = self._chunks[number]
@@ -149,11 +164,11 @@ class Sampler:
                 self._simulators[number],
                 policy,
                 cut(parameters, chunk),
-                self.rollouts,
                 key,
+                cut(whole, chunk),
                 first=self._first + chunk.start,
                 deterministic=deterministic,
-                out=cut(whole, chunk),
+                memory=memory._replace(start=memory.start[chunk]) if memory else None,
             )
 
         with quiet(), self._threads as threads:

@@ -29,6 +29,8 @@ class Purpose(IntEnum):
     """Start states: the same at every inner step, so that returns can be compared."""
     NOISE = 1
     """Action noise: different at every inner step."""
+    WINDOWS = 2
+    """Which windows of rollouts the encoder is trained on."""
 
 
 class Key(NamedTuple):

@@ -19,20 +19,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import Parameters
 from metarl.envs.foreign import ForeignFamily
 from metarl.envs.simulations import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import Acting, rollout_layout
+from metarl.sampling.collect import Acting, Remembered, rollout_layout
 from metarl.sampling.sampler import Sampler, Sampling, chunks_of
 from metarl.sampling.streams import Key
 from metarl.system import shared_memory
-from metarl.system.shared_memory import Layout
 
 THREADS = 4
 """Threads that one process keeps busy. Each step of a chunk asks Python for 0.3 ms, one thread at a
 time; the physics of 400 HalfCheetahs takes 12 ms of a thread."""
+
+_MEMORY = "memory"
+"""Stands for the memories that rollouts begin with, among the parameters."""
 
 _START = "from metarl.sampling.workers import serve; serve({pipe}, {memory})"
 
@@ -47,6 +50,8 @@ class Workers:
         rollouts: int,
         parameters: Mapping[str, tuple[int, ...]],
         *,
+        episodes: int = 1,
+        memory: TaskMemory | None = None,
         count: int,
         threads: int = 0,
     ) -> None:
@@ -57,12 +62,17 @@ class Workers:
             tasks: how many.
             rollouts: of each task.
             parameters: names and shapes of all that policies may have, for one task.
+            episodes: see `Sampler`.
+            memory: of the policy, for its sizes; None when it has none.
             count: how many processes at most; each has one chunk of tasks at least.
             threads: of all processes together; 0 for one a core.
         """
         self.tasks = tasks
         self._workers: list[_Worker] = []
-        layout = _layout(family, tasks, rollouts, parameters)
+        layout = rollout_layout(family, tasks, rollouts, memory)
+        shapes = {**parameters, _MEMORY: (memory.size if memory else 0,)}
+        for name, shape in shapes.items():
+            layout[_parameter(name)] = ((tasks, *shape), torch.float32)
         self._memory = shared_memory.create(layout)
         self._shared = shared_memory.attach(self._memory, layout)
         parts = parts_of(tasks, count)
@@ -71,7 +81,7 @@ class Workers:
         try:
             for number, part in enumerate(parts):
                 own = slice(chunks[part][0].start, chunks[part][-1].stop)
-                job = (family, tasks, rollouts, part, own, layout, each)
+                job = (family, tasks, rollouts, episodes, part, own, layout, each)
                 self._workers.append(_Worker(number, own, self._memory, job))
             self._all([None] * len(parts))
         except BaseException:
@@ -91,12 +101,21 @@ class Workers:
         self._all([("set_tasks", tasks[worker.tasks]) for worker in self._workers])
 
     def sample(
-        self, policy: Acting, parameters: Parameters, key: Key, *, deterministic: bool = False
+        self,
+        policy: Acting,
+        parameters: Parameters,
+        key: Key,
+        *,
+        deterministic: bool = False,
+        memory: Remembered | None = None,
     ) -> Rollouts:
-        """Return one episode of every rollout; see `metarl.sampling.sampler.Sampling`."""
+        """Return all rollouts; see `metarl.sampling.sampler.Sampling`."""
         for name, value in parameters.items():
             self._shared[_parameter(name)].copy_(value)
-        call = ("sample", policy, list(parameters), key, deterministic)
+        if memory:
+            self._shared[_parameter(_MEMORY)].copy_(memory.start)
+        rules = memory.rules if memory else None
+        call = ("sample", policy, list(parameters), key, deterministic, rules)
         self._all([call] * len(self._workers))
         # a copy: the next call writes to the same memory
         return Rollouts(*(self._shared[name].clone() for name in Rollouts._fields))
@@ -176,6 +195,8 @@ def sampler_in_processes(
     rollouts: int,
     parameters: Mapping[str, tuple[int, ...]],
     *,
+    episodes: int = 1,
+    memory: TaskMemory | None = None,
     workers: int,
     threads: int,
 ) -> Sampling:
@@ -186,13 +207,24 @@ def sampler_in_processes(
         tasks: how many.
         rollouts: of each task.
         parameters: names and shapes of all that policies may have, for one task.
+        episodes: see `Sampler`.
+        memory: of the policy, for its sizes; None when it has none.
         workers: how many processes; 0 for as many as are worth it.
         threads: of all processes together; 0 for one a core.
     """
     count = workers or worth_having(family, tasks, threads)
     if count == 1:
-        return Sampler(family, tasks, rollouts, threads=threads)
-    return Workers(family, tasks, rollouts, parameters, count=count, threads=threads)
+        return Sampler(family, tasks, rollouts, episodes=episodes, threads=threads)
+    return Workers(
+        family,
+        tasks,
+        rollouts,
+        parameters,
+        episodes=episodes,
+        memory=memory,
+        count=count,
+        threads=threads,
+    )
 
 
 def worth_having(family: Family, tasks: int, threads: int) -> int:
@@ -245,30 +277,27 @@ def serve(pipe: int, memory: int) -> None:
         error: Exception | None = None
         try:
             if sampler is None:
-                family, tasks, rollouts, part, own, layout, threads = message
-                sampler = Sampler(family, tasks, rollouts, threads=threads, part=part)
+                family, tasks, rollouts, episodes, part, own, layout, threads = message
+                sampler = Sampler(
+                    family, tasks, rollouts, episodes=episodes, threads=threads, part=part
+                )
                 everything = shared_memory.attach(memory, layout)
                 shared = {name: value[own] for name, value in everything.items()}
                 out = Rollouts(*(shared[name] for name in Rollouts._fields))
             elif message[0] == "set_tasks":
                 sampler.set_tasks(message[1])
             else:
-                _, policy, names, key, deterministic = message
+                _, policy, names, key, deterministic, rules = message
                 parameters = {name: shared[_parameter(name)] for name in names}
-                sampler.sample(policy, parameters, key, deterministic=deterministic, out=out)
+                start = shared[_parameter(_MEMORY)]
+                remembered = Remembered(rules, start) if rules else None
+                sampler.sample(
+                    policy, parameters, key, deterministic=deterministic, memory=remembered, out=out
+                )
         except Exception as raised:
             error = raised
         with contextlib.suppress(BrokenPipeError):
             connection.send_bytes(cloudpickle.dumps(error))
-
-
-def _layout(
-    family: Family, tasks: int, rollouts: int, parameters: Mapping[str, tuple[int, ...]]
-) -> Layout:
-    shared = rollout_layout(family, tasks, rollouts)
-    for name, shape in parameters.items():
-        shared[_parameter(name)] = ((tasks, *shape), torch.float32)
-    return shared
 
 
 def _parameter(name: str) -> str:

@@ -18,7 +18,7 @@ from metarl.envs.simulator import Simulator
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.learner.maml import MAML
-from metarl.sampling.collect import Acting, collect
+from metarl.sampling.collect import Acting, collect, empty_rollouts
 from metarl.sampling.streams import Key, Phase, Purpose, stream
 from metarl.system.files import whole_file
 
@@ -163,7 +163,9 @@ def shoot(
     simulator = Simulator(family, 1, threads=1)
     simulator.set_tasks(task)
     on_cpu = {name: value.cpu() for name, value in parameters.items()}
-    rollout = collect(simulator, policy, on_cpu, 1, key, deterministic=True)
+    rollout = collect(
+        simulator, policy, on_cpu, key, empty_rollouts(family, 1, 1), deterministic=True
+    )
     rewards = rollout.rewards[0, 0, : int(rollout.lengths[0, 0])].double().numpy()
     return Take(title, *replay(simulator, rollout, key), rewards)
 

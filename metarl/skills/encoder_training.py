@@ -60,14 +60,16 @@ def train_similarity(
         config.hidden,
         generator=generator,
     )
-    known = transitions(rollouts[0])
-    encoder.normalise_to(known[rollouts[0].valid])
+    windows = [transitions(part, family.observation_size) for part in rollouts]
+    encoder.normalise_to(windows[0][rollouts[0].valid])
     encoder.to(learner.device)
     train, held_out = (
         Pairs(
-            each.to(learner.device), task_differences(family.coordinates(tasks)).to(learner.device)
+            window.to(learner.device),
+            part.valid.to(learner.device),
+            task_differences(family.coordinates(tasks)).to(learner.device),
         )
-        for each, tasks in zip(rollouts, drawn, strict=True)
+        for window, part, tasks in zip(windows, rollouts, drawn, strict=True)
     )
     with one_library_thread():
         _fit(encoder, train, held_out, config, generator, progress_bar)

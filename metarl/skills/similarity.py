@@ -65,7 +65,9 @@ class Similarity:
         """Return the embedding of every rollout, [task, rollout, embedding]."""
         # one thread: waking others takes longer than this does
         with one_library_thread():
-            return self.encoder.forward_once(transitions(rollouts), rollouts.valid)
+            return self.encoder.forward_once(
+                transitions(rollouts, self.encoder.observation_size), rollouts.valid
+            )
 
     def distances(self, rollouts: Rollouts) -> Tensor:
         """Return how far every task is from every known one, [task, known]."""

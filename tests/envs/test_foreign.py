@@ -10,7 +10,7 @@ from metarl.agents import GaussianPolicy
 from metarl.envs import ForeignFamily, Tasks
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign import ForeignSimulator
-from metarl.sampling.collect import collect
+from metarl.sampling.collect import collect, empty_rollouts
 from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL
 
@@ -65,7 +65,9 @@ def test_an_ended_episode_keeps_its_last_observation():
     simulator.set_tasks(Tasks(("length",), np.array([[2.0], [9.0], [4.0]])))
     policy = GaussianPolicy(1, 1, (4,))
     parameters = policy.initial(torch.Generator().manual_seed(0))
-    rollouts = collect(simulator, policy, parameters, 1, Key(0, Phase.TRAIN))
+    rollouts = collect(
+        simulator, policy, parameters, Key(0, Phase.TRAIN), empty_rollouts(simulator.family, 3, 1)
+    )
     assert rollouts.lengths.flatten().tolist() == [2, 9, 4]
     assert rollouts.final_observations.flatten().tolist() == [2.0, 9.0, 4.0]
 

@@ -75,6 +75,7 @@ def rollouts(seed: int = 0) -> Rollouts:
         terminated,
         torch.randn(2, 5, 3, generator=generator),
         torch.zeros(2, 5, dtype=torch.bool),
+        torch.zeros(2, 5, 0),
     )
 
 

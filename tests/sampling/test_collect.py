@@ -10,7 +10,7 @@ from torch import Tensor
 from metarl import envs
 from metarl.agents.policy import Array, GaussianPolicy, Parameters
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import collect
+from metarl.sampling.collect import collect, empty_rollouts
 from metarl.sampling.streams import Key, Phase, torch_generator
 
 KEY = Key(7, Phase.TRAIN, 2)
@@ -21,7 +21,13 @@ def run(name: str, tasks: int, rollouts: int, threads: int = 1, **changes) -> Ro
     simulator = envs.Simulator(family, tasks * rollouts, threads=threads)
     simulator.set_tasks(family.sample_tasks(4, seed=0)[np.arange(tasks)].repeat(rollouts))
     policy = GaussianPolicy(family.observation_size, family.action_size)
-    return collect(simulator, policy, policy.initial(torch_generator(0)), rollouts, KEY)
+    return collect(
+        simulator, policy, policy.initial(torch_generator(0)), KEY, room(simulator, rollouts)
+    )
+
+
+def room(simulator: envs.Simulator, rollouts: int) -> Rollouts:
+    return empty_rollouts(simulator.family, simulator.count // rollouts, rollouts)
 
 
 def equal(a: Rollouts, b: Rollouts) -> bool:
@@ -61,7 +67,7 @@ def test_rewards_are_what_the_goal_gives_along_the_path():
     tasks = family.sample_tasks(2, seed=1)
     simulator.set_tasks(tasks.repeat(3))
     policy = GaussianPolicy(2, 2)
-    data = collect(simulator, policy, policy.initial(torch_generator(0)), 3, KEY)
+    data = collect(simulator, policy, policy.initial(torch_generator(0)), KEY, room(simulator, 3))
     path = torch.cat([data.observations, data.final_observations[:, :, None]], dim=2)
     moved = path[:, :, 1:] - path[:, :, :-1]
     torch.testing.assert_close(moved, 0.1 * data.actions.clamp(-1, 1), atol=1e-6, rtol=0)
@@ -86,7 +92,7 @@ def test_what_follows_a_fall_is_padding():
     family = envs.make("AntDir", horizon=30, action_scale=1.0)
     simulator = envs.Simulator(family, 8)
     simulator.set_tasks(family.sample_tasks(2, seed=0).repeat(4))
-    data = collect(simulator, Throw(), {}, 4, KEY)
+    data = collect(simulator, Throw(), {}, KEY, room(simulator, 4))
     assert data.terminated.any()
     assert not data.terminated.all()
     lengths = data.lengths
@@ -105,5 +111,6 @@ def test_counts_must_fit():
     simulator = envs.Simulator(family, 10)
     simulator.set_tasks(family.sample_tasks(10, seed=0))
     policy = GaussianPolicy(2, 2)
-    with pytest.raises(ValueError, match="10 simulations are not 3 rollouts of each task"):
-        collect(simulator, policy, policy.initial(torch_generator(0)), 3, KEY)
+    out = empty_rollouts(family, 4, 3)
+    with pytest.raises(ValueError, match="10 simulations cannot take 3 rollouts of 4 tasks each"):
+        collect(simulator, policy, policy.initial(torch_generator(0)), KEY, out)

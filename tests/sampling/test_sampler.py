@@ -17,7 +17,7 @@ from metarl.agents.policy import GaussianPolicy
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign import ForeignFamily
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import collect
+from metarl.sampling.collect import collect, empty_rollouts
 from metarl.sampling.sampler import Sampler, chunks_of
 from metarl.sampling.streams import Key, Phase, torch_generator
 from metarl.sampling.workers import Workers, parts_of
@@ -70,7 +70,7 @@ def test_chunks_are_the_rollouts_of_one_simulator():
     sampler.set_tasks(tasks)
     simulator = envs.Simulator(family, TASKS * ROLLOUTS)
     simulator.set_tasks(tasks.repeat(ROLLOUTS))
-    whole = collect(simulator, policy, parameters, ROLLOUTS, KEY)
+    whole = collect(simulator, policy, parameters, KEY, empty_rollouts(family, TASKS, ROLLOUTS))
     chunked = sampler.sample(policy, parameters, KEY)
     for a, b in zip(whole, chunked, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)

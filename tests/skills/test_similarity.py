@@ -42,7 +42,7 @@ def test_transitions_end_with_the_final_observation():
     learner = metarl.MAML("HopperRandParams", **SMALL)  # its rollouts end at different lengths
     tasks = learner.family.sample_tasks(3, seed=0)
     rollouts = before_adaptation(learner, tasks, 4, Key(0, Phase.SIMILARITY))
-    found = transitions(rollouts)
+    found = transitions(rollouts, rollouts.observations.shape[-1])
     lengths = rollouts.lengths
     assert len(lengths.unique()) > 3
     for task in range(3):
@@ -61,11 +61,12 @@ def test_transitions_end_with_the_final_observation():
 def test_pairs_are_windows_of_two_rollouts_of_one_task(cheetah: metarl.MAML):
     tasks = cheetah.family.sample_tasks(5, seed=0)
     rollouts = before_adaptation(cheetah, tasks, 3, Key(0, Phase.SIMILARITY))
-    pairs = Pairs(rollouts, torch.arange(25.0).view(5, 5))
+    size = rollouts.observations.shape[-1]
+    pairs = Pairs(transitions(rollouts, size), rollouts.valid, torch.arange(25.0).view(5, 5))
     windows, valid, apart = pairs.draw(4, 6, torch.Generator().manual_seed(0))
     assert windows.shape == (2, 4, 6, cheetah.family.observation_size * 2 + 6 + 1)
     assert valid.all()
-    every = transitions(rollouts)
+    every = transitions(rollouts, size)
     for index in range(4):
         places = []
         for branch in range(2):
