@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metarl import envs
 from metarl.algorithms.trace import Trace
-from metarl.envs.family import TaskFamily
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.learner.inner_loop import Stage

@@ -7,14 +7,16 @@ if (
 
 from metarl.envs import dynamics, goals
 from metarl.envs.catalogue import families, make, presets
-from metarl.envs.family import TaskFamily
-from metarl.envs.foreign import ForeignFamily
+from metarl.envs.family import Family
+from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.registration import register
 from metarl.envs.robot import Robot
 from metarl.envs.simulator import Simulator
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
 __all__ = [
+    "Family",
     "ForeignFamily",
     "Robot",
     "Simulator",

@@ -8,7 +8,6 @@ from functools import cache, partial
 from typing import Any
 
 from metarl.envs import dynamics, goals
-from metarl.envs.family import TaskFamily
 from metarl.envs.nearest import nearest
 from metarl.envs.robots import (
     Ant,
@@ -22,6 +21,7 @@ from metarl.envs.robots import (
     Walker2d,
     fetch,
 )
+from metarl.envs.task_family import TaskFamily
 
 _MAML = "Finn et al. 2017 (MAML)"
 _PROMP = "Rothfuss et al. 2018 (ProMP)"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metarl.envs.distributions import Choice, Distribution, LogUniforms, Uniform
 from metarl.envs.goals import Parameters
 from metarl.envs.nearest import nearest
-from metarl.envs.robot import Robot, load_model
+from metarl.envs.robot import Robot
 
 Span = tuple[float, float]
 
@@ -247,7 +247,7 @@ def rand_params(robot: Robot) -> Dynamics:
     inertia and friction times `1.5 ** u`, damping times `1.3 ** u`, with `u` uniform in -3 to 3 for
     every element that is not zero.
     """
-    model = load_model(robot.mjcf)
+    model = robot.load()
     groups = {
         "body_mass": ("mass", _names(model, "body"), 1.5),
         "body_inertia": ("inertia", _names(model, "body"), 1.5),

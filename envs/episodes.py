@@ -12,9 +12,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from metarl.envs.distributions import Split
-from metarl.envs.family import TaskFamily
 from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
 Task = Tasks | Mapping[str, float] | None

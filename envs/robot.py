@@ -4,18 +4,16 @@ A robot is written once, over arrays with a leading simulation axis [sim]; the s
 of them and hands over MuJoCo's fields by name. It knows nothing of tasks, rewards or learning.
 """
 
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import gymnasium
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from metarl.envs.model import Edit, load_model
 
 Array = NDArray[np.float64]
 Fields = Mapping[str, Array]
@@ -94,7 +92,7 @@ class Robot(ABC):
         """
         return False
 
-    def load(self, edits: "tuple[Edit, ...]" = ()) -> mujoco.MjModel:
+    def load(self, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
         """Return the compiled model, shared by all who ask; see `load_model`."""
         return load_model(self.mjcf, edits)
 
@@ -133,54 +131,3 @@ def yaw(quaternion: Array) -> Array:
     """Return the rotation about the vertical axis [rad], [sim], of unit quaternions [sim, 4]."""
     w, x, y, z = quaternion.T
     return np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
-
-
-def gymnasium_asset(filename: str) -> Path:
-    """Return the path of one of Gymnasium's MuJoCo models."""
-    return Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / filename
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep MuJoCo from printing, and from writing MUJOCO_LOG.TXT into the working directory.
-
-    What it would say here is either about models that are not ours or handled by the caller.
-    """
-    config = mujoco.MjLogConfig.get()
-    console, file = config.logto_console, config.logto_file
-    if not (console or file):
-        yield
-        return
-    config.logto_console = config.logto_file = False
-    config.set()
-    try:
-        yield
-    finally:
-        config.logto_console, config.logto_file = console, file
-        config.set()
-
-
-Edit = Callable[[mujoco.MjSpec], None]
-
-
-@cache
-def load_model(mjcf: Path, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
-    """Compile an MJCF file once; the model is shared, so it must not be written to.
-
-    Args:
-        mjcf: the file.
-        edits: changes to make before it is compiled, in order.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-    """
-    if not mjcf.is_file():
-        raise FileNotFoundError(f"no MJCF file at {mjcf}")
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about attributes of models that are not ours
-        if not edits:
-            return mujoco.MjModel.from_xml_path(str(mjcf))
-        spec = mujoco.MjSpec.from_file(str(mjcf))
-        for edit in edits:
-            edit(spec)
-        return spec.compile()

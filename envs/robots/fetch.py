@@ -15,7 +15,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Edit, Fields, Robot, always, load_model
+from metarl.envs.model import Edit, load_model
+from metarl.envs.robot import Array, Fields, Robot, always
 
 Task = Literal["reach", "push", "slide", "pick_and_place"]
 

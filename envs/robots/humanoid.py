@@ -4,7 +4,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Robot, gymnasium_asset, uniform_start, yaw
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, uniform_start, yaw
 
 _RESET_NOISE = 0.01
 

@@ -4,7 +4,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Robot, always, gymnasium_asset, load_model
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, always
 
 
 class Pusher(Robot):
@@ -26,7 +27,7 @@ class Pusher(Robot):
                 the task to be found out.
         """
         self.sees_target = sees_target
-        model = load_model(self.mjcf)
+        model = self.load()
         self._target_place = model.body("goal").pos[:2].copy()
         self._tip, self._object, self._target = (
             model.body(name).id for name in ("tips_arm", "object", "goal")

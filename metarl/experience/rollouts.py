@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 
 
 class Rollouts(NamedTuple):

@@ -26,7 +26,7 @@ from metarl.algorithms.objective_in_chunks import Objectives
 from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
 from metarl.algorithms.table import ALGORITHMS
 from metarl.algorithms.trace import Trace
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.advantages import prepare
 from metarl.experience.log import Experience

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from metarl import envs
 from metarl.agents.normaliser import Normaliser
-from metarl.envs.family import TaskFamily
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
+from metarl.envs.task_family import TaskFamily
 from metarl.system import checkpoint
 
 if TYPE_CHECKING:

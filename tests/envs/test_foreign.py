@@ -9,7 +9,7 @@ import metarl
 from metarl.agents import GaussianPolicy
 from metarl.envs import ForeignFamily, Tasks
 from metarl.envs.distributions import Uniform
-from metarl.envs.foreign import ForeignSimulator
+from metarl.envs.foreign_family import ForeignSimulator
 from metarl.sampling.collect import collect
 from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL

@@ -13,7 +13,7 @@ It goes where a `TaskFamily` goes; its simulations are Gymnasium's vector enviro
 at the speed of those.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +23,17 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from numpy.typing import NDArray
 
-from metarl.envs.distributions import Distribution, Split
+from metarl.envs.distributions import Distribution
+from metarl.envs.family import Result
 from metarl.envs.robot import Array
-from metarl.envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
-from metarl.envs.simulator import Result
+from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
 
 SetTask = Callable[[gymnasium.Env, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
-class ForeignFamily:
+class ForeignFamily(HasTaskSpace):
     """A family made of an environment that is not ours."""
 
     name: str
@@ -74,14 +74,19 @@ class ForeignFamily:
             env.close()
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the task parameters."""
-        return parameters(self.distributions)
+    def space(self) -> TaskSpace:
+        """How tasks are drawn, checked and compared."""
+        return TaskSpace(self.name, self.distributions)
 
     @property
-    def extrapolates(self) -> bool:
-        """Whether there are tasks to draw from outside the training range."""
-        return extrapolates(self.distributions)
+    def native(self) -> bool:
+        """No: Python steps the environments, one by one unless they have `processes`."""
+        return False
+
+    @property
+    def reveals_task(self) -> bool:
+        """No: the observation is the environment's, which is taken to hide the task."""
+        return False
 
     @property
     def observation_size(self) -> int:
@@ -93,35 +98,27 @@ class ForeignFamily:
         """How many numbers an action has."""
         return self._action_size  # type: ignore[attr-defined]
 
-    def sample_tasks(
-        self, count: int, *, seed: int | tuple[int, ...], split: Split = "train"
-    ) -> Tasks:
-        """Draw tasks; see `TaskFamily.sample_tasks`."""
-        return sample_tasks(self.name, self.distributions, count, seed, split)
-
-    def task(self, task: Tasks | Mapping[str, float]) -> Tasks:
-        """Return `task` as a checked table; see `TaskFamily.task`."""
-        return checked_tasks(self.name, self.distributions, task)
-
-    def coordinates(self, tasks: Tasks) -> NDArray[np.float64]:
-        """Return points whose distance tells how different tasks are, [task, coordinate].
-
-        The training range of each parameter has diameter 1; see `Distribution.coordinates`.
-        """
-        return coordinates(self.distributions, self.task(tasks))
-
     def describe(self) -> dict[str, Any]:
         """Return the family as plain data."""
         return {
             "name": self.name,
             "preset": self.preset,
-            "varies": [d.describe() for d in self.distributions],
+            "varies": self.space.describe(),
             "parameters": list(self.parameters),
             "horizon": self.horizon,
             "action_scale": self.action_scale,
             "observation_size": self.observation_size,
             "action_size": self.action_size,
         }
+
+    def simulate(self, count: int, *, threads: int = 0) -> "ForeignSimulator":
+        """Return copies of the environment, with no tasks yet; close them when done.
+
+        Args:
+            count: how many.
+            threads: of no use here; see `processes`.
+        """
+        return ForeignSimulator(self, count)
 
 
 class ForeignSimulator:

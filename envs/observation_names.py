@@ -10,7 +10,7 @@ _BALL = (("qw", "qx", "qy", "qz"), ("wx", "wy", "wz"))
 _MOVE = 1e-3
 
 
-def senses(robot: Robot, model: mujoco.MjModel) -> list[str]:
+def observation_names(robot: Robot, model: mujoco.MjModel) -> list[str]:
     """Return a name for each number that a robot observes, all of them different.
 
     Each coordinate of the model is moved by itself; a number that follows just one is called after
