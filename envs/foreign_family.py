@@ -54,6 +54,7 @@ class ForeignFamily(HasTaskSpace):
     preset: str = "default"
 
     def __post_init__(self) -> None:
+        _ = self.space  # raises where two parameters have one name
         env = self.make_env()
         try:
             for kind, space in (

@@ -23,13 +23,14 @@ def gymnasium_asset(filename: str) -> Path:
     return Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / filename
 
 
-@cache  # by path and by the edits' identity: a family makes its edits once
-def load_model(mjcf: Path, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
+@cache  # edits count by identity: those of a family that was unpickled are new ones
+def load_model(mjcf: Path, edits: tuple[Edit, ...]) -> mujoco.MjModel:
     """Compile an MJCF file once; the model is shared, so it must not be written to.
 
     Args:
         mjcf: the file.
-        edits: changes to make before it is compiled, in order.
+        edits: changes to make before it is compiled, in order; () for none. There is no default,
+            because the cache would take the two ways to say so for two models.
 
     Raises:
         FileNotFoundError: when there is no such file.

@@ -2,6 +2,9 @@
 
 A robot is written once, over arrays with a leading simulation axis [sim]; the simulator steps many
 of them and hands over MuJoCo's fields by name. It knows nothing of tasks, rewards or learning.
+
+Fields that MuJoCo derives (`xpos`, `subtree_com`, ...) are one physics step older than `qpos` and
+`qvel`, as they are in Gymnasium's environments, which read them right after `mj_step`.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +20,8 @@ from metarl.envs.model import Edit, load_model
 
 Array = NDArray[np.float64]
 Fields = Mapping[str, Array]
-"""MjData fields by name, each [sim, ...]; `qpos`, `qvel` and `ctrl` may be written."""
+"""MjData fields by name, each [sim, ...], live: copy what is to outlast a step. State fields
+(`qpos`, `qvel`, `ctrl`, `mocap_pos`, `mocap_quat`) may be written."""
 
 
 class Leg(NamedTuple):
@@ -33,7 +37,8 @@ class Leg(NamedTuple):
 class Robot(ABC):
     """A body in a MuJoCo model, read and driven through arrays over simulations.
 
-    A robot of one's own subclasses this and fills in the class attributes and the four methods.
+    A robot of one's own subclasses this and fills in the class attributes and the four abstract
+    methods.
     """
 
     name: str
@@ -50,7 +55,7 @@ class Robot(ABC):
     lookat: tuple[float, float, float] | None = None
     """For films: the point to look at [m]; None follows the robot."""
     tracks: tuple[str, ...] = ("x",)
-    """The names of the columns of `position`: goals ask for them by name."""
+    """Names of the columns of `position`; a goal picks those it needs by name."""
     legs: tuple[Leg, ...] = ()
     """Limbs that can be crippled."""
 
@@ -64,11 +69,14 @@ class Robot(ABC):
 
     @abstractmethod
     def position(self, fields: Fields) -> Array:
-        """Return where the robot is, [sim, len(tracks)] in m and rad; its rate is the velocity."""
+        """Return where the robot is, [sim, len(tracks)] in m and rad.
+
+        Velocities in rewards are this one's difference over a control step, divided by its length.
+        """
 
     @abstractmethod
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
-        """Return whether the robot is upright and its state finite, [sim]."""
+        """Return whether the robot is upright and its state in bounds, [sim]; False is a fall."""
 
     def drive(self, fields: Fields, control: Array) -> None:
         """Apply `control` [sim, nu], within the actuators' range, for the coming step."""
@@ -76,7 +84,10 @@ class Robot(ABC):
 
     @property
     def settings(self) -> dict[str, bool | int | float | str]:
-        """The options that the robot was made with: its public attributes that are plain values."""
+        """The options that the robot was made with: its public attributes that are plain values.
+
+        They are saved with a run, whose family is compared with them when it is loaded.
+        """
         return {
             name: value
             for name, value in vars(self).items()
@@ -84,7 +95,7 @@ class Robot(ABC):
         }
 
     def settle(self, fields: Fields, stepped: NDArray[np.bool_] | slice) -> bool:
-        """Correct the state after a step; return whether kinematics are to be computed anew.
+        """Correct the state after a step; return whether derived fields must be computed anew.
 
         Args:
             fields: `qpos` and `qvel` may be written.

@@ -38,7 +38,7 @@ class Pusher(Robot):
         qpos = model.qpos0.copy()
         while True:
             x, y = generator.uniform(-0.3, 0.0, 1)[0], generator.uniform(-0.2, 0.2, 1)[0]
-            if np.hypot(x, y) > 0.17:
+            if np.hypot(x, y) > 0.17:  # m, Pusher-v5's least distance from the target
                 break
         qpos[-4:] = x, y, 0.0, 0.0
         qvel = generator.uniform(-0.005, 0.005, model.nv)
