@@ -15,7 +15,8 @@ number of threads or simulations, to the last bit. The batch has hazards, which 
   contact forces, which it does not, need a persistent batch (`contact_forces`).
 - Model fields that tasks change are given a simulation axis by `expand`. Constants that follow from
   them (such as `body_subtreemass`) are stale until `set_const`.
-- A simulation that fails keeps its old state while the others go on; it is reported, not raised.
+- A simulation that fails keeps its old state while the others go on: its episode ends.
+- Simulations are named by ascending indices or a mask, and by one Python thread at a time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ from metarl.envs.mujoco_log import quiet
 from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.tasks import Tasks
 
-# warnings after which MuJoCo has put a state back to the model's defaults
+# warnings after which MuJoCo has put a state back to the model's defaults: the episode ends
 _BLOWN_UP = [
     mjtWarning.mjWARN_BADQPOS.value,
     mjtWarning.mjWARN_BADQVEL.value,
@@ -133,7 +134,7 @@ class Simulator:
         self._tracks = [self._robot.tracks.index(track) for track in family.goal.tracks]
         self._dt = family.dt
         self._tasks: dict[str, Array] | None = None
-        self._told: Array | None = None
+        self._task_coordinates: Array | None = None
         low, high = self._robot.control_range(family.model)
         self._control_middle, self._control_half = (low + high) / 2.0, (high - low) / 2.0
 
@@ -151,7 +152,7 @@ class Simulator:
 
         Args:
             tasks: one row a simulation.
-            sims: which simulations, as indices; None for all.
+            sims: which simulations, as ascending indices; None for all.
 
         Raises:
             ValueError: for another number of rows, or a task outside the family's range.
@@ -169,9 +170,9 @@ class Simulator:
             column[chosen] = tasks[name]
         if self.family.reveals_task:
             coordinates = self.family.coordinates(tasks)
-            if self._told is None:
-                self._told = coordinates.copy()
-            self._told[chosen] = coordinates
+            if self._task_coordinates is None:
+                self._task_coordinates = coordinates.copy()
+            self._task_coordinates[chosen] = coordinates
         self._set_bodies(self.family.bodies(tasks), chosen)
 
     def _set_bodies(self, bodies: dict[str, NDArray], chosen: NDArray[np.integer]) -> None:
@@ -190,7 +191,7 @@ class Simulator:
 
         Args:
             generators: one a simulation, in order.
-            sims: which simulations, as indices; None for all.
+            sims: which simulations, as ascending indices; None for all.
 
         Returns:
             The observations of all simulations, [sim, observation].
@@ -209,7 +210,7 @@ class Simulator:
         Args:
             qpos: generalised positions, [sim, nq].
             qvel: generalised velocities, [sim, nv].
-            sims: which simulations, as indices; None for all.
+            sims: which simulations, as ascending indices; None for all.
         """
         chosen = slice(None) if sims is None else np.asarray(sims)
         state = {"qpos": qpos, "qvel": qvel}
@@ -270,7 +271,9 @@ class Simulator:
 
     def _observe(self) -> Array:
         sensed = self._robot.observe(self._fields)
-        return sensed if self._told is None else np.concatenate([sensed, self._told], axis=1)
+        if self._task_coordinates is None:
+            return sensed
+        return np.concatenate([sensed, self._task_coordinates], axis=1)
 
     def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
         expected = (self.count, len(self._control_half))

@@ -230,12 +230,12 @@ def available() -> bool:
 
 
 def _asset(filename: str) -> Path:
-    found = find_spec("gymnasium_robotics")
-    if found is None or found.origin is None:
+    package = find_spec("gymnasium_robotics")
+    if package is None or package.origin is None:
         raise ModuleNotFoundError(
             "the Fetch robot needs gymnasium-robotics: pip install 'metarl[robots]'"
         )
-    return Path(found.origin).parent / "envs" / "assets" / "fetch" / filename
+    return Path(package.origin).parent / "envs" / "assets" / "fetch" / filename
 
 
 @cache  # shared as `load_model`'s models are

@@ -147,6 +147,16 @@ def test_environments_are_closed_when_they_are_done_with():
             "Cart needs Box actions, got Discrete",
         ),
         (lambda: pendulum().task({"mass": 9.0}), "outside the range"),
+        (
+            lambda: ForeignFamily(
+                "Twice",
+                lambda: gymnasium.make("Pendulum-v1"),
+                set_mass,
+                (Uniform("mass", 0.5, 2.0), Uniform("mass", 1.0, 3.0)),
+                10,
+            ),
+            "task parameters must have different names, got mass, mass",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message: str):
