@@ -1,8 +1,8 @@
 """Distributions of task parameters.
 
-A distribution names its columns of the task table, draws rows for them, and says which values belong
-to it. It may declare a second range, `extrapolate`, outside the first: tasks that are never trained
-on and are meant to be unlike the training tasks (faster, heavier, further away).
+A distribution names its columns of the task table, draws rows for them, and says which values
+belong to it. It may declare a second range, `extrapolate`, outside the first: tasks that are never
+trained on and are meant to be unlike the training tasks (faster, heavier, further away).
 """
 
 from abc import ABC, abstractmethod
