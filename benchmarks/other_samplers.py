@@ -23,7 +23,7 @@ from speed import played_back
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from metarl import envs
-from metarl.envs.family import TaskFamily
+from metarl.envs.task_family import TaskFamily
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.system.library_threads import one_library_thread

@@ -1,20 +1,22 @@
-"""Worlds: robots, what is asked of them, what varies in their bodies, and many of them at once."""
+"""Families of tasks: robots, goals, varying dynamics, and the simulator that steps many at once."""
 
-if (
-    __name__ == "envs"
-):  # found in a checkout's root; a second copy would not know the first's classes
+# a checkout's root has this folder on the path too; a second copy would have classes of its own,
+# which the first one's `isinstance` does not know
+if __name__ == "envs":
     raise ImportError("metarl's envs are imported as: from metarl import envs")
 
 from metarl.envs import dynamics, goals
 from metarl.envs.catalogue import families, make, presets
-from metarl.envs.family import TaskFamily
-from metarl.envs.foreign import ForeignFamily
+from metarl.envs.family import Family
+from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.registration import register
 from metarl.envs.robot import Robot
 from metarl.envs.simulator import Simulator
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
 __all__ = [
+    "Family",
     "ForeignFamily",
     "Robot",
     "Simulator",

@@ -1,6 +1,8 @@
 """The named families, and the variants of them that papers have published.
 
-Each entry is a composition; a preset says what it changes. Adding a family is adding an entry.
+Each entry composes a robot, a goal, what varies in the body, and costs; a preset says what it
+changes of an entry. To add a family, add an entry. Numbers are those of the source that the entry
+names, or differ from it as the entry says.
 """
 
 from collections.abc import Callable
@@ -8,7 +10,6 @@ from functools import cache, partial
 from typing import Any
 
 from metarl.envs import dynamics, goals
-from metarl.envs.family import TaskFamily
 from metarl.envs.nearest import nearest
 from metarl.envs.robots import (
     Ant,
@@ -22,6 +23,7 @@ from metarl.envs.robots import (
     Walker2d,
     fetch,
 )
+from metarl.envs.task_family import TaskFamily
 
 _MAML = "Finn et al. 2017 (MAML)"
 _PROMP = "Rothfuss et al. 2018 (ProMP)"
@@ -34,7 +36,7 @@ _HUMANOID = Humanoid(contact_forces=False)
 
 
 def _entry(name: str, *parts: Any, **settings: Any) -> tuple[str, Callable[[], TaskFamily]]:  # noqa: ANN401
-    """Return a name and what makes the family once, when it is first asked for."""
+    """Return a name and a function that makes the family when it is first called, and keeps it."""
     return name, cache(partial(TaskFamily, name, *parts, **settings))
 
 
@@ -266,7 +268,7 @@ _FETCH: dict[str, tuple[fetch.Task, float, float, str]] = {
 
 @cache
 def _fetch(name: str) -> TaskFamily:
-    """Make a Fetch family; its models are large, so they are read when asked for."""
+    """Make a Fetch family. Its model is read first: the goal's range starts from the gripper."""
     task, reach, rise, remark = _FETCH[name]
     robot = fetch.Fetch(task)
     x, y, z = map(float, robot.grip)

@@ -1,4 +1,9 @@
-"""Contact forces on every body, which MuJoCo computes on demand only."""
+"""Contact forces on every body, which MuJoCo computes on demand only.
+
+`mj_step` leaves `cfrc_ext` at zero unless a sensor needs it; Gymnasium calls `mj_rnePostConstraint`
+after each step, and so does this file. The function reads the solver's contacts, which only a
+persistent batch keeps for each simulation: in the default mode an MjData has served others since.
+"""
 
 from collections.abc import Sequence
 

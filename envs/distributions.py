@@ -1,8 +1,8 @@
-"""Where a task's parameters come from.
+"""Distributions of task parameters.
 
-A distribution names its columns, draws rows for them, and says which values belong to it. Each may
-declare a second range, `extrapolate`, outside the first: tasks that are never trained on and are
-meant to be unlike the training tasks (faster, heavier, further away).
+A distribution names its columns of the task table, draws rows for them, and says which values
+belong to it. It may declare a second range, `extrapolate`, outside the first: tasks that are never
+trained on and are meant to be unlike the training tasks (faster, heavier, further away).
 """
 
 from abc import ABC, abstractmethod
@@ -42,8 +42,9 @@ class Distribution(ABC):
     def coordinates(self, values: Array) -> Array:
         """Points whose distance tells how different tasks are, [count, coordinate].
 
-        The training range has diameter 1 in each: ratios count where a parameter is drawn
-        log-uniformly, angles wrap, and any two values to choose from are equally far apart.
+        The training range of each parameter has diameter 1; of many (`LogUniforms`), each one's.
+        Ratios count where a parameter is drawn log-uniformly, whole turns wrap, and any two values
+        of a choice are equally far apart.
         """
 
     @abstractmethod
@@ -78,7 +79,7 @@ class Uniform(Distribution):
         low, high = self.extrapolate if outside and self.extrapolate else (self.low, self.high)
         if self.log:
             drawn = np.exp(generator.uniform(np.log(low), np.log(high), (count, 1)))
-            return np.clip(drawn, low, high)  # the logarithm rounds
+            return np.clip(drawn, low, high)  # exp(log(high)) may exceed high by rounding
         return generator.uniform(low, high, (count, 1))
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
@@ -90,6 +91,7 @@ class Uniform(Distribution):
 
     def coordinates(self, values: Array) -> Array:
         if self.unit == "rad" and np.isclose(self.high - self.low, 2.0 * np.pi):
+            # a whole turn: points of a circle of diameter 1, so that 0 and 2 pi are the same task
             return np.concatenate([np.cos(values), np.sin(values)], axis=1) / 2.0
         low, high, value = self.low, self.high, values
         if self.log:
@@ -106,10 +108,12 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True)
 class LogUniforms(Distribution):
-    """Many numbers of a kind, each drawn log-uniformly from [low, high] on its own."""
+    """Many numbers of a kind, all drawn log-uniformly from [low, high], independently."""
 
     kind: str
-    each: tuple[str, ...]
+    """What they scale, in words."""
+    elements: tuple[str, ...]
+    """The parameters' names."""
     low: float
     high: float
 
@@ -118,7 +122,7 @@ class LogUniforms(Distribution):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.each
+        return self.elements
 
     @property
     def extrapolates(self) -> bool:
@@ -126,8 +130,8 @@ class LogUniforms(Distribution):
 
     def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
         bounds = np.log(self.low), np.log(self.high)
-        drawn = np.exp(generator.uniform(*bounds, (count, len(self.each))))
-        return np.clip(drawn, self.low, self.high)  # the logarithm rounds
+        drawn = np.exp(generator.uniform(*bounds, (count, len(self.elements))))
+        return np.clip(drawn, self.low, self.high)  # exp(log(high)) may exceed high by rounding
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
         inside = (self.low <= values) & (values <= self.high)
@@ -138,7 +142,9 @@ class LogUniforms(Distribution):
         return (np.log(values) - low) / max(high - low, 1e-12)
 
     def describe(self) -> str:
-        return f"{len(self.each)} scales of {self.kind}, each in {self.low:.2g} to {self.high:.2g}"
+        return (
+            f"{len(self.elements)} scales of {self.kind}, each in {self.low:.2g} to {self.high:.2g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,7 @@ class Choice(Distribution):
         return np.isin(values[:, 0], self.values + self.extrapolate)
 
     def coordinates(self, values: Array) -> Array:
+        # one-hot vectors are sqrt(2) apart
         return (values == np.array(self.values + self.extrapolate)) / np.sqrt(2.0)
 
     def describe(self) -> str:
@@ -199,6 +206,7 @@ class Disc(Distribution):
 
     def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
         low, high = self.extrapolate if outside and self.extrapolate else (0.0, self.radius)
+        # the area within r grows as r^2, so r^2 is drawn uniformly
         radius = np.sqrt(generator.uniform(low**2, high**2, count))
         angle = generator.uniform(0.0, 2.0 * np.pi, count)
         return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)

@@ -1,8 +1,9 @@
 """Dynamics: what varies in a robot's body and its surroundings.
 
 Each variation draws task parameters and writes per-simulation model fields. Variations are applied
-in the family's order to copies of the unchanged model's fields, so they compose, and applying them
-twice is the same as once. They say what they need of the model before any physics runs.
+in the family's order to copies of the unchanged model's fields, so several may change one field,
+and setting a task twice is the same as setting it once. What a variation needs of the model (a body
+of some name, so many actuators) is checked when the family is made, before any physics runs.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from metarl.envs.distributions import Choice, Distribution, LogUniforms, Uniform
 from metarl.envs.goals import Parameters
 from metarl.envs.nearest import nearest
-from metarl.envs.robot import Robot, load_model
+from metarl.envs.robot import Robot
 
 Span = tuple[float, float]
 
@@ -47,7 +48,7 @@ class Dynamics:
     change: Callable[[Bodies, Parameters], None]
     """Change the fields, in place, to what the tasks ask for."""
     edit: Callable[[mujoco.MjSpec], None] | None = None
-    """Change the model before it is compiled, where fields alone do not do."""
+    """Change the model before it is compiled, for what no field of the compiled one can say."""
 
 
 def body_mass(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
@@ -111,7 +112,8 @@ def gravity(low: float, high: float, extrapolate: Span | None = None) -> Dynamic
 def ground_slope(steepest: float, extrapolate: Span | None = None) -> Dynamics:
     """Let the ground rise along +x by an angle `slope`, uniform up to `steepest` either way.
 
-    The direction of gravity is turned instead of the ground, which is the same thing on a plane.
+    Gravity is turned about the y axis instead of the ground. On an infinite plane that is the same
+    motion, seen in the plane's frame; x is then measured along the slope.
 
     Args:
         steepest: the largest angle, up or down [rad].
@@ -192,6 +194,7 @@ def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] 
                 continue
             bodies["actuator_gear"][lame[:, None], leg.actuators] = 0.0
             geoms = [_index(bodies.model, "geom", name) for name in leg.geoms]
+            # the bounds rbound and aabb follow from the size: they differ between simulations too
             for field in ("geom_size", "geom_pos", "geom_rbound", "geom_aabb"):
                 bodies[field][lame[:, None], geoms] *= 0.5
 
@@ -226,6 +229,8 @@ def action_delay(longest: int, frame_skip: int, extrapolate: Sequence[int] = ())
         extrapolate: delays outside the training range [control steps].
     """
     _require("the longest delay", longest >= 1, "at least 1 control step", longest)
+    # MuJoCo keeps the last `nsample` controls, one a physics step, and the size is compiled in; as
+    # many as the longest delay has steps suffice, 2 more are a margin
     samples = max((longest, *extrapolate)) * frame_skip + 2
 
     def edit(spec: mujoco.MjSpec) -> None:
@@ -247,7 +252,7 @@ def rand_params(robot: Robot) -> Dynamics:
     inertia and friction times `1.5 ** u`, damping times `1.3 ** u`, with `u` uniform in -3 to 3 for
     every element that is not zero.
     """
-    model = load_model(robot.mjcf)
+    model = robot.load()
     groups = {
         "body_mass": ("mass", _names(model, "body"), 1.5),
         "body_inertia": ("inertia", _names(model, "body"), 1.5),

@@ -1,7 +1,8 @@
-"""Episodes of a family's tasks: what every environment interface has in common.
+"""`Episodes`: what the Gymnasium and Stable-Baselines3 interfaces have in common.
 
-Each of several simulations has its own clock, its own random generator and its own task; they end
-and begin again independently. Actions are in -1 to 1, the whole control range of the robot.
+Each of several simulations has its own clock, random generator and task; their episodes end and
+begin independently. Actions are in -1 to 1, the whole control range of the robot: the family's
+action scale, which is for policies of ours, is divided out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,16 +13,16 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from metarl.envs.distributions import Split
-from metarl.envs.family import TaskFamily
 from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
 Task = Tasks | Mapping[str, float] | None
 
 
 class Outcome(NamedTuple):
-    """What a step brought; every array has a leading simulation axis."""
+    """What a step returned; every array has a leading simulation axis."""
 
     observation: Array
     """[sim, observation]."""
@@ -30,9 +31,9 @@ class Outcome(NamedTuple):
     terminated: NDArray[np.bool_]
     """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
     truncated: NDArray[np.bool_]
-    """Whether time is up and the episode has not ended by itself, [sim]."""
+    """Whether the horizon is reached and the episode has not terminated, [sim]."""
     succeeded: NDArray[np.bool_]
-    """Whether the robot is where it is wanted, [sim]; told where `TaskFamily.tells_success`."""
+    """Whether the robot is where it is wanted, [sim]; False unless the family `tells_success`."""
 
 
 class Episodes:

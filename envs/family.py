@@ -1,197 +1,165 @@
-"""`TaskFamily`: a robot, a goal, what varies in the body, and how long an episode is."""
+"""`Family` and `Simulations`: what learning asks of a family of tasks and of its simulations.
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+Sampling, training and evaluation know these two protocols only. `TaskFamily` (a robot of ours in
+MuJoCo's batch) and `ForeignFamily` (any Gymnasium environment) are the families there are.
+"""
 
-import cloudpickle
-import mujoco
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.distributions import Distribution, Split
-from metarl.envs.dynamics import Bodies, Dynamics
-from metarl.envs.goals import Goal
-from metarl.envs.robot import Robot
-from metarl.envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
+from metarl.envs.distributions import Split
+from metarl.envs.robot import Array
 from metarl.envs.tasks import Tasks
 
 
-@dataclass(frozen=True)
-class TaskFamily:
-    """A family of tasks that share a robot and differ in goal or body."""
+class Result(NamedTuple):
+    """What a step returned; every array has a leading simulation axis."""
 
-    name: str
-    robot: Robot
-    goal: Goal
-    source: str
-    """Where the definition comes from."""
-    dynamics: tuple[Dynamics, ...] = ()
-    horizon: int = 100
-    """Control steps in an episode, unless it terminates before."""
-    action_scale: float = 0.3
-    """The part of the control range that an action of 1 asks for. Policies begin with unit standard
-    deviation, so this decides how widely a new policy explores."""
-    control_cost: float = 0.0
-    """The reward loses this times the sum of squared controls."""
-    survive_bonus: float = 0.0
-    """The reward gains this in every step that does not end in a fall, as in Gymnasium's v5."""
-    contact_cost: float = 0.0
-    """The reward loses this times the sum of squared contact forces of the robot."""
-    contact_cost_limit: float = float("inf")
-    """What the contact cost takes off in a step is at most this."""
-    falls: bool = True
-    """Whether an episode ends when the robot is no longer upright."""
-    reveals_task: bool = False
-    """Whether the observation ends with the task's coordinates: for a policy that is told the task,
-    which shows what adaptation could reach at best."""
-    preset: str = "default"
-    """The published variant that the numbers follow."""
+    observation: Array
+    """[sim, observation]; of a simulation that was not stepped, as before."""
+    reward: Array
+    """[sim]; 0 for a simulation that was not stepped."""
+    terminated: NDArray[np.bool_]
+    """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
+    succeeded: NDArray[np.bool_]
+    """Whether the robot is where it is wanted, [sim]; False where the family does not tell."""
 
-    def __post_init__(self) -> None:
-        if self.horizon < 1:
-            raise ValueError(f"horizon must be at least 1 step, got {self.horizon}")
-        if self.action_scale <= 0:
-            raise ValueError(f"action_scale must be positive, got {self.action_scale}")
-        missing = [track for track in self.goal.tracks if track not in self.robot.tracks]
-        if missing:
-            raise ValueError(
-                f"the goal '{self.goal.name}' needs the tracks {', '.join(self.goal.tracks)}, "
-                f"but {self.robot.name} has {', '.join(self.robot.tracks)} only"
-            )
-        if self.contact_cost and "cfrc_ext" not in self.robot.fields:
-            raise ValueError(
-                f"a contact cost needs contact forces: {self.robot.name}(contact_forces=True)"
-            )
-        names = self.parameters
-        if len(set(names)) != len(names):
-            raise ValueError(f"task parameters must have different names, got {', '.join(names)}")
-        self.bodies(self.sample_tasks(1, seed=0))  # says what the model lacks
-        if self.extrapolates:
-            self.bodies(self.sample_tasks(1, seed=0, split="extrapolate"))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by value, with the functions that goals and dynamics are made of."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return _unpickle, (cloudpickle.dumps(fields),)
+class Simulations(Protocol):
+    """Simulations of one family that are stepped together, each with its own task."""
 
     @property
-    def distributions(self) -> tuple[Distribution, ...]:
-        """The distributions of the goal's parameters, then of the body's."""
-        bodies = (d for dynamics in self.dynamics for d in dynamics.distributions)
-        return (*self.goal.distributions, *bodies)
+    def count(self) -> int:
+        """How many simulations there are."""
+        ...
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the task parameters."""
-        return parameters(self.distributions)
+    def family(self) -> Any:  # noqa: ANN401, each kind of simulations has its own kind of family
+        """The family that is simulated."""
+        ...
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Give each simulation its task, one row each; takes effect at the next reset.
+
+        Raises:
+            ValueError: for another number of rows, or a task outside the family's range.
+        """
+        ...
+
+    def reset(self, generators: Iterable[np.random.Generator]) -> Array:
+        """Start each simulation from its own generator; return [sim, observation]."""
+        ...
+
+    def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
+        """Advance by one control step.
+
+        Args:
+            action: [sim, action], in the family's scale; what exceeds the control range is cut off.
+            active: the simulations to step, [sim]; None for all.
+
+        Raises:
+            ValueError: for another shape, or an action that is not a finite number.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the simulations hold; they cannot be stepped afterwards."""
+        ...
+
+
+class Family(Protocol):
+    """Tasks that share observations, actions and a horizon."""
 
     @property
-    def extrapolates(self) -> bool:
-        """Whether there are tasks to draw from outside the training range."""
-        return extrapolates(self.distributions)
+    def name(self) -> str:
+        """The name shown to people."""
+        ...
 
     @property
-    def tells_success(self) -> bool:
-        """Whether the goal says when it is reached."""
-        return self.goal.succeeds is not None
+    def preset(self) -> str:
+        """The published variant that the numbers follow, or `default`."""
+        ...
 
     @property
-    def model(self) -> mujoco.MjModel:
-        """The robot's compiled model, shared: copy it before writing to it."""
-        edits = tuple(dynamics.edit for dynamics in self.dynamics if dynamics.edit)
-        return self.robot.load(edits)
+    def horizon(self) -> int:
+        """Control steps in an episode, unless it terminates before."""
+        ...
 
     @property
-    def dt(self) -> float:
-        """Length of a control step [s]."""
-        return self.model.opt.timestep * self.robot.frame_skip
+    def action_scale(self) -> float:
+        """The part of the control range that an action of 1 asks for."""
+        ...
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers are observed."""
+        ...
 
     @property
     def action_size(self) -> int:
         """How many numbers an action has."""
-        return len(self.robot.control_range(self.model)[0])
+        ...
 
     @property
-    def observation_size(self) -> int:
-        """How many numbers the robot observes."""
-        data = mujoco.MjData(self.model)
-        fields = {name: np.asarray(getattr(data, name))[None] for name in self.robot.fields}
-        told = 0
-        if self.reveals_task:
-            told = self.coordinates(self.sample_tasks(1, seed=0)).shape[1]
-        return self.robot.observe(fields).shape[1] + told
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the task parameters."""
+        ...
+
+    @property
+    def extrapolates(self) -> bool:
+        """Whether there are tasks to draw from outside the training range."""
+        ...
+
+    @property
+    def reveals_task(self) -> bool:
+        """Whether the observation contains the task, which is hidden otherwise."""
+        ...
+
+    @property
+    def tells_success(self) -> bool:
+        """Whether `Result.succeeded` means anything."""
+        ...
+
+    @property
+    def native(self) -> bool:
+        """Whether native threads step the simulations, without the GIL; otherwise Python does.
+
+        Simulations stepped by Python are stepped by one thread of a process only: an environment
+        that is not ours may not bear several.
+        """
+        ...
+
+    @property
+    def processes(self) -> bool:
+        """Whether the simulations run in processes of their own."""
+        ...
 
     def sample_tasks(
         self, count: int, *, seed: int | tuple[int, ...], split: Split = "train"
     ) -> Tasks:
-        """Draw tasks; the same seed and split give the same tasks everywhere.
+        """Draw tasks; see `TaskSpace.sample`."""
+        ...
 
-        Args:
-            count: how many tasks.
-            seed: a non-negative number, or several, such as (seed, iteration).
-            split: `train`; `test`, from the same distribution but other draws; or `extrapolate`,
-                from outside the training range.
+    def task(self, task: Tasks | Mapping[str, float]) -> Tasks:
+        """Return `task` as a checked table; see `TaskSpace.check`."""
+        ...
 
-        Raises:
-            ValueError: for an unknown split, or one that the family does not have.
-        """
-        return sample_tasks(self.name, self.distributions, count, seed, split)
-
-    def task(self, task: "Tasks | Mapping[str, float]") -> Tasks:
-        """Return `task` as a checked table.
-
-        Raises:
-            ValueError: when parameters are missing, unknown, or outside the declared range.
-        """
-        return checked_tasks(self.name, self.distributions, task)
-
-    def coordinates(self, tasks: Tasks) -> NDArray[np.float64]:
-        """Return points whose distance tells how different tasks are, [task, coordinate].
-
-        The training range of each parameter has diameter 1; see `Distribution.coordinates`.
-        """
-        return coordinates(self.distributions, self.task(tasks))
-
-    def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
-        """Return the model fields that tasks change, [task, ...] each, by name."""
-        bodies = Bodies(self.model, len(tasks))
-        columns = {name: tasks[name] for name in tasks.names}
-        for dynamics in self.dynamics:
-            dynamics.change(bodies, columns)
-        return bodies
-
-    def replace(self, **changes: Any) -> "TaskFamily":  # noqa: ANN401
-        """Return the family with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    def coordinates(self, tasks: Tasks | Mapping[str, float]) -> NDArray[np.float64]:
+        """Return points whose distance tells how different tasks are; see `TaskSpace`."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """Return the family as plain data, for tables and JSON."""
-        return {
-            "name": self.name,
-            "preset": self.preset,
-            "robot": self.robot.name,
-            "robot_settings": self.robot.settings,
-            "goal": self.goal.name,
-            "varies": [d.describe() for d in self.distributions],
-            "parameters": list(self.parameters),
-            "horizon": self.horizon,
-            "dt": self.dt,
-            "action_scale": self.action_scale,
-            "control_cost": self.control_cost,
-            "survive_bonus": self.survive_bonus,
-            "contact_cost": self.contact_cost,
-            "contact_cost_limit": None
-            if self.contact_cost_limit == float("inf")
-            else self.contact_cost_limit,
-            "falls": self.falls,
-            "reveals_task": self.reveals_task,
-            "observation_size": self.observation_size,
-            "action_size": self.action_size,
-            "source": self.source,
-        }
+        ...
 
+    def simulate(self, count: int, *, threads: int = 0) -> Simulations:
+        """Return simulations of the family, with no tasks yet; close them when done.
 
-def _unpickle(fields: bytes) -> TaskFamily:
-    return TaskFamily(**cloudpickle.loads(fields))
+        Args:
+            count: how many.
+            threads: native threads, where there are any; 0 for one a core.
+        """
+        ...

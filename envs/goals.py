@@ -49,7 +49,7 @@ class Marker(NamedTuple):
 
 
 def never(step: Step, parameters: Parameters) -> NDArray[np.bool_]:
-    """Return that no goal ends its episode, [sim]."""
+    """Return False for each simulation: no goal ends its episode, [sim]."""
     return np.zeros(len(step.after), dtype=bool)
 
 
@@ -64,7 +64,8 @@ class Goal:
     reached: Callable[[Step, Parameters], NDArray[np.bool_]] = never
     """Whether the task is done and the episode ends, [sim]."""
     succeeds: Callable[[Step, Parameters], NDArray[np.bool_]] | None = None
-    """Whether a step leaves the robot where it is wanted, [sim]; None where no source says when."""
+    """Whether a step leaves the robot where it is wanted, [sim]; None where the goal's source has
+    no criterion of success."""
     tracks: tuple[str, ...] = ("x",)
     """Which of the robot's tracks a `Step` has, in this order."""
     target: Callable[[Parameters], Array] | None = None
@@ -131,7 +132,7 @@ def turn(fastest: float, extrapolate: tuple[float, float] | None = None) -> Goal
 
     def reward(step: Step, task: Parameters) -> Array:
         turned = step.after[:, 2] - step.before[:, 2]
-        turned = (turned + np.pi) % (2.0 * np.pi) - np.pi  # yaw jumps by a whole turn
+        turned = (turned + np.pi) % (2.0 * np.pi) - np.pi  # yaw is in -pi to pi: undo its jump
         speed = np.linalg.norm(step.velocity[:, :2], axis=1)
         return -np.abs(turned / step.duration - task["rate"]) - speed
 
@@ -311,14 +312,14 @@ def push_to(
         low: the smallest x and y of the goal [m].
         high: the largest x and y [m].
         height: z of the goal [m].
-        near_weight: see above.
+        near_weight: weight of the tip's distance; 0.5 in Pusher-v5.
     """
 
     def reward(step: Step, task: Parameters) -> Array:
-        tip, thing = step.after[:, :3], step.after[:, 3:]
-        place = np.column_stack([_target(task), np.full(len(thing), height)])
-        near = np.linalg.norm(thing - tip, axis=1)
-        return -np.linalg.norm(thing - place, axis=1) - near_weight * near
+        tip, pushed = step.after[:, :3], step.after[:, 3:]
+        place = np.column_stack([_target(task), np.full(len(pushed), height)])
+        near = np.linalg.norm(pushed - tip, axis=1)
+        return -np.linalg.norm(pushed - place, axis=1) - near_weight * near
 
     return Goal(
         "push an object to a point",

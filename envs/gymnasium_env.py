@@ -16,7 +16,7 @@ from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
 from metarl.envs.drawing import Camera
 from metarl.envs.episodes import Episodes
-from metarl.envs.family import TaskFamily
+from metarl.envs.task_family import TaskFamily
 
 
 class TaskEnv(gymnasium.Env[NDArray, NDArray]):

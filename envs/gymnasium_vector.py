@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
 from metarl.envs.episodes import Episodes
-from metarl.envs.family import TaskFamily
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
 

@@ -1,14 +1,21 @@
-"""The end of a message about an unknown word."""
+"""What an error about an unknown name ends with: the names that were probably meant, and all."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return what was probably meant, and all there is."""
+    """Return the end of an error message: a spelling hint if there is one, and all known names.
+
+    Args:
+        word: the unknown name.
+        known: the valid ones.
+    """
     known = list(known)
     if not known:
         return "; there are none"
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(
+        word, known, n=3, cutoff=0.5
+    )  # cutoff: similarity ratio, 0 to 1
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return f"{hint} (there are: {', '.join(known)})"

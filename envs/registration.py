@@ -1,4 +1,4 @@
-"""Every family in Gymnasium's registry, as `metarl/<Family>-v0`."""
+"""Registers every family with Gymnasium, as `metarl/<Family>-v0`."""
 
 import gymnasium
 
@@ -6,7 +6,10 @@ from metarl.envs.catalogue import families
 
 
 def register() -> None:
-    """Add the families; done when `envs` or `metarl` is imported."""
+    """Register the families; `metarl.envs` does so when it is imported.
+
+    Registering twice overwrites an id with itself.
+    """
     for name in families():
         gymnasium.register(
             id=f"metarl/{name}-v0",

@@ -2,24 +2,26 @@
 
 A robot is written once, over arrays with a leading simulation axis [sim]; the simulator steps many
 of them and hands over MuJoCo's fields by name. It knows nothing of tasks, rewards or learning.
+
+Fields that MuJoCo derives (`xpos`, `subtree_com`, ...) are one physics step older than `qpos` and
+`qvel`, as they are in Gymnasium's environments, which read them right after `mj_step`.
 """
 
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import gymnasium
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.envs.model import Edit, load_model
+
 Array = NDArray[np.float64]
 Fields = Mapping[str, Array]
-"""MjData fields by name, each [sim, ...]; `qpos`, `qvel` and `ctrl` may be written."""
+"""MjData fields by name, each [sim, ...], live: copy what is to outlast a step. State fields
+(`qpos`, `qvel`, `ctrl`, `mocap_pos`, `mocap_quat`) may be written."""
 
 
 class Leg(NamedTuple):
@@ -35,7 +37,8 @@ class Leg(NamedTuple):
 class Robot(ABC):
     """A body in a MuJoCo model, read and driven through arrays over simulations.
 
-    A robot of one's own subclasses this and fills in the class attributes and the four methods.
+    A robot of one's own subclasses this and fills in the class attributes and the four abstract
+    methods.
     """
 
     name: str
@@ -52,7 +55,7 @@ class Robot(ABC):
     lookat: tuple[float, float, float] | None = None
     """For films: the point to look at [m]; None follows the robot."""
     tracks: tuple[str, ...] = ("x",)
-    """The names of the columns of `position`: goals ask for them by name."""
+    """Names of the columns of `position`; a goal picks those it needs by name."""
     legs: tuple[Leg, ...] = ()
     """Limbs that can be crippled."""
 
@@ -66,11 +69,14 @@ class Robot(ABC):
 
     @abstractmethod
     def position(self, fields: Fields) -> Array:
-        """Return where the robot is, [sim, len(tracks)] in m and rad; its rate is the velocity."""
+        """Return where the robot is, [sim, len(tracks)] in m and rad.
+
+        Velocities in rewards are this one's difference over a control step, divided by its length.
+        """
 
     @abstractmethod
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
-        """Return whether the robot is upright and its state finite, [sim]."""
+        """Return whether the robot is upright and its state in bounds, [sim]; False is a fall."""
 
     def drive(self, fields: Fields, control: Array) -> None:
         """Apply `control` [sim, nu], within the actuators' range, for the coming step."""
@@ -78,7 +84,10 @@ class Robot(ABC):
 
     @property
     def settings(self) -> dict[str, bool | int | float | str]:
-        """The options that the robot was made with: its public attributes that are plain values."""
+        """The options that the robot was made with: its public attributes that are plain values.
+
+        They are saved with a run, whose family is compared with them when it is loaded.
+        """
         return {
             name: value
             for name, value in vars(self).items()
@@ -86,7 +95,7 @@ class Robot(ABC):
         }
 
     def settle(self, fields: Fields, stepped: NDArray[np.bool_] | slice) -> bool:
-        """Correct the state after a step; return whether kinematics are to be computed anew.
+        """Correct the state after a step; return whether derived fields must be computed anew.
 
         Args:
             fields: `qpos` and `qvel` may be written.
@@ -94,7 +103,7 @@ class Robot(ABC):
         """
         return False
 
-    def load(self, edits: "tuple[Edit, ...]" = ()) -> mujoco.MjModel:
+    def load(self, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
         """Return the compiled model, shared by all who ask; see `load_model`."""
         return load_model(self.mjcf, edits)
 
@@ -133,54 +142,3 @@ def yaw(quaternion: Array) -> Array:
     """Return the rotation about the vertical axis [rad], [sim], of unit quaternions [sim, 4]."""
     w, x, y, z = quaternion.T
     return np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
-
-
-def gymnasium_asset(filename: str) -> Path:
-    """Return the path of one of Gymnasium's MuJoCo models."""
-    return Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / filename
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep MuJoCo from printing, and from writing MUJOCO_LOG.TXT into the working directory.
-
-    What it would say here is either about models that are not ours or handled by the caller.
-    """
-    config = mujoco.MjLogConfig.get()
-    console, file = config.logto_console, config.logto_file
-    if not (console or file):
-        yield
-        return
-    config.logto_console = config.logto_file = False
-    config.set()
-    try:
-        yield
-    finally:
-        config.logto_console, config.logto_file = console, file
-        config.set()
-
-
-Edit = Callable[[mujoco.MjSpec], None]
-
-
-@cache
-def load_model(mjcf: Path, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
-    """Compile an MJCF file once; the model is shared, so it must not be written to.
-
-    Args:
-        mjcf: the file.
-        edits: changes to make before it is compiled, in order.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-    """
-    if not mjcf.is_file():
-        raise FileNotFoundError(f"no MJCF file at {mjcf}")
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about attributes of models that are not ours
-        if not edits:
-            return mujoco.MjModel.from_xml_path(str(mjcf))
-        spec = mujoco.MjSpec.from_file(str(mjcf))
-        for edit in edits:
-            edit(spec)
-        return spec.compile()

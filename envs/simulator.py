@@ -5,14 +5,22 @@
     observation = simulator.reset(generators)
     observation, reward, terminated, succeeded = simulator.step(action)
 
-Built on `mujoco.batch`, which only `contact_forces` knows besides. Its results do not depend on the
-number of threads or simulations. What it asks for: derived fields lag one physics step behind the
-state, as they do after `mj_step`; a field that a call does not compute holds another simulation's
-values; and a simulation that fails keeps its old state while the others go on.
+Built on `mujoco.batch`, which only `contact_forces` knows besides. Results do not depend on the
+number of threads or simulations, to the last bit. The batch has hazards, which end here:
+
+- Derived fields (`xpos`, `cdof`, ...) lag one physics step behind `qpos` and `qvel` after a step,
+  as they do after `mj_step`. Gymnasium's environments read them so, and so do the robots.
+- Unless the batch is persistent, an MjData serves many simulations, and a field that a call does
+  not compute holds the values of another simulation. So robots bind what `step` computes only, and
+  contact forces, which it does not, need a persistent batch (`contact_forces`).
+- Model fields that tasks change are given a simulation axis by `expand`. Constants that follow from
+  them (such as `body_subtreemass`) are stale until `set_const`.
+- A simulation that fails keeps its old state while the others go on: its episode ends.
+- Simulations are named by ascending indices or a mask, and by one Python thread at a time.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Protocol
 
 import mujoco
 import numpy as np
@@ -21,12 +29,13 @@ from mujoco.batch import Batch, SimulationError
 from numpy.typing import ArrayLike, NDArray
 
 from metarl.envs.contact_forces import ContactForces
-from metarl.envs.family import TaskFamily
-from metarl.envs.goals import Step
-from metarl.envs.robot import Array, quiet
+from metarl.envs.family import Result
+from metarl.envs.goals import Goal, Step
+from metarl.envs.mujoco_log import quiet
+from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.tasks import Tasks
 
-# warnings after which MuJoCo has put a state back to the model's defaults
+# warnings after which MuJoCo has put a state back to the model's defaults: the episode ends
 _BLOWN_UP = [
     mjtWarning.mjWARN_BADQPOS.value,
     mjtWarning.mjWARN_BADQVEL.value,
@@ -36,23 +45,70 @@ _BLOWN_UP = [
 Sims = Sequence[int] | NDArray[np.integer] | None
 
 
-class Result(NamedTuple):
-    """What a step returned; every array has a leading simulation axis."""
+class Simulated(Protocol):
+    """What the simulator asks of a family: `TaskFamily` answers it.
 
-    observation: Array
-    """[sim, observation]; of a simulation that was not stepped, as before."""
-    reward: Array
-    """[sim]; 0 for a simulation that was not stepped."""
-    terminated: NDArray[np.bool_]
-    """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
-    succeeded: NDArray[np.bool_]
-    """Whether the robot is where it is wanted, [sim]; False where the goal does not say when."""
+    A protocol, because a family makes its simulators: it imports this file, not the reverse.
+    """
+
+    @property
+    def robot(self) -> Robot:
+        """What is driven and observed."""
+        ...
+
+    @property
+    def goal(self) -> Goal:
+        """What is rewarded."""
+        ...
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The robot's compiled model."""
+        ...
+
+    @property
+    def dt(self) -> float:
+        """Length of a control step [s]."""
+        ...
+
+    @property
+    def action_scale(self) -> float:
+        """The part of the control range that an action of 1 asks for."""
+        ...
+
+    @property
+    def falls(self) -> bool:
+        """Whether an episode ends when the robot is no longer upright."""
+        ...
+
+    @property
+    def reveals_task(self) -> bool:
+        """Whether the observation ends with the task's coordinates."""
+        ...
+
+    def task(self, task: Tasks) -> Tasks:
+        """Return a table of tasks with its columns in order, or raise ValueError."""
+        ...
+
+    def coordinates(self, tasks: Tasks) -> Array:
+        """Return the points that stand for tasks, [task, coordinate]."""
+        ...
+
+    def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
+        """Return the model fields that tasks change, [task, ...] each, by name."""
+        ...
+
+    def charge(
+        self, reward: Array, control: Array, healthy: NDArray[np.bool_], fields: Fields
+    ) -> Array:
+        """Return the goal's reward after the family's costs and bonus, [sim]."""
+        ...
 
 
 class Simulator:
     """A batch of simulations with live state arrays."""
 
-    def __init__(self, family: TaskFamily, count: int, *, threads: int = 0) -> None:
+    def __init__(self, family: Simulated, count: int, *, threads: int = 0) -> None:
         """Make `count` simulations, at rest, with no tasks yet.
 
         Args:
@@ -66,6 +122,8 @@ class Simulator:
         self.count = count
         self._robot = family.robot
         contact_forces = "cfrc_ext" in self._robot.fields
+        # one MjData for each simulation, where a field is read that step does not compute; without
+        # it, memory grows with threads only
         self._batch = Batch(family.model, count, threads, persistent=contact_forces)
         self._fields = {
             name: self._batch.bind(name) for name in self._robot.fields if name != "cfrc_ext"
@@ -76,7 +134,7 @@ class Simulator:
         self._tracks = [self._robot.tracks.index(track) for track in family.goal.tracks]
         self._dt = family.dt
         self._tasks: dict[str, Array] | None = None
-        self._told: Array | None = None
+        self._task_coordinates: Array | None = None
         low, high = self._robot.control_range(family.model)
         self._control_middle, self._control_half = (low + high) / 2.0, (high - low) / 2.0
 
@@ -94,7 +152,7 @@ class Simulator:
 
         Args:
             tasks: one row a simulation.
-            sims: which simulations, as indices; None for all.
+            sims: which simulations, as ascending indices; None for all.
 
         Raises:
             ValueError: for another number of rows, or a task outside the family's range.
@@ -112,15 +170,19 @@ class Simulator:
             column[chosen] = tasks[name]
         if self.family.reveals_task:
             coordinates = self.family.coordinates(tasks)
-            if self._told is None:
-                self._told = coordinates.copy()
-            self._told[chosen] = coordinates
-        written = self.family.bodies(tasks)
-        for name, values in written.items():
+            if self._task_coordinates is None:
+                self._task_coordinates = coordinates.copy()
+            self._task_coordinates[chosen] = coordinates
+        self._set_bodies(self.family.bodies(tasks), chosen)
+
+    def _set_bodies(self, bodies: dict[str, NDArray], chosen: NDArray[np.integer]) -> None:
+        """Write the fields of `bodies`, [len(chosen), ...] each, into the simulations' models."""
+        for name, values in bodies.items():
             self._batch.expand(name)[chosen] = values
-        if written:
+        if bodies:
             self._batch.set_const(chosen)
-        for name, values in written.items():
+        # what set_const derives must not overwrite what the task asked for: nobody would notice
+        for name, values in bodies.items():
             if not np.array_equal(self._batch.expand(name)[chosen], values):
                 raise RuntimeError(f"{name} was changed by the simulator after it was set")
 
@@ -129,7 +191,7 @@ class Simulator:
 
         Args:
             generators: one a simulation, in order.
-            sims: which simulations, as indices; None for all.
+            sims: which simulations, as ascending indices; None for all.
 
         Returns:
             The observations of all simulations, [sim, observation].
@@ -148,7 +210,7 @@ class Simulator:
         Args:
             qpos: generalised positions, [sim, nq].
             qvel: generalised velocities, [sim, nv].
-            sims: which simulations, as indices; None for all.
+            sims: which simulations, as ascending indices; None for all.
         """
         chosen = slice(None) if sims is None else np.asarray(sims)
         state = {"qpos": qpos, "qvel": qvel}
@@ -179,39 +241,39 @@ class Simulator:
         if self._tasks is None:
             raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
         control = self._control(action, active)
-        before = self._robot.position(self._fields)[:, self._tracks]
-        self._robot.drive(self._fields, control)
-        failed = self._advance(active)
-        after = self._robot.position(self._fields)[:, self._tracks]
-        step = Step(before, after, self._dt)
-
+        before = self._place()
+        failed = self._advance(control, active)
+        step = Step(before, self._place(), self._dt)
         healthy = self._robot.healthy(self._fields) & ~failed
-        reward = self.family.goal.reward(step, self._tasks)
-        if self.family.control_cost:
-            reward = reward - self.family.control_cost * np.square(control).sum(axis=1)
-        if self.family.survive_bonus:
-            standing = healthy if self.family.falls else True
-            reward = reward + self.family.survive_bonus * standing
-        if self.family.contact_cost:
-            forces = self._robot.contact_forces(self._fields)
-            cost = self.family.contact_cost * np.square(forces).sum(axis=1)
-            reward = reward - np.minimum(cost, self.family.contact_cost_limit)
-        terminated = failed | self.family.goal.reached(step, self._tasks)
+
+        goal = self.family.goal
+        reward = goal.reward(step, self._tasks)
+        reward = self.family.charge(reward, control, healthy, self._fields)
+
+        terminated = failed | goal.reached(step, self._tasks)
         if self.family.falls:
             terminated |= ~healthy
-        earned = ~failed  # a state put back to the defaults earns nothing
+        succeeded = np.zeros(self.count, dtype=bool)
+        if goal.succeeds:
+            succeeded = goal.succeeds(step, self._tasks) & ~failed
+        earned = ~failed  # MuJoCo put its state back to the defaults: that jump is no run
         if active is not None:
             earned &= active
             terminated &= active
-        reward = np.where(earned, reward, 0.0)
-        succeeded = np.zeros(self.count, dtype=bool)
-        if self.family.goal.succeeds:
-            succeeded = self.family.goal.succeeds(step, self._tasks) & ~failed
-        return Result(self._observe(), reward, terminated, succeeded)
+        return Result(self._observe(), np.where(earned, reward, 0.0), terminated, succeeded)
+
+    def close(self) -> None:
+        """Do nothing: the batch's threads and memory go with the object."""
+
+    def _place(self) -> Array:
+        """Return the tracks that the goal names, [sim, track]; a copy, as fields are live."""
+        return self._robot.position(self._fields)[:, self._tracks]
 
     def _observe(self) -> Array:
         sensed = self._robot.observe(self._fields)
-        return sensed if self._told is None else np.concatenate([sensed, self._told], axis=1)
+        if self._task_coordinates is None:
+            return sensed
+        return np.concatenate([sensed, self._task_coordinates], axis=1)
 
     def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
         expected = (self.count, len(self._control_half))
@@ -230,18 +292,19 @@ class Simulator:
         control += self._control_middle
         return control
 
-    def _advance(self, active: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        """Step the physics; return which simulations failed, [sim]."""
+    def _advance(self, control: Array, active: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Step the physics with these controls; return which simulations failed, [sim]."""
+        self._robot.drive(self._fields, control)
         failed = np.zeros(self.count, dtype=bool)
         with quiet():
             try:
                 self._batch.step(active, nstep=self._robot.frame_skip)
             except SimulationError as error:
-                failed[error.ids] = True
+                failed[error.ids] = True  # the others were stepped
         if self._batch.warning.any():
             failed |= (self._batch.warning[:, _BLOWN_UP, 1] > 0).any(axis=1)
         if self._robot.settle(self._fields, slice(None) if active is None else active):
-            self._batch.forward(active)
+            self._batch.forward(active)  # derived fields of the corrected state
         if self._contacts:
             self._contacts.refresh(None if active is None else np.flatnonzero(active))
         return failed

@@ -31,7 +31,7 @@ import metarl.skills.similarity as training
 from metarl import envs
 from metarl.agents.siamese import SiameseEncoder
 from metarl.envs.distributions import Split
-from metarl.envs.family import TaskFamily
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.interval import Interval, interval
 from metarl.evaluation.retrieval import retrieval

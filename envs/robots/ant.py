@@ -4,11 +4,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Leg, Robot, gymnasium_asset, yaw
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Leg, Robot, yaw
 
-_RESET_NOISE = 0.1
-_TORSO = 1
-_HIGHEST = 1.0
+_RESET_NOISE = 0.1  # Ant-v5's reset_noise_scale
+_TORSO = 1  # index of the body
+_HIGHEST = 1.0  # m, upper end of Ant-v5's healthy_z_range
 
 
 class Ant(Robot):
@@ -32,7 +33,8 @@ class Ant(Robot):
         Args:
             contact_forces: observe the contact forces, as Ant-v5 does by default. They cost about
                 a seventh of the speed, and few published families use them.
-            lowest: the least height of the torso at which it has not fallen [m].
+            lowest: the least height of the torso at which it has not fallen [m]; Ant-v5's by
+                default.
         """
         self.lowest = lowest
         self.fields = ("qpos", "qvel", "ctrl", "xpos")
@@ -64,5 +66,5 @@ class Ant(Robot):
         return finite & (self.lowest <= height) & (height <= _HIGHEST)
 
     def contact_forces(self, fields: Fields) -> Array:
-        """Forces and torques on every body, each cut off at +-1 as in Gymnasium."""
+        """Torques and forces on every body, [sim, 84], each cut off at +-1 as in Ant-v5."""
         return np.clip(fields["cfrc_ext"], -1.0, 1.0).reshape(len(fields["cfrc_ext"]), -1)

@@ -15,17 +15,21 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Edit, Fields, Robot, always, load_model
+from metarl.envs.model import Edit, load_model
+from metarl.envs.robot import Array, Fields, Robot, always
 
 Task = Literal["reach", "push", "slide", "pick_and_place"]
 
+# gymnasium_robotics/envs/fetch/fetch_env.py
 _STRIDE = 0.05  # m moved by an action of 1
-_POINTING_DOWN = np.array([1.0, 0.0, 1.0, 0.0])
+_POINTING_DOWN = np.array([1.0, 0.0, 1.0, 0.0])  # quaternion of the gripper, not normalised there
+_NEAREST_OBJECT = 0.1  # m between the object and the gripper at the start
+_LIFT = np.array([-0.498, 0.005, -0.431])  # m from where the gripper is first to where it starts
 _FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
 
 
 class Setting(NamedTuple):
-    """What differs between the four tasks."""
+    """What differs between the four tasks: `initial_qpos` and arguments of gymnasium-robotics."""
 
     base: float
     """Where the base stands along x [m]."""
@@ -112,7 +116,7 @@ class Fetch(Robot):
         qpos = self._qpos.copy()
         if self._object:
             place = self.grip[:2]
-            while np.linalg.norm(place - self.grip[:2]) < 0.1:
+            while np.linalg.norm(place - self.grip[:2]) < _NEAREST_OBJECT:
                 scatter = self._setting.scatter
                 place = self.grip[:2] + generator.uniform(-scatter, scatter, 2)
             address = model.joint("object0:joint").qposadr[0]
@@ -122,6 +126,7 @@ class Fetch(Robot):
     def drive(self, fields: Fields, control: Array) -> None:
         """Move the mocap body from the gripper's place, and the fingers from where they are."""
         fields["mocap_pos"][:, 0] = fields["xpos"][:, self._welded] + _STRIDE * control[:, :3]
+        # the sum of two quaternions, as in gymnasium-robotics; MuJoCo normalises it
         fields["mocap_quat"][:, 0] = fields["xquat"][:, self._welded] + _POINTING_DOWN
         fingers = np.zeros_like(control[:, 3:]) if self._setting.blocked else control[:, 3:]
         fields["ctrl"][:] = fields["qpos"][:, self._driven_qpos] + fingers
@@ -146,11 +151,11 @@ class Fetch(Robot):
         grip_velocity = grip_velocity * self._dt
         if not self._object:
             return np.concatenate([grip, fingers, grip_velocity, finger_velocity], axis=1)
-        thing, (velocity, rotation) = self._object.position(fields), self._object.velocity(fields)
+        placed, (velocity, rotation) = self._object.position(fields), self._object.velocity(fields)
         parts = [
             grip,
-            thing,
-            thing - grip,
+            placed,
+            placed - grip,
             fingers,
             self._object.angles(fields),
             velocity * self._dt - grip_velocity,
@@ -191,7 +196,11 @@ class _Site:
         return fields["site_xpos"][:, self._site]
 
     def velocity(self, fields: Fields) -> tuple[Array, Array]:
-        """Return linear [m/s] and angular [rad/s] velocity, [sim, 3]: mj_jacSite times qvel."""
+        """Return linear [m/s] and angular [rad/s] velocity, [sim, 3]: mj_jacSite times qvel.
+
+        `cdof` has for each degree of freedom the rotation w and the translation v that it gives to
+        a point at `subtree_com` of the tree's root; a point at r from there moves by v + w x r.
+        """
         motion = fields["cdof"][:, self._dofs]
         speed = fields["qvel"][:, self._dofs]
         arm = fields["site_xpos"][:, self._site] - fields["subtree_com"][:, self._root]
@@ -200,7 +209,10 @@ class _Site:
         return linear, angular
 
     def angles(self, fields: Fields) -> Array:
-        """Return Euler angles as gymnasium-robotics' `mat2euler` does, [sim, 3] in rad."""
+        """Return Euler angles as gymnasium-robotics' `mat2euler` does, [sim, 3] in rad.
+
+        Where the second is +-pi/2, the first and third are not determined and the first is 0.
+        """
         m = fields["site_xmat"][:, self._site].reshape(-1, 3, 3)
         cos = np.hypot(m[:, 2, 2], m[:, 1, 2])
         regular = cos > 4.0 * np.finfo(np.float64).eps
@@ -218,17 +230,18 @@ def available() -> bool:
 
 
 def _asset(filename: str) -> Path:
-    found = find_spec("gymnasium_robotics")
-    if found is None or found.origin is None:
+    package = find_spec("gymnasium_robotics")
+    if package is None or package.origin is None:
         raise ModuleNotFoundError(
             "the Fetch robot needs gymnasium-robotics: pip install 'metarl[robots]'"
         )
-    return Path(found.origin).parent / "envs" / "assets" / "fetch" / filename
+    return Path(package.origin).parent / "envs" / "assets" / "fetch" / filename
 
 
-@cache
+@cache  # shared as `load_model`'s models are
 def _welded(mjcf: Path, edits: tuple[Edit, ...]) -> mujoco.MjModel:
     model = copy.copy(load_model(mjcf, edits))
+    # as `reset_mocap_welds` of gymnasium-robotics: no offset, no rotation between the two bodies
     welds = model.eq_type == mujoco.mjtEq.mjEQ_WELD.value
     model.eq_data[welds, :7] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
     return model
@@ -245,7 +258,7 @@ def _ready(mjcf: Path, setting: Setting) -> tuple[Array, Array, Array]:
     if setting.place:
         data.joint("object0:joint").qpos[:] = (*setting.place, 1.0, 0.0, 0.0, 0.0)
     mujoco.mj_forward(model, data)
-    offset = np.array([-0.498, 0.005, -0.431 + setting.height])
+    offset = np.array([*_LIFT[:2], _LIFT[2] + setting.height])
     data.mocap_pos[0] = offset + data.site("robot0:grip").xpos
     data.mocap_quat[0] = _POINTING_DOWN
     for _ in range(10):

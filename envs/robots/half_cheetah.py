@@ -4,9 +4,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Leg, Robot, always, gymnasium_asset
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Leg, Robot, always
 
-_RESET_NOISE = 0.1
+_RESET_NOISE = 0.1  # HalfCheetah-v5's reset_noise_scale
 
 
 class HalfCheetah(Robot):

@@ -4,9 +4,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Robot, gymnasium_asset, uniform_start
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, uniform_start
 
-_RESET_NOISE = 0.005
+_RESET_NOISE = 0.005  # Hopper-v5's reset_noise_scale
 
 
 class Hopper(Robot):
@@ -30,7 +31,7 @@ class Hopper(Robot):
         return fields["qpos"][:, :1]
 
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
-        """Whether it stands above 0.7 m, leans less than 0.2 rad, and moves within bounds."""
+        """Whether it is above 0.7 m, leans under 0.2 rad and has its state in +-100 (Hopper-v5)."""
         height, angle = fields["qpos"][:, 1], fields["qpos"][:, 2]
         state = np.concatenate([fields["qpos"][:, 2:], fields["qvel"]], axis=1)
         bounded = (np.abs(state) < 100.0).all(axis=1)

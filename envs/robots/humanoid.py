@@ -4,9 +4,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Robot, gymnasium_asset, uniform_start, yaw
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, uniform_start, yaw
 
-_RESET_NOISE = 0.01
+_RESET_NOISE = 0.01  # Humanoid-v5's reset_noise_scale
 
 
 class Humanoid(Robot):
@@ -57,10 +58,10 @@ class Humanoid(Robot):
         return np.concatenate([xy, yaw(fields["qpos"][:, 3:7])[:, None]], axis=1)
 
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
-        """Whether the torso is at a height of 1 to 2 m."""
+        """Whether the torso is at a height of 1 to 2 m (Humanoid-v5)."""
         height = fields["qpos"][:, 2]
         return (height > 1.0) & (height < 2.0)
 
     def contact_forces(self, fields: Fields) -> Array:
-        """Forces and torques on every body."""
+        """Torques and forces on every body, [sim, 84]."""
         return fields["cfrc_ext"].reshape(len(fields["cfrc_ext"]), -1)

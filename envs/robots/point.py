@@ -1,4 +1,4 @@
-"""Point: a dot on the plane that moves by what it is told."""
+"""Point: a dot on the plane whose control is its displacement."""
 
 from pathlib import Path
 

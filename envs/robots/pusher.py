@@ -4,7 +4,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Robot, always, gymnasium_asset, load_model
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, always
 
 
 class Pusher(Robot):
@@ -26,7 +27,7 @@ class Pusher(Robot):
                 the task to be found out.
         """
         self.sees_target = sees_target
-        model = load_model(self.mjcf)
+        model = self.load()
         self._target_place = model.body("goal").pos[:2].copy()
         self._tip, self._object, self._target = (
             model.body(name).id for name in ("tips_arm", "object", "goal")
@@ -37,7 +38,7 @@ class Pusher(Robot):
         qpos = model.qpos0.copy()
         while True:
             x, y = generator.uniform(-0.3, 0.0, 1)[0], generator.uniform(-0.2, 0.2, 1)[0]
-            if np.hypot(x, y) > 0.17:
+            if np.hypot(x, y) > 0.17:  # m, Pusher-v5's least distance from the target
                 break
         qpos[-4:] = x, y, 0.0, 0.0
         qvel = generator.uniform(-0.005, 0.005, model.nv)

@@ -4,10 +4,11 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Robot, always, gymnasium_asset
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, always
 
-_FINGERTIP, _TARGET = 3, 4
-_RADIUS = 0.2
+_FINGERTIP, _TARGET = 3, 4  # indices of bodies
+_RADIUS = 0.2  # m, within which Reacher-v5 draws targets
 
 
 class Reacher(Robot):

@@ -4,9 +4,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Robot, always, gymnasium_asset, uniform_start
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Robot, always, uniform_start
 
-_RESET_NOISE = 0.1
+_RESET_NOISE = 0.1  # Swimmer-v5's reset_noise_scale
 
 
 class Swimmer(Robot):

@@ -4,9 +4,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array, Fields, Leg, Robot, gymnasium_asset, uniform_start
+from metarl.envs.model import gymnasium_asset
+from metarl.envs.robot import Array, Fields, Leg, Robot, uniform_start
 
-_RESET_NOISE = 0.005
+_RESET_NOISE = 0.005  # Walker2d-v5's reset_noise_scale
 
 
 class Walker2d(Robot):
@@ -34,6 +35,6 @@ class Walker2d(Robot):
         return fields["qpos"][:, :1]
 
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
-        """Whether it stands at 0.8 to 2 m and leans less than 1 rad."""
+        """Whether it stands at 0.8 to 2 m and leans less than 1 rad (Walker2d-v5)."""
         height, angle = fields["qpos"][:, 1], fields["qpos"][:, 2]
         return (height > 0.8) & (height < 2.0) & (np.abs(angle) < 1.0)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.policy import CONTEXT, GaussianPolicy
-from metarl.envs.family import TaskFamily
-from metarl.envs.senses import senses
+from metarl.envs.observation_names import observation_names
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
 from metarl.sampling.sampler import Sampler
@@ -111,7 +111,7 @@ def changes(
     ]
     seen = stages[-1].rollouts
     visited = seen.observations[seen.valid]
-    names = senses(family.robot, family.model)
+    names = observation_names(family.robot, family.model)
     names += [f"task coordinate {i}" for i in range(family.observation_size - len(names))]
     heeded = np.stack([sensitivity(learner.policy, each, visited) for each in ends], axis=1)
     order = np.abs(heeded[:, 1] - heeded[:, 0]).argsort()[::-1]

@@ -26,9 +26,9 @@ from tqdm import tqdm
 
 from metarl.agents.actor import Actor
 from metarl.bridges.sb3 import to_ppo
-from metarl.envs.family import TaskFamily
 from metarl.envs.sb3_vec_env import TaskVecEnv
 from metarl.envs.simulator import Simulator
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.evaluate import difference
 from metarl.evaluation.interval import Interval, interval
@@ -306,7 +306,7 @@ def compare(
 
 
 def _told(run: MAML) -> bool:
-    return isinstance(run.family, TaskFamily) and run.family.reveals_task
+    return run.family.reveals_task
 
 
 def _flat(scores: NDArray[np.float64]) -> Curve:

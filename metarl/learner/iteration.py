@@ -14,7 +14,7 @@ from metarl.algorithms.meta_batch import MetaBatch, exploration_credit
 from metarl.algorithms.objective import Objective
 from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
 from metarl.algorithms.trace import Trace
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.learner.inner_loop import Stage, inner_loop
 from metarl.learner.recipe import Recipe

@@ -15,7 +15,7 @@ from torch import Tensor
 from metarl import envs
 from metarl.agents.actor import Actor, AdaptedPolicy
 from metarl.agents.policy import GaussianPolicy, Parameters
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.log import Experience
 from metarl.experience.rollouts import Rollouts

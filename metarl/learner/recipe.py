@@ -18,7 +18,7 @@ from metarl.algorithms.objective import Terms
 from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
 from metarl.algorithms.table import ALGORITHMS, Algorithm
 from metarl.algorithms.trust_region import TrustRegion
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.config import Config

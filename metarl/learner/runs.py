@@ -11,7 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.learner.maml import MAML
 from metarl.learner.record import run_logger
 from metarl.system.checkpoint import versions

@@ -14,7 +14,7 @@ from metarl import envs
 from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.learner.config import Config
 from metarl.learner.task_encoder import TaskEncoder
 from metarl.system import checkpoint

@@ -19,7 +19,7 @@ from metarl.agents.normaliser import Normaliser
 from metarl.agents.siamese import SiameseEncoder
 from metarl.algorithms.adam import moments_of, resumed_adam
 from metarl.algorithms.task_contrast import Pairs, pair_distances, task_differences
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import transitions

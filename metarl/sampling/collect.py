@@ -15,7 +15,7 @@ from torch import Tensor
 from metarl.agents.gaussian import noise_log_prob
 from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import Array, Parameters
-from metarl.envs.simulations import Family, Simulations
+from metarl.envs.family import Family, Simulations
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.streams import Key, Purpose, streams
 from metarl.system.library_threads import one_library_thread

@@ -9,9 +9,8 @@ from typing import Protocol
 import torch
 
 from metarl.agents.policy import Parameters
-from metarl.envs.foreign import ForeignFamily, ForeignSimulator
-from metarl.envs.robot import quiet
-from metarl.envs.simulations import Family, simulate
+from metarl.envs.family import Family
+from metarl.envs.mujoco_log import quiet
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import Acting, Remembered, collect, empty_rollouts
@@ -111,22 +110,20 @@ class Sampler:
         self.tasks = every[-1].stop - self._first
         self.rollouts = rollouts
         # an environment that is not ours may not bear to be stepped by several threads
-        alone = isinstance(family, ForeignFamily)
-        self._threads = TaskThreads(1 if alone else threads, torch.device("cpu"))
+        self._threads = TaskThreads(threads if family.native else 1, torch.device("cpu"))
         self._chunks = [slice(c.start - self._first, c.stop - self._first) for c in every]
         # where there are fewer chunks than threads, several threads step a chunk's simulations
         native = max(1, self._threads.count // len(self._chunks))
         self._simulations = rollouts // episodes
         sizes = [(chunk.stop - chunk.start) * self._simulations for chunk in self._chunks]
-        self._simulators = [simulate(family, size, threads=native) for size in sizes]
+        self._simulators = [family.simulate(size, threads=native) for size in sizes]
 
     def __enter__(self) -> "Sampler":
         return self
 
     def __exit__(self, *_: object) -> None:
         for simulator in self._simulators:
-            if isinstance(simulator, ForeignSimulator):
-                simulator.close()
+            simulator.close()
 
     def set_tasks(self, tasks: Tasks) -> None:
         """Take these tasks from now on; see `Sampling`."""

@@ -21,8 +21,7 @@ from torch import Tensor
 
 from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import Parameters
-from metarl.envs.foreign import ForeignFamily
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import Acting, Remembered, rollout_layout
@@ -238,10 +237,7 @@ def worth_having(family: Family, tasks: int, threads: int) -> int:
     threads = threads or os.cpu_count() or 1
     # Python itself runs on one core of a process: an environment of ours needs little of it, an
     # environment of others nothing else, unless it has processes of its own
-    if isinstance(family, ForeignFamily):
-        wanted = 1 if family.processes else threads
-    else:
-        wanted = -(-threads // THREADS)
+    wanted = -(-threads // THREADS) if family.native else 1 if family.processes else threads
     return len(parts_of(tasks, wanted))
 
 

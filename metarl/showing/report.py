@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from metarl.envs.distributions import Split
-from metarl.envs.family import TaskFamily
-from metarl.envs.simulations import Family
+from metarl.envs.family import Family
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.changes import changes
 from metarl.evaluation.evaluate import Evaluation, evaluate

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from metarl.agents.policy import Parameters
 from metarl.envs.drawing import Camera, Frame
-from metarl.envs.family import TaskFamily
 from metarl.envs.simulator import Simulator
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.learner.maml import MAML

@@ -11,7 +11,8 @@ from mujoco import MjSpec as Spec
 
 from metarl import envs
 from metarl.envs import Simulator, TaskFamily, Tasks, dynamics, goals
-from metarl.envs.robot import Robot, quiet
+from metarl.envs.mujoco_log import quiet
+from metarl.envs.robot import Robot
 from metarl.envs.robots import Ant, HalfCheetah, Hopper, Walker2d
 
 

@@ -15,7 +15,7 @@ import metarl
 from metarl import envs
 from metarl.agents.policy import GaussianPolicy
 from metarl.envs.distributions import Uniform
-from metarl.envs.foreign import ForeignFamily
+from metarl.envs.foreign_family import ForeignFamily
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import collect, empty_rollouts
 from metarl.sampling.sampler import Sampler, chunks_of

@@ -13,8 +13,8 @@ It goes where a `TaskFamily` goes; its simulations are Gymnasium's vector enviro
 at the speed of those.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -23,17 +23,17 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from numpy.typing import NDArray
 
-from metarl.envs.distributions import Distribution, Split
+from metarl.envs.distributions import Distribution
+from metarl.envs.family import Result
 from metarl.envs.robot import Array
-from metarl.envs.sampling import checked_tasks, coordinates, extrapolates, parameters, sample_tasks
-from metarl.envs.simulator import Result
+from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
 
 SetTask = Callable[[gymnasium.Env, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
-class ForeignFamily:
+class ForeignFamily(HasTaskSpace):
     """A family made of an environment that is not ours."""
 
     name: str
@@ -52,8 +52,14 @@ class ForeignFamily:
     tells_success: bool = False
     """Whether its info has `is_success`, as those of gymnasium-robotics do."""
     preset: str = "default"
+    """Of no meaning here: there are no published variants to choose from."""
+    observation_size: int = field(init=False)
+    """How many numbers are observed, read off an environment."""
+    action_size: int = field(init=False)
+    """How many numbers an action has, read off an environment."""
 
     def __post_init__(self) -> None:
+        _ = self.space  # raises where two parameters have one name
         env = self.make_env()
         try:
             for kind, space in (
@@ -68,60 +74,47 @@ class ForeignFamily:
                     f"the environment of {self.name} ends after {limit} steps, "
                     f"before the horizon of {self.horizon}"
                 )
-            object.__setattr__(self, "_observation_size", _size(env.observation_space))
-            object.__setattr__(self, "_action_size", _size(env.action_space))
+            object.__setattr__(self, "observation_size", _size(env.observation_space))
+            object.__setattr__(self, "action_size", _size(env.action_space))
         finally:
             env.close()
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the task parameters."""
-        return parameters(self.distributions)
+    def space(self) -> TaskSpace:
+        """How tasks are drawn, checked and compared."""
+        return TaskSpace(self.name, self.distributions)
 
     @property
-    def extrapolates(self) -> bool:
-        """Whether there are tasks to draw from outside the training range."""
-        return extrapolates(self.distributions)
+    def native(self) -> bool:
+        """No: Python steps the environments, one by one unless they have `processes`."""
+        return False
 
     @property
-    def observation_size(self) -> int:
-        """How many numbers are observed."""
-        return self._observation_size  # type: ignore[attr-defined]
-
-    @property
-    def action_size(self) -> int:
-        """How many numbers an action has."""
-        return self._action_size  # type: ignore[attr-defined]
-
-    def sample_tasks(
-        self, count: int, *, seed: int | tuple[int, ...], split: Split = "train"
-    ) -> Tasks:
-        """Draw tasks; see `TaskFamily.sample_tasks`."""
-        return sample_tasks(self.name, self.distributions, count, seed, split)
-
-    def task(self, task: Tasks | Mapping[str, float]) -> Tasks:
-        """Return `task` as a checked table; see `TaskFamily.task`."""
-        return checked_tasks(self.name, self.distributions, task)
-
-    def coordinates(self, tasks: Tasks) -> NDArray[np.float64]:
-        """Return points whose distance tells how different tasks are, [task, coordinate].
-
-        The training range of each parameter has diameter 1; see `Distribution.coordinates`.
-        """
-        return coordinates(self.distributions, self.task(tasks))
+    def reveals_task(self) -> bool:
+        """No: the observation is the environment's, which is taken to hide the task."""
+        return False
 
     def describe(self) -> dict[str, Any]:
         """Return the family as plain data."""
         return {
             "name": self.name,
             "preset": self.preset,
-            "varies": [d.describe() for d in self.distributions],
+            "varies": self.space.describe(),
             "parameters": list(self.parameters),
             "horizon": self.horizon,
             "action_scale": self.action_scale,
             "observation_size": self.observation_size,
             "action_size": self.action_size,
         }
+
+    def simulate(self, count: int, *, threads: int = 0) -> "ForeignSimulator":
+        """Return copies of the environment, with no tasks yet; close them when done.
+
+        Args:
+            count: how many.
+            threads: of no use here; see `processes`.
+        """
+        return ForeignSimulator(self, count)
 
 
 class ForeignSimulator:
@@ -133,7 +126,7 @@ class ForeignSimulator:
         self.count = count
 
         def make(index: int) -> Callable[[], gymnasium.Env]:
-            return lambda: _Told(family.make_env(), family.set_task, index)
+            return lambda: _OfTasks(family.make_env(), family.set_task, index)
 
         kind = AsyncVectorEnv if family.processes else SyncVectorEnv
         self._envs = kind([make(index) for index in range(count)])
@@ -143,7 +136,7 @@ class ForeignSimulator:
             raise ValueError(f"the actions of {family.name} need bounds, got {space}")
         self._tasks: Tasks | None = None
         self._time = 0
-        self._seen: Array = np.zeros((count, family.observation_size))
+        self._observation: Array = np.zeros((count, family.observation_size))
 
     def set_tasks(self, tasks: Tasks) -> None:
         """Give each environment its task; takes effect at the next reset."""
@@ -158,13 +151,14 @@ class ForeignSimulator:
         seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]
         self._time = 0
         observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
-        self._seen = self._flat(observation)
-        return self._seen.copy()
+        self._observation = self._flat(observation)
+        return self._observation.copy()
 
     def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
         """Advance by one step; see `Simulator.step`.
 
-        Environments that are not active may be stepped too, but nothing of it is told.
+        Gymnasium's vectors have no mask: environments that are not active are stepped too, but
+        their observation stays as it was and they earn nothing.
         """
         if np.shape(action) != (self.count, self.family.action_size):
             raise ValueError(
@@ -175,9 +169,11 @@ class ForeignSimulator:
         if not np.isfinite(action[live]).all():
             raise ValueError("an action is not finite")
         part = np.clip(self.family.action_scale * np.nan_to_num(action), -1.0, 1.0)
-        scaled = self._low + (self._high - self._low) * (part + 1.0) / 2.0
-        scaled = scaled.reshape(self._envs.action_space.shape).astype(self._envs.action_space.dtype)
-        observation, reward, terminated, truncated, info = self._envs.step(scaled)
+        control = self._low + (self._high - self._low) * (part + 1.0) / 2.0
+        space = self._envs.action_space
+        observation, reward, terminated, truncated, info = self._envs.step(
+            control.reshape(space.shape).astype(space.dtype)
+        )
         self._time += 1
         if self._time < self.family.horizon and (truncated & live).any():
             raise ValueError(
@@ -187,9 +183,9 @@ class ForeignSimulator:
         # the key of gymnasium-robotics and of SB3's evaluation
         succeeded = np.asarray(info.get("is_success", np.zeros(self.count)), dtype=bool)
         reward = np.where(live, reward, 0.0)
-        # environments that are not active may have begun anew by themselves
-        self._seen = np.where(live[:, None], self._flat(observation), self._seen)
-        return Result(self._seen.copy(), reward, terminated & live, succeeded)
+        # Gymnasium resets an ended environment in the next step: what it then observes is not told
+        self._observation = np.where(live[:, None], self._flat(observation), self._observation)
+        return Result(self._observation.copy(), reward, terminated & live, succeeded)
 
     def close(self) -> None:
         """Close the environments."""
@@ -199,8 +195,12 @@ class ForeignSimulator:
         return np.asarray(observation, dtype=np.float64).reshape(self.count, -1)
 
 
-class _Told(gymnasium.Wrapper):
-    """Takes its own row of the tasks that a reset hands to all environments."""
+class _OfTasks(gymnasium.Wrapper):
+    """Takes its own row of the tasks that a reset hands to all environments.
+
+    A vector environment passes one `options` to all of them, and may reset one by itself when its
+    episode has ended, without options: then the task stays.
+    """
 
     def __init__(self, env: gymnasium.Env, set_task: SetTask, index: int) -> None:
         super().__init__(env)

@@ -9,7 +9,7 @@ import metarl
 from metarl.agents import GaussianPolicy
 from metarl.envs import ForeignFamily, Tasks
 from metarl.envs.distributions import Uniform
-from metarl.envs.foreign import ForeignSimulator
+from metarl.envs.foreign_family import ForeignSimulator
 from metarl.sampling.collect import collect, empty_rollouts
 from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL
@@ -149,6 +149,16 @@ def test_environments_are_closed_when_they_are_done_with():
             "Cart needs Box actions, got Discrete",
         ),
         (lambda: pendulum().task({"mass": 9.0}), "outside the range"),
+        (
+            lambda: ForeignFamily(
+                "Twice",
+                lambda: gymnasium.make("Pendulum-v1"),
+                set_mass,
+                (Uniform("mass", 0.5, 2.0), Uniform("mass", 1.0, 3.0)),
+                10,
+            ),
+            "task parameters must have different names, got mass, mass",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message: str):

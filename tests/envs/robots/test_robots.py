@@ -112,16 +112,15 @@ def test_starts_as_gymnasium_does_from_the_same_generator(name: str):
 
 @pytest.mark.parametrize("robot", [Ant, Humanoid])
 def test_without_contact_forces_the_rest_is_the_same(robot: type[Ant] | type[Humanoid]):
-    with_forces, without = (
-        Simulator(family(robot(contact_forces=flag), goals.forward()), 3) for flag in (True, False)
-    )
+    families = [family(robot(contact_forces=flag), goals.forward()) for flag in (True, False)]
+    with_forces, without = (Simulator(family, 3) for family in families)
     observations, forces = [], 0.0
-    for simulator in (with_forces, without):
-        simulator.set_tasks(simulator.family.sample_tasks(3, seed=0))
+    for made, simulator in zip(families, (with_forces, without), strict=True):
+        simulator.set_tasks(made.sample_tasks(3, seed=0))
         simulator.reset([np.random.default_rng([1, index]) for index in range(3)])
         rng = np.random.default_rng(2)
         for _ in range(20):
-            action = rng.uniform(-1, 1, (3, simulator.family.action_size))
+            action = rng.uniform(-1, 1, (3, made.action_size))
             observation = simulator.step(action).observation
             if simulator is with_forces:
                 forces += np.abs(observation[:, -78:]).sum()

@@ -1,4 +1,9 @@
-"""What the numbers of an observation are called: the coordinate that each of them follows."""
+"""Names for the numbers of an observation, for tables and figures.
+
+A robot computes its observation with code, so there is no list to read them from. They are found by
+finite differences: a number that changes when one joint coordinate moves, and with no other, is
+called after that joint.
+"""
 
 import mujoco
 import numpy as np
@@ -8,13 +13,13 @@ from metarl.envs.robot import Robot
 _FREE = (("x", "y", "z", "qw", "qx", "qy", "qz"), ("vx", "vy", "vz", "wx", "wy", "wz"))
 _BALL = (("qw", "qx", "qy", "qz"), ("wx", "wy", "wz"))
 _MOVE = 1e-3
+"""How far a coordinate is moved [m, rad, m/s, rad/s]: any change of an observation counts."""
 
 
-def senses(robot: Robot, model: mujoco.MjModel) -> list[str]:
+def observation_names(robot: Robot, model: mujoco.MjModel) -> list[str]:
     """Return a name for each number that a robot observes, all of them different.
 
-    Each coordinate of the model is moved by itself; a number that follows just one is called after
-    its joint, the others by their place.
+    A number that follows several coordinates, or none, is called by its place: `observation 6`.
     """
     data = mujoco.MjData(model)
     fields = {name: np.asarray(getattr(data, name))[None].copy() for name in robot.fields}

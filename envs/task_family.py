@@ -1,0 +1,203 @@
+"""`TaskFamily`: a robot, a goal, what varies in the body, and how long an episode is."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.envs.distributions import Distribution
+from metarl.envs.dynamics import Bodies, Dynamics
+from metarl.envs.goals import Goal
+from metarl.envs.robot import Array, Fields, Robot
+from metarl.envs.simulator import Simulator
+from metarl.envs.task_space import HasTaskSpace, TaskSpace
+from metarl.envs.tasks import Tasks
+
+
+@dataclass(frozen=True)
+class TaskFamily(HasTaskSpace):
+    """A family of tasks that share a robot and differ in goal or body."""
+
+    name: str
+    robot: Robot
+    goal: Goal
+    source: str
+    """Where the definition comes from."""
+    dynamics: tuple[Dynamics, ...] = ()
+    horizon: int = 100
+    """Control steps in an episode, unless it terminates before."""
+    action_scale: float = 0.3
+    """The part of the control range that an action of 1 asks for. Policies begin with unit standard
+    deviation, so this decides how widely a new policy explores."""
+    control_cost: float = 0.0
+    """Taken off the reward in each step, times the sum of squared controls [ctrl^2]."""
+    survive_bonus: float = 0.0
+    """Added to the reward in each step that does not end in a fall, as in Gymnasium's v5; in every
+    step where `falls` is off."""
+    contact_cost: float = 0.0
+    """Taken off the reward in each step, times the sum of squared contact forces, as
+    `Robot.contact_forces` gives them [N^2, (N m)^2]."""
+    contact_cost_limit: float = float("inf")
+    """The most that contact forces take off in a step."""
+    falls: bool = True
+    """Whether an episode ends when the robot is no longer upright."""
+    reveals_task: bool = False
+    """Whether the observation ends with the task's coordinates: for a policy that is told the task,
+    which shows what adaptation could reach at best."""
+    preset: str = "default"
+    """The published variant that the numbers follow."""
+
+    def __post_init__(self) -> None:
+        if self.horizon < 1:
+            raise ValueError(f"horizon must be at least 1 step, got {self.horizon}")
+        if self.action_scale <= 0:
+            raise ValueError(f"action_scale must be positive, got {self.action_scale}")
+        missing = [track for track in self.goal.tracks if track not in self.robot.tracks]
+        if missing:
+            raise ValueError(
+                f"the goal '{self.goal.name}' needs the tracks {', '.join(self.goal.tracks)}, "
+                f"but {self.robot.name} has {', '.join(self.robot.tracks)} only"
+            )
+        if self.contact_cost and "cfrc_ext" not in self.robot.fields:
+            raise ValueError(
+                f"a contact cost needs contact forces: {self.robot.name}(contact_forces=True)"
+            )
+        self.bodies(self.sample_tasks(1, seed=0))  # raises where the model lacks what varies
+        if self.extrapolates:
+            self.bodies(self.sample_tasks(1, seed=0, split="extrapolate"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by value, with the functions that goals and dynamics are made of."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return _unpickle, (cloudpickle.dumps(fields),)
+
+    @property
+    def distributions(self) -> tuple[Distribution, ...]:
+        """The distributions of the goal's parameters, then of the body's."""
+        bodies = (d for dynamics in self.dynamics for d in dynamics.distributions)
+        return (*self.goal.distributions, *bodies)
+
+    @property
+    def space(self) -> TaskSpace:
+        """How tasks are drawn, checked and compared."""
+        return TaskSpace(self.name, self.distributions)
+
+    @property
+    def tells_success(self) -> bool:
+        """Whether the goal says when it is reached."""
+        return self.goal.succeeds is not None
+
+    @property
+    def native(self) -> bool:
+        """Yes: native threads step the simulations, without the GIL."""
+        return True
+
+    @property
+    def processes(self) -> bool:
+        """No: the simulations need no processes of their own."""
+        return False
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The robot's compiled model, shared: copy it before writing to it."""
+        edits = tuple(dynamics.edit for dynamics in self.dynamics if dynamics.edit)
+        return self.robot.load(edits)
+
+    @property
+    def dt(self) -> float:
+        """Length of a control step [s]."""
+        return self.model.opt.timestep * self.robot.frame_skip
+
+    @property
+    def action_size(self) -> int:
+        """How many numbers an action has."""
+        return len(self.robot.control_range(self.model)[0])
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers the robot observes."""
+        data = mujoco.MjData(self.model)
+        fields = {name: np.asarray(getattr(data, name))[None] for name in self.robot.fields}
+        told = 0
+        if self.reveals_task:
+            told = self.coordinates(self.sample_tasks(1, seed=0)).shape[1]
+        return self.robot.observe(fields).shape[1] + told
+
+    def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
+        """Return the model fields that tasks change, [task, ...] each, by name."""
+        bodies = Bodies(self.model, len(tasks))
+        columns = {name: tasks[name] for name in tasks.names}
+        for dynamics in self.dynamics:
+            dynamics.change(bodies, columns)
+        return bodies
+
+    def charge(
+        self, reward: Array, control: Array, healthy: NDArray[np.bool_], fields: Fields
+    ) -> Array:
+        """Return the goal's reward of a step after the family's costs and bonus, [sim].
+
+        The same for all tasks of the family, and of the form that Gymnasium's MuJoCo environments
+        have: `reward - control_cost |control|^2 + survive_bonus - contact_cost |forces|^2`.
+
+        Args:
+            reward: the goal's, [sim].
+            control: of the step, [sim, nu].
+            healthy: whether the robot is upright after it, [sim].
+            fields: the robot's, after the step.
+        """
+        if self.control_cost:
+            reward = reward - self.control_cost * np.square(control).sum(axis=1)
+        if self.survive_bonus:
+            standing = healthy if self.falls else True
+            reward = reward + self.survive_bonus * standing
+        if self.contact_cost:
+            forces = self.robot.contact_forces(fields)
+            cost = self.contact_cost * np.square(forces).sum(axis=1)
+            reward = reward - np.minimum(cost, self.contact_cost_limit)
+        return reward
+
+    def simulate(self, count: int, *, threads: int = 0) -> Simulator:
+        """Return simulations of the family, with no tasks yet.
+
+        Args:
+            count: how many.
+            threads: native threads; 0 for one a core.
+        """
+        return Simulator(self, count, threads=threads)
+
+    def replace(self, **changes: Any) -> "TaskFamily":  # noqa: ANN401
+        """Return the family with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the family as plain data, for tables and JSON."""
+        return {
+            "name": self.name,
+            "preset": self.preset,
+            "robot": self.robot.name,
+            "robot_settings": self.robot.settings,
+            "goal": self.goal.name,
+            "varies": self.space.describe(),
+            "parameters": list(self.parameters),
+            "horizon": self.horizon,
+            "dt": self.dt,
+            "action_scale": self.action_scale,
+            "control_cost": self.control_cost,
+            "survive_bonus": self.survive_bonus,
+            "contact_cost": self.contact_cost,
+            # JSON has no infinity
+            "contact_cost_limit": limit if np.isfinite(limit := self.contact_cost_limit) else None,
+            "falls": self.falls,
+            "reveals_task": self.reveals_task,
+            "observation_size": self.observation_size,
+            "action_size": self.action_size,
+            "source": self.source,
+        }
+
+
+def _unpickle(fields: bytes) -> TaskFamily:
+    return TaskFamily(**cloudpickle.loads(fields))

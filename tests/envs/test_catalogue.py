@@ -1,0 +1,103 @@
+"""The named families: what their sources state, and what `make` refuses."""
+
+import numpy as np
+import pytest
+
+from metarl import envs
+from metarl.envs import Simulator
+from tests.envs.published import TABLE, Row
+
+every_row = pytest.mark.parametrize(("name", "preset"), TABLE)
+
+
+def test_the_table_is_complete():
+    known = {(name, preset) for name in envs.families() for preset in envs.presets(name)}
+    assert set(TABLE) == known | {(name, "default") for name in envs.families()}
+
+
+@every_row
+def test_numbers_are_the_stated_ones(name: str, preset: str):
+    family, row = envs.make(name, preset=preset), TABLE[name, preset]
+    numbers = Row._fields[2:8]
+    assert {n: getattr(family, n) for n in numbers} == {n: getattr(row, n) for n in numbers}
+
+
+@every_row
+def test_tasks_fill_their_ranges_evenly(name: str, preset: str):
+    tasks, row = envs.make(name, preset=preset).sample_tasks(4000, seed=0), TABLE[name, preset]
+    columns = {parameter: tasks[parameter] for parameter in tasks.names}
+    if "radius" in row.tasks:
+        x, y = columns.pop("x"), columns.pop("y")
+        columns["radius"] = np.hypot(x, y)
+        eighths, _ = np.histogram(np.arctan2(y, x), 8, (-np.pi, np.pi))
+        np.testing.assert_allclose(eighths / 4000, 1 / 8, atol=0.03)
+    kinds = {p: next(kind for kind in row.tasks if p.startswith(kind)) for p in columns}
+    assert set(kinds.values()) == set(row.tasks)
+    for parameter, values in columns.items():
+        span = row.tasks[kinds[parameter]]
+        if isinstance(span, set):
+            drawn, counts = np.unique(values, return_counts=True)
+            assert set(drawn) == span
+            np.testing.assert_allclose(counts / 4000, 1 / len(span), atol=0.04)
+        else:
+            low, high = span.even(span.low), span.even(span.high)
+            tenths = np.quantile((span.even(values) - low) / (high - low), np.linspace(0, 1, 11))
+            np.testing.assert_allclose(tenths, np.linspace(0, 1, 11), atol=0.04)
+            assert tenths[0] > -1e-3  # Fetch's ranges are stated to a tenth of a millimetre
+            assert tenths[-1] < 1.001
+
+
+@pytest.mark.parametrize(("name", "left_out"), [("HalfCheetahCrippled", 0.0), ("AntCrippled", 3.0)])
+def test_one_injury_is_left_out_of_training(name: str, left_out: float):
+    outside = envs.make(name).sample_tasks(50, seed=0, split="extrapolate")
+    assert set(outside.values.flat) == {left_out}
+
+
+@pytest.mark.parametrize(("name", "preset"), [key for key in TABLE if key[0].startswith("Point")])
+def test_points_start_anywhere_in_their_square(name: str, preset: str):
+    family, spread = envs.make(name, preset=preset), TABLE[name, preset].spread
+    simulator = Simulator(family, 2000)
+    simulator.set_tasks(family.sample_tasks(2000, seed=0))
+    starts = simulator.reset([np.random.default_rng([2, sim]) for sim in range(2000)])
+    even = spread * np.linspace(-1.0, 1.0, 5)
+    quarters = np.quantile(starts, np.linspace(0.0, 1.0, 5), axis=0)
+    np.testing.assert_allclose(quarters, np.stack([even, even], axis=1), atol=0.1 * spread)
+    assert np.abs(starts).max() <= spread
+
+
+@pytest.mark.parametrize("name", envs.families())
+def test_every_family_samples_tasks_in_its_range(name: str):
+    family = envs.make(name)
+    for split in ("train", "test"):
+        tasks = family.sample_tasks(200, seed=3, split=split)
+        assert family.task(tasks) == tasks
+    assert family.observation_size > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: envs.make("HalfCheetaVel"),
+            "no family 'HalfCheetaVel'; did you mean HalfCheetahVel",
+        ),
+        (
+            lambda: envs.make("Point2D", preset="maml"),
+            "Point2D has no preset 'maml'; did you mean maml2017",
+        ),
+        (lambda: envs.make("AntDir", horizont=5), "no field 'horizont'; did you mean horizon"),
+        (lambda: envs.make("AntDir", horizon=0), "horizon must be at least 1 step, got 0"),
+    ],
+)
+def test_unknown_names_and_impossible_numbers_are_refused(call, message: str):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_family_is_made_once_and_changed_in_copies():
+    plain = envs.make("HalfCheetahVel")
+    assert envs.make("HalfCheetahVel") == plain
+    changed = envs.make("HalfCheetahVel", horizon=7)
+    assert (changed.horizon, plain.horizon) == (7, 100)
+    assert envs.make("HalfCheetahVel", preset="default") == plain
+    assert envs.make("HalfCheetahVel", preset="maml2017").preset == "maml2017"

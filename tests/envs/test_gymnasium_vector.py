@@ -1,0 +1,70 @@
+"""`TaskVectorEnv` against Gymnasium's own vector of single environments."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from metarl import envs
+from metarl.envs.gymnasium_env import TaskEnv
+from metarl.envs.gymnasium_vector import TaskVectorEnv
+
+
+def actions_for(env: Any, steps: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(-1, 1, (steps, env.num_envs, *env.single_action_space.shape)).astype("f4")
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_vector_equals_gymnasiums_own_vector_of_single_environments(mode: AutoresetMode):
+    """Observations, rewards, ends and final observations, over several episodes with falls."""
+    ours: Any = gymnasium.make_vec(
+        "metarl/HopperRandParams-v0", num_envs=4, horizon=25, autoreset_mode=mode
+    )
+    assert ours.metadata["autoreset_mode"] == mode
+    theirs = gymnasium.vector.SyncVectorEnv(
+        [lambda: TaskEnv("HopperRandParams", horizon=25)] * 4, autoreset_mode=mode
+    )
+    np.testing.assert_array_equal(ours.reset(seed=5)[0], theirs.reset(seed=5)[0])
+    ends = 0
+    for action in actions_for(ours, 120):
+        *a, info_a = ours.step(action)
+        *b, info_b = theirs.step(action)
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+        ends += (a[2] | a[3]).sum()
+        if mode == AutoresetMode.SAME_STEP and "final_obs" in info_b:
+            np.testing.assert_array_equal(info_a["_final_obs"], info_b["_final_obs"])
+            for x, y in zip(info_a["final_obs"], info_b["final_obs"], strict=True):
+                assert (x is None) == (y is None)
+                if x is not None:
+                    np.testing.assert_array_equal(x, y)
+        else:
+            assert "final_obs" not in info_a
+    assert ends > 8
+
+
+def test_vector_resets_some_and_says_when_it_should_have_been():
+    ours = TaskVectorEnv("HalfCheetahVel", 3, horizon=2, autoreset_mode="Disabled")
+    ours.reset(seed=0)
+    for _ in range(2):
+        ours.step(np.zeros((3, 6), np.float32))
+    with pytest.raises(ValueError, match="some episodes have ended"):
+        ours.step(np.zeros((3, 6), np.float32))
+    ours.reset(options={"reset_mask": np.array([True, True, True])})
+    before = ours.tasks
+    task = {"velocity": 2.0}
+    ours.reset(options={"reset_mask": np.array([False, True, False]), "task": task})
+    assert ours.tasks[1] == task
+    assert ours.tasks[0] == before[0]
+    with pytest.raises(ValueError, match="reset_mask must be"):
+        ours.reset(options={"reset_mask": np.zeros(3, dtype=bool)})
+    with pytest.raises(ValueError, match="3 environments need as many seeds, got 2"):
+        ours.reset(seed=[1, 2])
+
+
+def test_a_table_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="3 simulations need 1 task or as many, got 2"):
+        TaskVectorEnv("Point2D", 3, task=envs.make("Point2D").sample_tasks(2, seed=0))
