@@ -1,4 +1,4 @@
-"""The command line: finds the command named, and the commands that make runs.
+"""The command line: dispatch, and the commands that list families and make runs.
 
 Each command is a function that tyro parses the arguments of; packages that take long to load, such
 as torch, are imported when a command is called.
@@ -90,9 +90,8 @@ def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> 
     """Resume a run; the results are identical to those of an uninterrupted one.
 
     Args:
-        run_folder: What `train` made.
-        total_timesteps: Environment steps in all; those that the run was started with when left
-            out.
+        run_folder: The run folder that `metarl train` wrote.
+        total_timesteps: Environment steps in all; as many as at its start when left out.
     """
     from metarl.learner.runs import resume
 
@@ -129,12 +128,15 @@ def _finish(training: "Callable[[], MAML]", folder: Path) -> None:
 
 
 def _warn(message: Warning | str, *_: object) -> None:
-    """Show a warning as people want to read it: without the line of code that it came from."""
+    """Print a warning in one line, without the source line that Python adds."""
     print(f"metarl: {message}", file=sys.stderr)
 
 
 def defaults_for(words: Sequence[str]) -> Config:
-    """Return the settings that `train` starts from when it is given these words."""
+    """Return the defaults that `train` has for the family, preset and algorithm among these words.
+
+    They are looked for before the command line is parsed, since tyro shows them in the help.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--algorithm", default=Config.algorithm)

@@ -1,4 +1,7 @@
-"""The commands that take a trained run: measurements, comparisons, films, the report."""
+"""The commands that take a trained run: measurements, comparisons, films, the report.
+
+Options that several commands share are fields of one settings class, or one of the types below.
+"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +17,12 @@ from metarl.showing.settings import FilmSettings
 if TYPE_CHECKING:
     from metarl.skills.library import SkillLibrary
 
-_SKILLS = "Skills to take the first step from, as `metarl similarity` made them"
+_SKILLS = "A library of skills to take the first step from, written by `metarl similarity`"
 Device = Annotated[
     str, arg(help="Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.")
 ]
 Library = Annotated[Path | None, arg(help=f"{_SKILLS}.")]
-Libraries = Annotated[tuple[Path, ...], arg(help=f"{_SKILLS}, one a run.")]
+Libraries = Annotated[tuple[Path, ...], arg(help=f"{_SKILLS}; of several runs, one for each.")]
 Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 
 
@@ -37,9 +40,10 @@ def evaluate(
     Args:
         run_folders: A run folder or a checkpoint; several that differ in seed are taken together.
         adaptation: New tasks and inner steps, of every table.
-        rollouts: Rollouts of each task that a step learns from; several numbers for a table each.
-        split: Tasks like those trained on (test), outside their range (extrapolate), or both; a
+        rollouts: Rollouts of each task that an inner step learns from; several numbers give a
             table each.
+        split: New tasks from the training range (test), tasks from outside it (extrapolate), or
+            both; a table each.
         library: One a run.
         out: Where the files go; the first run folder when left out.
         device: Of the updates.
@@ -149,7 +153,7 @@ def render(
     Args:
         run_folder: A run folder or a checkpoint.
         task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; drawn ones when left out.
-        draw: How many tasks to draw, a row each.
+        draw: How many tasks to draw when none is named, a row of the film each.
         out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
         film: What is filmed of each task, and how.
         library: Of the run.
@@ -186,7 +190,7 @@ def report(
         out: The file; `report.html` in the run folder when left out.
         task: The task to film, such as `velocity=1.2`; a drawn one when left out.
         adaptation: New tasks and inner steps of the evaluation.
-        rollouts: Rollouts of each task that a step learns from.
+        rollouts: Rollouts of each task that an inner step learns from.
         library: Of the run.
         device: Of the updates.
     """

@@ -1,4 +1,4 @@
-"""What adaptation to a task changed: the network, what the robot heeds, where return comes from."""
+"""What adaptation to a task changed: parameters, sensitivity to observations, parts of return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Changes:
 
     def __str__(self) -> str:
         moved = ", ".join(f"{name} {change:.1%}" for name, change in self.layers.items())
-        heeded = ", ".join(
+        sensitive = ", ".join(
             f"{name} {before:.2f} -> {after:.2f}"
             for name, (before, after) in list(self.observations.items())[:5]
         )
@@ -57,7 +57,7 @@ class Changes:
                 self.title,
                 f"  layers moved by {moved} of their norm",
                 f"  action std {before:.2f} -> {after:.2f} on average",
-                f"  action heeds {heeded}",
+                f"  action responds to {sensitive}",
                 f"  return from {parts}",
             ]
         )
@@ -119,8 +119,10 @@ def changes(
     visited = last.observations[last.valid]
     names = senses(family.robot, family.model)
     names += [f"task coordinate {i}" for i in range(family.observation_size - len(names))]
-    heeded = np.stack([sensitivity(learner.policy, p, visited) for p in (before, after)], axis=1)
-    order = np.abs(heeded[:, 1] - heeded[:, 0]).argsort()[::-1]
+    sensitivities = np.stack(
+        [sensitivity(learner.policy, p, visited) for p in (before, after)], axis=1
+    )
+    order = np.abs(sensitivities[:, 1] - sensitivities[:, 0]).argsort()[::-1]
     parts_before, parts_after = (
         reward_parts(learner, family, table, parameters, rollouts, key._replace(step=step))
         for parameters, step in ((before, 0), (after, steps))
@@ -130,7 +132,7 @@ def changes(
         title=f"{family.name}, {table.label(0)}: what {noun} changed",
         layers=layer_changes(before, after),
         std=torch.stack([learner.policy.std(p) for p in (before, after)]).double().numpy(),
-        observations={names[index]: heeded[index] for index in order},
+        observations={names[index]: sensitivities[index] for index in order},
         reward={name: np.array([parts_before[name], parts_after[name]]) for name in parts_before},
     )
 

@@ -42,7 +42,8 @@ class Evaluation:
     returns: NDArray[np.float64]
     """Mean return over rollouts, [run, task, step]; step 0 is before adaptation."""
     success: NDArray[np.float64] | None
-    """Part of the rollouts that succeed, [run, task, step]; None where no source says when."""
+    """Fraction of rollouts that succeed, [run, task, step]; None where the family defines no
+    success."""
     settings: dict[str, Any]
     """Seed, split, counts, step sizes, training so far and versions."""
 

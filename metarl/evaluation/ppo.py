@@ -32,7 +32,8 @@ SETTINGS: dict[str, Any] = {
     "gamma": 0.99,
 }
 """The best of nine on four tasks each of HalfCheetahVel and HalfCheetahMass within 128,000 steps,
-behind `VecNormalize`; Stable-Baselines3's own bring the same with eight times as many updates."""
+behind `VecNormalize`; Stable-Baselines3's defaults reach the same return with eight times as many
+updates."""
 DESCRIPTION = SETTINGS | {"n_envs": ENVIRONMENTS, "behind": VecNormalize.__name__}
 """The settings as they stand in `comparison.json`."""
 
@@ -43,7 +44,7 @@ class Start(NamedTuple):
     method: str
     """The curve's name."""
     seed: int
-    """PPO's own."""
+    """Of PPO's initial network and exploration; the task's number is added."""
     actor: Actor | None
     """The policy that it goes on from; None for a new one."""
 
@@ -99,7 +100,7 @@ def ppo_curves(
 def _returns(
     family: TaskFamily, points: Sequence[int], seed: int, start: Start, task: Tasks, index: int
 ) -> list[float]:
-    """Return what PPO's policy brings on one task at each point of its training.
+    """Return the mean return of PPO's policy on one task at each point of its training.
 
     Args:
         family: of the task.

@@ -1,4 +1,4 @@
-"""How well an encoder tells, from one rollout, which known tasks a new one resembles."""
+"""How well an encoder tells, from one rollout, which known tasks a new task resembles."""
 
 import json
 from dataclasses import dataclass
@@ -115,7 +115,9 @@ class Retrieval:
 def retrieval(
     learner: MAML, similarity: Similarity, *, known: int = 100, tasks: int = 100, seed: int = 0
 ) -> Retrieval:
-    """Tell what new tasks resemble among known ones, from one rollout of each before adaptation.
+    """Measure how well an encoder matches new tasks with known ones.
+
+    Of each new task it sees one rollout of the policy before adaptation.
 
     Args:
         learner: the learner that the encoder was trained on.

@@ -158,7 +158,7 @@ def distance_figure(retrieval: Retrieval) -> Figure:
 def changes_figure(changes: Changes) -> Figure:
     """Draw what adaptation changed, in four panels."""
     figure = Figure(figsize=(10.0, 7.0), layout="constrained")
-    (layers, std), (heeded, reward) = figure.subplots(2, 2)
+    (layers, std), (sensitivity, reward) = figure.subplots(2, 2)
     layers.barh(list(changes.layers), [100.0 * part for part in changes.layers.values()])
     layers.invert_yaxis()
     layers.set(xlabel="change [% of the parameters' norm]", title="How far each layer moved")
@@ -169,17 +169,17 @@ def changes_figure(changes: Changes) -> Figure:
     for column, (label, colour) in enumerate(_ENDS):
         places = np.arange(len(most)) + 0.4 * column
         values = [pair[column] for pair in most.values()]
-        heeded.barh(places, values, height=0.4, color=colour, label=label)
-    heeded.set_yticks(np.arange(len(most)) + 0.2, list(most))
-    heeded.invert_yaxis()
-    heeded.set(
+        sensitivity.barh(places, values, height=0.4, color=colour, label=label)
+    sensitivity.set_yticks(np.arange(len(most)) + 0.2, list(most))
+    sensitivity.invert_yaxis()
+    sensitivity.set(
         xlabel="change of the action as it rises by its std",
         title="Which observations move the action\n(those that changed most)",
     )
     _pairs(reward, list(changes.reward), np.array(list(changes.reward.values())))
     reward.axhline(0.0, color="0.3", linewidth=0.8)
     reward.set(ylabel="return", title="Where the return comes from")
-    for axes in (layers, std, heeded, reward):
+    for axes in (layers, std, sensitivity, reward):
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*std.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(changes.title)

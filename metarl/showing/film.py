@@ -37,7 +37,8 @@ class Take(NamedTuple):
     qpos: NDArray[np.float64]
     """The state at the start and after each step, [time + 1, nq]."""
     position: NDArray[np.float64]
-    """Where the robot is on the ground, [time + 1, 1 or 2] in m; no columns for what stands."""
+    """Where the robot is on the ground, [time + 1, 1 or 2] in m; no columns for a robot with
+    a fixed base."""
     rewards: NDArray[np.float64]
     """[time]."""
 

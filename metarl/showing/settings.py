@@ -14,8 +14,7 @@ class FilmSettings:
     rollouts: int = EvaluationSettings.rollouts
     """Rollouts that each inner step learns from."""
     steps: tuple[int, ...] = (0, 1)
-    """After how many inner steps to film, a panel each; a single number is filmed beside the
-    policy before adaptation."""
+    """After how many inner steps to film, a panel each; a single number gets a panel of 0 too."""
     ghost: bool = False
     """Film the last one, with the first as a translucent robot in the same scene."""
     height: int = 480

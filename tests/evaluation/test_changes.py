@@ -81,7 +81,7 @@ def test_changes_of_an_adaptation(cheetah: metarl.MAML):
     assert changed.to_dict()["reward"]["goal"] == changed.reward["goal"].tolist()
 
 
-def test_a_policy_that_is_told_the_task_heeds_it():
+def test_a_policy_that_observes_the_task_is_sensitive_to_it():
     family = envs.make("HalfCheetahVel", horizon=5, reveals_task=True)
     told = metarl.MAML(family, **SMALL, algorithm="pretrain")
     assert "task coordinate 0" in changes(told, {"velocity": 1.0}, rollouts=2).observations

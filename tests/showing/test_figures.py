@@ -111,10 +111,10 @@ def test_changes_are_bars_of_before_and_after():
         reward={"goal": np.array([-5.0, 7.0]), "control cost": np.array([-1.0, -2.0])},
     )
     panels: Any = figures.changes_figure(changes).axes  # a bar is a Rectangle, not only a Patch
-    layers, std, heeded, reward = panels
+    layers, std, sensitivity, reward = panels
     assert [bar.get_width() for bar in layers.patches] == [25.0, 50.0]
     assert [bar.get_height() for bar in std.patches] == [0.5, 0.6, 0.3, 0.4]
-    assert [bar.get_width() for bar in heeded.patches[8:]] == [10.0 - i for i in range(8)]
+    assert [bar.get_width() for bar in sensitivity.patches[8:]] == [10.0 - i for i in range(8)]
     assert [bar.get_height() for bar in reward.patches] == [-5.0, -1.0, 7.0, -2.0]
 
 
