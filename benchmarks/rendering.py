@@ -17,7 +17,7 @@ import numpy as np
 
 from metarl import envs
 from metarl.envs.drawing import Camera
-from metarl.showing import video
+from metarl.showing import film
 
 SIZE = (640, 360)
 
@@ -42,8 +42,8 @@ def main() -> None:
     shape = (arguments.frames + 1, family.model.nq)
     states = np.zeros(shape)
     states[:] = generator.normal(0.0, 0.1, shape)
-    take = video.Take("", states, np.zeros((len(states), 0)), np.zeros(len(states)))
-    height = round(SIZE[1] / (1.0 - video.HEADER / 480.0))
+    take = film.Take("", states, np.zeros((len(states), 0)), np.zeros(len(states)))
+    height = round(SIZE[1] / (1.0 - film.HEADER / 480.0))
     rates: dict[str, list[float]] = {"renderer": [], "camera": [], "film": []}
     with closing(Camera(family, SIZE)) as camera:
         renderer, data = camera._renderer, mujoco.MjData(camera._model)
@@ -59,8 +59,9 @@ def main() -> None:
             rates["camera"].append(
                 rate(lambda i: camera.take(states[i], task[0], 0.0), arguments.frames)
             )
-            film = video.frames(family, [video.Row(task, [take, take])], height=height, ghost=True)
-            rates["film"].append(rate(lambda _, film=film: next(film), arguments.frames - 1))
+            rows = [film.Row(task, [take, take])]
+            pages = film.frames(family, rows, height=height, ghost=True)
+            rates["film"].append(rate(lambda _, pages=pages: next(pages), arguments.frames - 1))
     print(f"{SIZE[0]} x {SIZE[1]}, frames a second, median of {arguments.repeats}")
     for name, found in rates.items():
         print(f"{name:>10}  {statistics.median(found):6.1f}")

@@ -72,6 +72,11 @@ class Simulated(Protocol):
         ...
 
     @property
+    def horizon(self) -> int:
+        """Control steps in an episode."""
+        ...
+
+    @property
     def action_scale(self) -> float:
         """The part of the control range that an action of 1 asks for."""
         ...

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import metarl
 from metarl.envs import Robot, TaskFamily, dynamics, goals
 from metarl.envs.robot import Array, Fields, always
+from metarl.showing import figures
 
 
 class PlanarArm(Robot):
@@ -72,7 +73,7 @@ def main() -> None:
     learner = metarl.MAML(family(arguments.horizon), seed=0)
     metarl.train(learner, arguments.out, arguments.total_timesteps, progress_bar=True)
     evaluation = metarl.evaluate(learner, steps=2)
-    evaluation.save(arguments.out)
+    figures.save(evaluation, arguments.out)
     print(evaluation)
     task = {"x": 0.3, "y": 0.5, "damping_scale": 0.6}
     print(f"video: {metarl.render(learner, task, arguments.out / 'adaptation.mp4')}")

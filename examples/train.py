@@ -12,6 +12,7 @@ from pathlib import Path
 from stable_baselines3.common.callbacks import BaseCallback
 
 import metarl
+from metarl.showing import figures
 
 
 class StopWhenGood(BaseCallback):
@@ -43,7 +44,7 @@ def main() -> None:
 
     evaluation = metarl.evaluate(learner, tasks=arguments.tasks, steps=2)
     print(evaluation)
-    for path in evaluation.save(arguments.out):
+    for path in figures.save(evaluation, arguments.out):
         print(path)
 
 

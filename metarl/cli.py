@@ -1,4 +1,4 @@
-"""The command line's front: what there is, shown at once; commands are loaded when one is named."""
+"""The command line's overview of commands; a command's own modules load when it is named."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ import sys
 COMMANDS = {
     "families": "List the task families, or describe one.",
     "train": "Train a meta-policy into a new run folder.",
-    "resume": "Go on with a stopped run, to the numbers of one that was never stopped.",
+    "resume": "Resume a run; the results are identical to those of an uninterrupted one.",
     "evaluate": "Measure the return before and after adaptation, on tasks drawn apart from those "
     "of training.",
     "compare": "Compare adaptation with fine-tuning and with training from scratch, on the same "
@@ -17,11 +17,11 @@ COMMANDS = {
     "report": "Write a run's tables, figures and a film to one HTML file that needs no network.",
     "demo": "Train a small meta-policy on HalfCheetah, evaluate it on new tasks and film it.",
 }
-"""The first line of what each says of itself."""
+"""The first line of each command's description, here too so that the overview loads nothing."""
 
 
 def main() -> None:
-    """Run the command that is named, or show what there is."""
+    """Run the command that is named, or show the overview."""
     words = sys.argv[1:]
     if words and words[0] in COMMANDS:
         from metarl.commands import run

@@ -1,4 +1,8 @@
-"""The commands of the command line: each parses its arguments and calls the package."""
+"""The command line: dispatch, and the commands that list families and make runs.
+
+Each command is a function that tyro parses the arguments of; packages that take long to load, such
+as torch, are imported when a command is called.
+"""
 
 import argparse
 import json as json_format
@@ -7,22 +11,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
 from metarl import envs
-from metarl.envs.distributions import Split
+from metarl.commands_on_runs import compare, evaluate, render, report, similarity
 from metarl.learner.config import AlgorithmName, Config
 from metarl.learner.defaults import defaults
-from metarl.skills.config import SimilarityConfig
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
-    from metarl.skills.library import SkillLibrary
-
-Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 
 
 def families(family: Positional[str | None] = None, json: bool = False) -> None:
@@ -46,13 +46,13 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
         print(f"    source   {row['source']}")
 
 
-def train_command(own: Config) -> Callable[..., None]:
-    """Return the command `train`, whose settings start from these."""
+def train_command(start: Config) -> Callable[..., None]:
+    """Return the command `train`, whose settings have these defaults."""
 
     def train(
         family: Positional[str],
         out: Path,
-        config: OmitArgPrefixes[Config] = own,
+        config: OmitArgPrefixes[Config] = start,
         total_timesteps: int = 10_000_000,
         preset: str = "default",
         horizon: int | None = None,
@@ -79,241 +79,25 @@ def train_command(own: Config) -> Callable[..., None]:
         changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
         if reveal_task:
             changes["reveals_task"] = True
-        made = envs.make(family, preset=preset, **changes)
-        learner = MAML(made, verbose=int(verbose), **asdict(config))
+        variant = envs.make(family, preset=preset, **changes)
+        learner = MAML(variant, verbose=int(verbose), **asdict(config))
         _finish(lambda: train_into(learner, out, total_timesteps, progress_bar=True), out)
 
     return train
 
 
 def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> None:
-    """Go on with a stopped run, to the numbers of one that was never stopped.
+    """Resume a run; the results are identical to those of an uninterrupted one.
 
     Args:
-        run_folder: What `train` made.
-        total_timesteps: Environment steps in all; what the run was started with when left out.
+        run_folder: The run folder that `metarl train` wrote.
+        total_timesteps: Environment steps in all; as many as at its start when left out.
     """
     from metarl.learner.runs import resume
 
     _finish(
         lambda: resume(run_folder, total_timesteps=total_timesteps, progress_bar=True), run_folder
     )
-
-
-def evaluate(
-    run_folders: Positional[tuple[Path, ...]],
-    tasks: int = 40,
-    rollouts: tuple[int, ...] = (20,),
-    steps: int = 3,
-    seed: int = 0,
-    split: tuple[Split, ...] = ("test",),
-    halve: bool = False,
-    library: tuple[Path, ...] = (),
-    out: Path | None = None,
-    device: str = "auto",
-) -> None:
-    """Measure the return before and after adaptation, on tasks drawn apart from those of training.
-
-    Args:
-        run_folders: A run folder or a checkpoint; several that differ in seed are taken together.
-        tasks: How many tasks to draw.
-        rollouts: Rollouts of each task that a step learns from; several numbers for a table each.
-        steps: Inner steps.
-        seed: Decides tasks, start states and exploration.
-        split: Tasks like those trained on (test), outside their range (extrapolate), or both.
-        halve: Halve the inner step size after the first step.
-        library: Skills to take the first step from, as `metarl similarity` made them, one a run.
-        out: Where the files go; the first run folder when left out.
-        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
-    """
-    from metarl.evaluation.evaluate import evaluate
-    from metarl.learner.runs import load
-    from metarl.skills.library import SkillLibrary
-
-    if not run_folders:
-        raise ValueError("name at least one run folder")
-    learners = [load(folder, device=device) for folder in run_folders]
-    skills = [SkillLibrary.load(path) for path in library]
-    pairs: list[tuple[Split, int]] = [(part, count) for part in split for count in rollouts]
-    for part, count in pairs:
-        evaluation = evaluate(
-            learners,
-            tasks=tasks,
-            rollouts=count,
-            steps=steps,
-            seed=seed,
-            split=part,
-            halve=halve,
-            library=skills,
-        )
-        name = "evaluation"
-        if len(pairs) > 1 or part != "test":
-            name += f"_{part}_{count}"
-        if skills:
-            name += "_skills"
-        numbers, table, figure = evaluation.save(out or _folder(run_folders[0]), name)
-        noun = "rollout" if count == 1 else "rollouts"
-        print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
-        print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
-
-
-def compare(
-    run_folders: Positional[tuple[Path, ...]],
-    out: Path,
-    library: tuple[Path, ...] = (),
-    tasks: int = 40,
-    budget: int = 200_000,
-    seed: int = 0,
-    workers: int | None = None,
-    device: str = "auto",
-) -> None:
-    """Compare adaptation with fine-tuning and with training from scratch, on the same new tasks.
-
-    Args:
-        run_folders: Runs of one family: meta-learned ones, `--algorithm pretrain` to be fine-tuned,
-            `--reveal-task` to show what could be reached at best. Seeds are taken together.
-        out: A folder for the numbers and the figure.
-        library: Skills of the meta-learned runs, as `metarl similarity` made them.
-        tasks: How many tasks to draw.
-        budget: Environment steps that the others have for each task.
-        seed: Decides tasks, start states and exploration.
-        workers: Processes for Stable-Baselines3's PPO; one a core when left out.
-        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
-    """
-    from metarl.evaluation.compare import compare
-    from metarl.learner.runs import load
-    from metarl.skills.library import SkillLibrary
-
-    comparison = compare(
-        [load(folder, device=device) for folder in run_folders],
-        libraries=[SkillLibrary.load(path) for path in library],
-        tasks=tasks,
-        budget=budget,
-        seed=seed,
-        workers=workers,
-        progress_bar=True,
-    )
-    numbers, figure = comparison.save(out)
-    print(f"{comparison}\nnumbers: {numbers}\nfigure: {figure}")
-
-
-def similarity(
-    run_folder: Positional[Path],
-    config: OmitArgPrefixes[SimilarityConfig] = SimilarityConfig(),  # noqa: B008
-    skills: int = 100,
-    device: str = "auto",
-) -> None:
-    """Learn how similar tasks are, and make a library of skills for new tasks to start from.
-
-    Args:
-        run_folder: A run folder or a checkpoint.
-        config: Settings of the encoder.
-        skills: How many known tasks to adapt to for the library.
-        device: Where the encoder is trained: cpu, cuda, ...; auto takes a GPU when there is one.
-    """
-    from metarl.evaluation.retrieval import retrieval
-    from metarl.learner.runs import load
-    from metarl.skills.encoder_training import train_similarity
-    from metarl.skills.library import SkillLibrary
-
-    folder = _folder(run_folder)
-    learner = load(run_folder, device=device)
-    similarity = train_similarity(learner, progress_bar=True, **asdict(config))
-    found = retrieval(learner, similarity, seed=config.seed)
-    numbers, *figures = found.save(folder)
-    print(f"{found}\nnumbers: {numbers}")
-    for figure in figures:
-        print(f"figure: {figure}")
-    library = folder / "library.safetensors"
-    SkillLibrary.build(learner, similarity, tasks=skills, seed=config.seed).save(library)
-    print(f"library: {library}\nnext: metarl evaluate {run_folder} --library {library}")
-
-
-def render(
-    run_folder: Positional[Path],
-    task: Task = (),
-    draw: int = 1,
-    out: Path | None = None,
-    rollouts: int = 20,
-    steps: tuple[int, ...] = (0, 1),
-    ghost: bool = False,
-    height: int = 480,
-    seed: int = 0,
-    library: Path | None = None,
-    device: str = "auto",
-) -> None:
-    """Film a policy before and after adaptation, side by side or one as a ghost.
-
-    Args:
-        run_folder: A run folder or a checkpoint.
-        task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; drawn ones when left out.
-        draw: How many tasks to draw, a row each.
-        out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
-        rollouts: Rollouts that each inner step learns from.
-        steps: After how many inner steps to film, a panel each.
-        ghost: Film the last one, with the first as a translucent robot in the same scene.
-        height: Height of a row in pixels.
-        seed: Decides the start state and exploration.
-        library: Skills to take the first step from, as `metarl similarity` made them.
-        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
-    """
-    from metarl.learner.runs import load
-    from metarl.showing.video import render
-
-    learner = load(run_folder, device=device)
-    path = render(
-        learner,
-        parse_task(task) or learner.family.sample_tasks(draw, seed=seed, split="test"),
-        out or _folder(run_folder) / "adaptation.mp4",
-        rollouts=rollouts,
-        steps=steps,
-        ghost=ghost,
-        height=height,
-        seed=seed,
-        library=_library(library),
-        progress_bar=True,
-    )
-    print(f"video: {path}")
-
-
-def report(
-    run_folder: Positional[Path],
-    out: Path | None = None,
-    task: Task = (),
-    tasks: int = 40,
-    rollouts: int = 20,
-    steps: int = 3,
-    seed: int = 0,
-    library: Path | None = None,
-    device: str = "auto",
-) -> None:
-    """Write a run's tables, figures and a film to one HTML file that needs no network.
-
-    Args:
-        run_folder: A run folder or a checkpoint.
-        out: The file; `report.html` in the run folder when left out.
-        task: The task to film, such as `velocity=1.2`; a drawn one when left out.
-        tasks: How many tasks the evaluation draws.
-        rollouts: Rollouts of each task that a step learns from.
-        steps: Inner steps.
-        seed: Decides tasks, start states and exploration.
-        library: Skills to take the first step from, as `metarl similarity` made them.
-        device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
-    """
-    from metarl.showing.report import report
-
-    path = report(
-        run_folder,
-        out,
-        task=parse_task(task) or None,
-        tasks=tasks,
-        rollouts=rollouts,
-        steps=steps,
-        seed=seed,
-        library=_library(library),
-        device=device,
-    )
-    print(f"report: {path}")
 
 
 def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_000_000, seed: int = 0) -> None:
@@ -333,49 +117,26 @@ def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_000_000, seed: 
         print(f"{kind}: {path}")
 
 
-def parse_task(words: tuple[str, ...]) -> dict[str, float]:
-    """Return `("x=1", "y=-0.5")` as `{"x": 1.0, "y": -0.5}`.
-
-    Raises:
-        ValueError: for a word that is not NAME=NUMBER.
-    """
-    task = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        try:
-            task[name] = float(value)
-        except ValueError:
-            raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
-    return task
-
-
-def _library(path: Path | None) -> "SkillLibrary | None":
-    from metarl.skills.library import SkillLibrary
-
-    return None if path is None else SkillLibrary.load(path)
-
-
-def _folder(path: Path) -> Path:
-    return path if path.is_dir() else path.parent
-
-
 def _finish(training: "Callable[[], MAML]", folder: Path) -> None:
     try:
         learner = training()
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: metarl resume {folder}", file=sys.stderr)
+        print(f"\nstopped; resume with: metarl resume {folder}", file=sys.stderr)
         sys.exit(130)
     print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
     print(f"run: {folder}\nnext: metarl evaluate {folder}")
 
 
 def _warn(message: Warning | str, *_: object) -> None:
-    """Show a warning as people want to read it: without the line of code that it came from."""
+    """Print a warning in one line, without the source line that Python adds."""
     print(f"metarl: {message}", file=sys.stderr)
 
 
 def defaults_for(words: Sequence[str]) -> Config:
-    """Return the settings that `train` starts from when it is given these words."""
+    """Return the defaults that `train` has for the family, preset and algorithm among these words.
+
+    They are looked for before the command line is parsed, since tyro shows them in the help.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--algorithm", default=Config.algorithm)

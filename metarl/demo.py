@@ -1,4 +1,4 @@
-"""The demo: everything once, in about a minute and a half on two cores."""
+"""The demo: training, evaluation and a film, in about a minute and a half on two cores."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from metarl.evaluation.evaluate import Evaluation, evaluate
 from metarl.learner.maml import MAML
 from metarl.learner.runs import train
+from metarl.showing import figures
 from metarl.showing.video import render
 
 MARK = "DEMO"
@@ -32,7 +33,7 @@ def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[s
     (out / MARK).write_text("This folder belongs to `metarl demo`, which replaces it.\n")
     learner = MAML("HalfCheetahDir", seed=seed)
     train(learner, out, total_timesteps, progress_bar=True)
-    evaluation = evaluate(learner, tasks=40, rollouts=20, steps=1, seed=seed)
-    numbers, _, figure = evaluation.save(out)
+    evaluation = evaluate(learner, steps=1, seed=seed)
+    numbers, _, figure = figures.save(evaluation, out)
     video = render(learner, {"direction": -1.0}, out / "adaptation.mp4", seed=seed)
     return evaluation, {"run": out, "numbers": numbers, "figure": figure, "video": video}

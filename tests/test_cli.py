@@ -1,9 +1,12 @@
 """The command line as its users meet it: in a process of its own."""
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import save_file
@@ -11,7 +14,9 @@ from safetensors.numpy import save_file
 from metarl import commands, envs
 from metarl.cli import COMMANDS
 from metarl.commands import train_command
+from metarl.evaluation.settings import AdaptationSettings, ComparisonSettings
 from metarl.learner.config import Config
+from metarl.showing.settings import FilmSettings
 
 QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]
 
@@ -41,6 +46,23 @@ def test_the_overview_says_what_each_command_says_of_itself():
         assert done.returncode == 2
         assert "COMMAND" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("evaluate", AdaptationSettings()),
+        ("report", AdaptationSettings()),
+        ("compare", ComparisonSettings()),
+        ("render", FilmSettings()),
+    ],
+)
+def test_the_options_are_the_fields_of_the_settings(command: str, settings: Any):
+    """By their plain names, with the docstring of the field and its default."""
+    shown = " ".join(metarl(command, "--help").stdout.replace("│", "").split())
+    for name, value in asdict(settings).items():
+        words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        assert re.search(rf"--{name}[ ,].*?\(default: (.*?)\)", shown)[1] == words  # type: ignore[index]
 
 
 def test_families_are_listed_for_people_and_for_programs():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import metarl
 from metarl import envs
-from metarl.evaluation.compare import compare
+from metarl.showing import figures
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent.parent / "runs"
@@ -63,10 +63,12 @@ def main() -> None:
         for name, told in (("pretrain", False), ("told", True)):
             folder = RUNS / "compare" / f"{family}_{name}_{seed}"
             others.append(trained(folder, family, seed, "pretrain", told=told))
-    found = compare(runs + others, libraries=libraries, budget=BUDGET, progress_bar=True)
-    numbers, figure = found.save(HERE / "compare" / family)
+    comparison = metarl.compare(
+        runs + others, libraries=libraries, budget=BUDGET, progress_bar=True
+    )
+    numbers, figure = figures.save(comparison, HERE / "compare" / family)
     figure.rename(HERE / f"compare_{family}.png")
-    print(f"{found}\n{numbers}")
+    print(f"{comparison}\n{numbers}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from metarl.envs.tasks import Tasks
 from metarl.evaluation.interval import Interval, interval
 from metarl.evaluation.retrieval import retrieval
 from metarl.sampling.streams import Key, Phase
+from metarl.showing import figures
 from metarl.system.checkpoint import versions
 from metarl.system.files import whole_file
 
@@ -67,7 +68,7 @@ class OrderAware(SiameseEncoder):
 
     def forward_once(self, window: Tensor, valid: Tensor | None = None) -> Tensor:
         """Return the embeddings of windows; see `SiameseEncoder`."""
-        normal = ((self._changes(window) - self.mean) / self.std).clamp(-10.0, 10.0)
+        normal = ((self.changes(window) - self.mean) / self.std).clamp(-10.0, 10.0)
         features = self.each(normal).flatten(0, -3)
         states, _ = self.gru(features)
         last = torch.full((len(states),), states.shape[1] - 1)
@@ -132,7 +133,7 @@ def train(family: str, seed: int, path: Path) -> None:
         seconds = time.monotonic() - began
         found = retrieval(learner, trained[kind], seed=seed)
         if kind == "contrastive" and seed == SEEDS[0]:
-            found.save(RUNS / family)
+            figures.save(found, RUNS / family)
         encoders[kind] = {"seconds": seconds, **found.to_dict()}
         print(f"{path.stem} {kind} {seconds:.0f} s\n{found}", flush=True)
     library = metarl.SkillLibrary.build(learner, trained["contrastive"], rollouts=20, seed=seed)

@@ -75,7 +75,7 @@ def export(policy: AdaptedPolicy | Actor, path: str | Path) -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks about torch's own insides from the user."""
+    """Silence the exporter's messages about torch's internals, on which users cannot act."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A policy handed on to Stable-Baselines3's PPO, which goes on from where it is."""
+"""A policy as a Stable-Baselines3 PPO model, which continues training from it."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class Normalised(BaseFeaturesExtractor):
-    """Brings observations to mean 0 and std 1 by moments that do not change any more."""
+    """Feature extractor that normalises observations with fixed moments."""
 
     count: Tensor
     mean: Tensor
@@ -43,7 +43,7 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
     """Return a PPO whose policy acts as this one does, with a new value network.
 
     Args:
-        policy: a learner's or an adapted one.
+        policy: what `MAML.actor` or `MAML.adapt` returned.
         env: of the same family, such as `TaskVecEnv(family, 20, task=task)`.
         settings: of PPO, such as `learning_rate`.
 
@@ -73,7 +73,8 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
     output: Any = model.policy.action_net
     with torch.no_grad():
         for number, layer in enumerate([*hidden, output]):
-            # the environment's actions are in -1 to 1, ours in the family's scale
+            # the environment's actions are in -1 to 1, ours in the family's scale: scaling the
+            # output layer's weights and bias scales the mean action exactly
             scale = actor.action_scale if number == len(hidden) else 1.0
             layer.weight.copy_(scale * actor.parameters[f"weight{number}"].T)
             layer.bias.copy_(scale * actor.parameters[f"bias{number}"])

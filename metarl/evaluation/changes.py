@@ -1,4 +1,4 @@
-"""What adaptation to a task changed: the network, what the robot heeds, where return comes from."""
+"""What adaptation to a task changed: parameters, sensitivity to observations, parts of return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Changes:
 
     def __str__(self) -> str:
         moved = ", ".join(f"{name} {change:.1%}" for name, change in self.layers.items())
-        heeded = ", ".join(
+        sensitive = ", ".join(
             f"{name} {before:.2f} -> {after:.2f}"
             for name, (before, after) in list(self.observations.items())[:5]
         )
@@ -57,7 +57,7 @@ class Changes:
                 self.title,
                 f"  layers moved by {moved} of their norm",
                 f"  action std {before:.2f} -> {after:.2f} on average",
-                f"  action heeds {heeded}",
+                f"  action responds to {sensitive}",
                 f"  return from {parts}",
             ]
         )
@@ -82,7 +82,13 @@ def changes(
     seed: int = 0,
     library: "SkillLibrary | None" = None,
 ) -> Changes:
-    """Adapt to a task and tell what it changed.
+    """Adapt to a task, as `MAML.adapt` does, and tell what it changed.
+
+        from metarl.showing.figures import changes_figure
+
+        changes = metarl.changes(learner, {"velocity": 1.2})
+        print(changes)
+        changes_figure(changes).savefig("changes.png")
 
     Args:
         learner: the learner; it is not changed.
@@ -105,27 +111,29 @@ def changes(
     inner_lrs = [learner.config.inner_lr] * steps
     key = Key(seed, Phase.ADAPT)
     stages = list(learner.adaptation(table, rollouts, inner_lrs, key, library))
-    ends = [
+    before, after = (
         {name: value[0].cpu() for name, value in stages[step].parameters.items()}
         for step in (0, -1)
-    ]
-    seen = stages[-1].rollouts
-    visited = seen.observations[seen.valid]
+    )
+    last = stages[-1].rollouts
+    visited = last.observations[last.valid]
     names = observation_names(family.robot, family.model)
     names += [f"task coordinate {i}" for i in range(family.observation_size - len(names))]
-    heeded = np.stack([sensitivity(learner.policy, each, visited) for each in ends], axis=1)
-    order = np.abs(heeded[:, 1] - heeded[:, 0]).argsort()[::-1]
-    parts = [
-        reward_parts(learner, family, table, each, rollouts, key._replace(step=step))
-        for each, step in zip(ends, (0, steps), strict=True)
-    ]
+    sensitivities = np.stack(
+        [sensitivity(learner.policy, p, visited) for p in (before, after)], axis=1
+    )
+    order = np.abs(sensitivities[:, 1] - sensitivities[:, 0]).argsort()[::-1]
+    parts_before, parts_after = (
+        reward_parts(learner, family, table, parameters, rollouts, key._replace(step=step))
+        for parameters, step in ((before, 0), (after, steps))
+    )
     noun = "1 step" if steps == 1 else f"{steps} steps"
     return Changes(
-        f"{family.name}, {table.label(0)}: what {noun} changed",
-        layer_changes(*ends),
-        torch.stack([learner.policy.std(each) for each in ends]).double().numpy(),
-        {names[index]: heeded[index] for index in order},
-        {name: np.array([part[name] for part in parts]) for name in parts[0]},
+        title=f"{family.name}, {table.label(0)}: what {noun} changed",
+        layers=layer_changes(before, after),
+        std=torch.stack([learner.policy.std(p) for p in (before, after)]).double().numpy(),
+        observations={names[index]: sensitivities[index] for index in order},
+        reward={name: np.array([parts_before[name], parts_after[name]]) for name in parts_before},
     )
 
 
@@ -149,13 +157,13 @@ def layer_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> 
             )
         elif name == CONTEXT:
             layers["context"] = [name]
-    found = {}
+    relative = {}
     for layer, names in layers.items():
         moves = [after[n] - before[n] if n in before else after[n] for n in names]
         moved = sum(float(move.square().sum()) for move in moves) ** 0.5
         norm = sum(float(before[n].square().sum()) for n in names if n in before) ** 0.5
-        found[layer] = moved / norm if norm else moved
-    return found
+        relative[layer] = moved / norm if norm else moved
+    return relative
 
 
 def sensitivity(
@@ -176,6 +184,7 @@ def sensitivity(
     def mean(observation: Tensor) -> Tensor:
         return policy(parameters, observation[None]).mean[0]
 
+    # every observation costs a Jacobian: evenly spaced ones, 500 to 1000, bound time and memory
     some = observations[:: max(1, len(observations) // 500)]
     slopes = torch.func.vmap(torch.func.jacrev(mean))(some).norm(dim=1).mean(0)
     return (slopes * observations.std(0)).double().numpy()
@@ -191,7 +200,8 @@ def reward_parts(
 ) -> dict[str, float]:
     """Return the mean return from the goal and from each cost and bonus.
 
-    The same rollouts are simulated with and without each: costs do not change what happens.
+    The same rollouts are simulated with and without each: costs do not change what happens, so
+    that the difference of the returns is what each takes or gives.
 
     Args:
         learner: whose policy acts.
@@ -205,8 +215,9 @@ def reward_parts(
     def mean_return(variant: TaskFamily) -> float:
         sampler = Sampler(variant, 1, rollouts)
         sampler.set_tasks(task)
-        found = sampler.sample(learner.policy, {n: v[None] for n, v in parameters.items()}, key)
-        return float(found.returns.double().mean())
+        one_task = {name: value[None] for name, value in parameters.items()}
+        rollouts_of_task = sampler.sample(learner.policy, one_task, key)
+        return float(rollouts_of_task.returns.double().mean())
 
     total = mean_return(family)
     parts = {

@@ -2,22 +2,28 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from metarl.envs.distributions import Split
+from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.interval import Interval, interquartile, interval
+from metarl.evaluation.settings import (
+    EvaluationKeywords,
+    EvaluationSettings,
+    TaskSettings,
+    settings_of,
+)
 from metarl.experience.rollouts import Rollouts
-from metarl.learner.inner_loop import Stage
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
-from metarl.showing.figures import adaptation_figure
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
 from metarl.system.files import whole_file
@@ -36,7 +42,8 @@ class Evaluation:
     returns: NDArray[np.float64]
     """Mean return over rollouts, [run, task, step]; step 0 is before adaptation."""
     success: NDArray[np.float64] | None
-    """Part of the rollouts that succeed, [run, task, step]; None where no source says when."""
+    """Fraction of rollouts that succeed, [run, task, step]; None where the family defines no
+    success."""
     settings: dict[str, Any]
     """Seed, split, counts, step sizes, training so far and versions."""
 
@@ -162,15 +169,15 @@ class Evaluation:
         }
 
     def save(self, folder: str | Path, name: str = "evaluation") -> list[Path]:
-        """Write `evaluation.json`, `.csv` with a row a task and run, and `.png`; return the paths.
+        """Write `evaluation.json` and `evaluation.csv`, a row a task and run; return their paths.
+
+        `metarl.showing.figures.save` writes the figure too.
 
         Args:
             folder: where to.
             name: of the files, without their endings.
         """
-        numbers, table, picture = (
-            Path(folder) / f"{name}{ending}" for ending in (".json", ".csv", ".png")
-        )
+        numbers, table = (Path(folder) / f"{name}{ending}" for ending in (".json", ".csv"))
         with whole_file(numbers) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         with whole_file(table) as temporary, temporary.open("w", newline="") as file:
@@ -183,22 +190,15 @@ class Evaluation:
                 for index, values in enumerate(self.tasks.values):
                     rates = [] if self.success is None else self.success[run, index]
                     writer.writerow([run, *values, *self.returns[run, index], *rates])
-        with whole_file(picture) as temporary:
-            figure = adaptation_figure(self.returns.mean(0), self.curve(), self.title)
-            figure.savefig(temporary, dpi=150)
-        return [numbers, table, picture]
+        return [numbers, table]
 
 
 def evaluate(
     learner: MAML | Sequence[MAML],
     *,
-    tasks: int | Tasks = 40,
-    rollouts: int = 20,
-    steps: int = 3,
-    seed: int = 0,
-    split: Split = "test",
-    halve: bool = False,
+    tasks: int | Tasks = TaskSettings.tasks,
     library: SkillLibrary | Sequence[SkillLibrary] | None = None,
+    **settings: Unpack[EvaluationKeywords],
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
 
@@ -206,78 +206,75 @@ def evaluate(
     or more, a step's rollouts are both its score and what the next step learns from; with fewer, 20
     others are the score.
 
+        from metarl.showing import figures
+
+        evaluation = metarl.evaluate(learner, tasks=40, rollouts=20, steps=3)
+        print(evaluation)
+        figures.save(evaluation, "runs/velocity")  # evaluation.json, .csv and .png
+
     Args:
         learner: the learner, or several that differ in seed; they are not changed.
         tasks: how many to draw, or a table of them; at least 2.
-        rollouts: of each task that each step learns from.
-        steps: inner steps.
-        seed: decides the tasks, start states and exploration.
-        split: where tasks come from: `test`, from the training range but other draws; `train`; or
-            `extrapolate`, from outside that range.
-        halve: halve the step size after the first step, as Finn et al. (2017) do in their tests.
         library: skills to take the first step from, where a task resembles known ones; of several
             learners one each.
+        settings: `rollouts`, `steps`, `seed`, `split` and `halve`; see `EvaluationSettings` for
+            what they are and for their defaults.
 
     Raises:
+        TypeError: for another setting.
         ValueError: for counts that are too small, a split that the family does not have, learners
             of different families, or a library of another learner.
     """
-    learners = [learner] if isinstance(learner, MAML) else list(learner)
-    if not learners:
-        raise ValueError("there is no learner to evaluate")
-    first = learners[0]
-    for other in learners[1:]:
-        differs = difference(first, other)
-        if differs:
-            raise ValueError(f"runs that are evaluated together may differ in seed only: {differs}")
-    given = [library] if isinstance(library, SkillLibrary) else list(library or ())
-    libraries = [next((own for own in given if own.fits(each)), None) for each in learners]
-    if given and None in libraries:
-        given[0].check(learners[libraries.index(None)])
-    if isinstance(tasks, int):
-        if tasks < 2:
-            raise ValueError(f"an interval needs at least 2 tasks, got {tasks}")
-        tasks = first.family.sample_tasks(tasks, seed=seed, split=split)
-    else:
-        tasks = first.family.task(tasks)
-    if len(tasks) < 2:
-        raise ValueError(f"an interval needs at least 2 tasks, got {len(tasks)}")
-    key = Key(seed, Phase.EVALUATE)
-    scores = []
-    for each, own in zip(learners, libraries, strict=True):
-        lr = each.config.inner_lr
-        inner_lrs = [lr] + [lr / 2.0 if halve else lr] * (steps - 1) if steps > 0 else []
-        stages = each.adaptation(tasks, rollouts, inner_lrs, key, own)
-        scores.append(
-            [_score(each, tasks, stage, key._replace(step=s)) for s, stage in enumerate(stages)]
-        )
-    returns, success = (
-        np.stack(
-            [np.stack([part(score).double().mean(1).numpy() for score in run], 1) for run in scores]
-        )
-        for part in (lambda score: score.returns, lambda score: score.succeeded)
-    )
-    settings = {
-        "preset": first.family.preset,
-        "horizon": first.family.horizon,
-        "seed": seed,
-        "split": split,
-        "rollouts": rollouts,
-        "inner_lrs": inner_lrs,
-        "skills": [len(own) for own in libraries if own is not None],
-        "trained_timesteps": first.num_timesteps,
-        "trained_seed": first.config.seed,
-        "trained_seeds": [each.config.seed for each in learners],
-        "versions": versions(),
-    }
+    chosen = settings_of(EvaluationSettings, settings)
+    learners = _alike(learner)
+    first, libraries = learners[0], _libraries_of(learners, library)
+    tasks = new_tasks(first.family, tasks, chosen.seed, chosen.split)
+    inner_lrs = chosen.inner_lrs(first.config.inner_lr)
+    scores = [
+        _scores(run, tasks, chosen, skills) for run, skills in zip(learners, libraries, strict=True)
+    ]
     return Evaluation(
-        first.family.name,
-        first.config.algorithm,
-        tasks,
-        returns,
-        success if first.family.tells_success else None,
-        settings,
+        family=first.family.name,
+        algorithm=first.config.algorithm,
+        tasks=tasks,
+        returns=_means(scores, lambda rollouts: rollouts.returns),
+        success=_means(scores, lambda rollouts: rollouts.succeeded)
+        if first.family.tells_success
+        else None,
+        settings={
+            "preset": first.family.preset,
+            "horizon": first.family.horizon,
+            "seed": chosen.seed,
+            "split": chosen.split,
+            "rollouts": chosen.rollouts,
+            "inner_lrs": inner_lrs,
+            "skills": [len(skills) for skills in libraries if skills is not None],
+            "trained_timesteps": first.num_timesteps,
+            "trained_seed": first.config.seed,
+            "trained_seeds": [run.config.seed for run in learners],
+            "versions": versions(),
+        },
     )
+
+
+def new_tasks(family: Family, tasks: int | Tasks, seed: int, split: Split) -> Tasks:
+    """Return a table of tasks to measure on, drawn or as given.
+
+    Args:
+        family: of the tasks.
+        tasks: how many to draw, or a table; at least 2.
+        seed: of the draw.
+        split: where they are drawn from.
+
+    Raises:
+        ValueError: for fewer than 2, or tasks that the family does not have.
+    """
+    count = tasks if isinstance(tasks, int) else len(tasks)
+    if count < 2:
+        raise ValueError(f"an interval needs at least 2 tasks, got {count}")
+    if isinstance(tasks, int):
+        return family.sample_tasks(tasks, seed=seed, split=split)
+    return family.task(tasks)
 
 
 def difference(one: MAML, other: MAML) -> str:
@@ -290,8 +287,53 @@ def difference(one: MAML, other: MAML) -> str:
     )
 
 
-def _score(learner: MAML, tasks: Tasks, stage: Stage, key: Key) -> Rollouts:
-    """Return the rollouts that tell how good the stage's parameters are."""
-    if stage.rollouts.rewards.shape[1] >= _SCORED:
-        return stage.rollouts
-    return learner.sample(tasks, stage.parameters, _SCORED, key._replace(iteration=1))
+def _alike(learner: MAML | Sequence[MAML]) -> list[MAML]:
+    """Return the learners as a list, when they may be taken together."""
+    learners = [learner] if isinstance(learner, MAML) else list(learner)
+    if not learners:
+        raise ValueError("there is no learner to evaluate")
+    for other in learners[1:]:
+        differs = difference(learners[0], other)
+        if differs:
+            raise ValueError(f"runs that are evaluated together may differ in seed only: {differs}")
+    return learners
+
+
+def _libraries_of(
+    learners: Sequence[MAML], library: SkillLibrary | Sequence[SkillLibrary] | None
+) -> list[SkillLibrary | None]:
+    """Return each learner's library: none where there are none at all."""
+    given = [library] if isinstance(library, SkillLibrary) else list(library or ())
+    fitting = [next((skills for skills in given if skills.fits(run)), None) for run in learners]
+    if given and None in fitting:
+        given[0].check(learners[fitting.index(None)])
+    return fitting
+
+
+def _scores(
+    learner: MAML, tasks: Tasks, settings: EvaluationSettings, library: SkillLibrary | None
+) -> list[Rollouts]:
+    """Return the rollouts that tell how good each stage of adaptation is."""
+    key = Key(settings.seed, Phase.EVALUATE)
+    inner_lrs = settings.inner_lrs(learner.config.inner_lr)
+    stages = learner.adaptation(tasks, settings.rollouts, inner_lrs, key, library)
+    return [
+        stage.rollouts
+        if settings.rollouts >= _SCORED
+        else learner.sample(tasks, stage.parameters, _SCORED, key._replace(step=step, iteration=1))
+        for step, stage in enumerate(stages)
+    ]
+
+
+def _means(
+    scores: Sequence[Sequence[Rollouts]], part: Callable[[Rollouts], Tensor]
+) -> NDArray[np.float64]:
+    """Return the mean of a part of the scores over rollouts, [run, task, step].
+
+    Args:
+        scores: by run and step.
+        part: [task, rollout] of a score.
+    """
+    return np.stack(
+        [np.stack([part(score).double().mean(1).numpy() for score in run], 1) for run in scores]
+    )

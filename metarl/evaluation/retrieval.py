@@ -1,4 +1,4 @@
-"""How well an encoder tells, from one rollout, which known tasks a new one resembles."""
+"""How well an encoder tells, from one rollout, which known tasks a new task resembles."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from scipy.spatial.distance import cdist
 from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
-from metarl.showing.figures import distance_figure, task_map
 from metarl.skills.similarity import Similarity, before_adaptation
 from metarl.system.files import whole_file
 
@@ -50,16 +49,20 @@ class Retrieval:
         return float(stats.spearmanr(self.distances.ravel(), self.apart.ravel()).statistic)
 
     @property
-    def found(self) -> float:
+    def hit_rate(self) -> float:
         """How often the nearest known task is among the 5 closest by true parameters."""
         nearest = self.distances.argmin(1)
-        own = self.apart[np.arange(len(nearest)), nearest]
-        closer = (self.apart < own[:, None]).sum(1)
+        apart_from_nearest = self.apart[np.arange(len(nearest)), nearest]
+        closer = (self.apart < apart_from_nearest[:, None]).sum(1)
         return float((closer < _CLOSEST).mean())
 
     @property
     def auroc(self) -> float | None:
-        """How often a task from outside is more novel than one from inside: 0.5 by chance."""
+        """How often a task from outside is more novel than one from inside: 0.5 by chance.
+
+        The area under the receiver operating characteristic is the Mann-Whitney statistic over the
+        number of pairs.
+        """
         if self.novelty_outside is None:
             return None
         wins = stats.mannwhitneyu(self.novelty_outside, self.novelty).statistic
@@ -70,7 +73,7 @@ class Retrieval:
             ("Spearman correlation of embedding and parameter distance", f"{self.correlation:.3f}"),
             (
                 f"nearest of {len(self.known)} known tasks is among the {_CLOSEST} closest",
-                f"{self.found:.0%}",
+                f"{self.hit_rate:.0%}",
             ),
             ("known tasks taken for novel", f"{(self.novelty > self.threshold).mean():.0%}"),
         ]
@@ -90,35 +93,31 @@ class Retrieval:
             "known": len(self.known),
             "new": len(self.new),
             "correlation": self.correlation,
-            "found": self.found,
+            "found": self.hit_rate,
             "auroc": self.auroc,
         }
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write `similarity.json`, `task_map.png` and `task_distances.png`; return their paths."""
-        folder = Path(folder)
-        numbers = folder / "similarity.json"
+    def save(self, folder: str | Path, name: str = "similarity") -> list[Path]:
+        """Write the numbers as `similarity.json`; return the path, as a list of one.
+
+        `metarl.showing.figures.save` writes the figures too.
+
+        Args:
+            folder: where to.
+            name: of the file, without its ending.
+        """
+        numbers = Path(folder) / f"{name}.json"
         with whole_file(numbers) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
-        names = self.known.names
-        figures = {
-            "task_map.png": task_map(
-                self.embeddings, (self.known.values, self.new.values), names, self.family
-            ),
-            "task_distances.png": distance_figure(
-                self.apart, self.distances, self.correlation, self.family
-            ),
-        }
-        for name, figure in figures.items():
-            with whole_file(folder / name) as temporary:
-                figure.savefig(temporary, dpi=150)
-        return [numbers, *(folder / name for name in figures)]
+        return [numbers]
 
 
 def retrieval(
     learner: MAML, similarity: Similarity, *, known: int = 100, tasks: int = 100, seed: int = 0
 ) -> Retrieval:
-    """Tell what new tasks resemble among known ones, from one rollout of each before adaptation.
+    """Measure how well an encoder matches new tasks with known ones.
+
+    Of each new task it sees one rollout of the policy before adaptation.
 
     Args:
         learner: the learner that the encoder was trained on.
@@ -133,25 +132,27 @@ def retrieval(
     """
     similarity.check(learner)
     family, rollouts = learner.family, similarity.config.rollouts
-    old = family.sample_tasks(known, seed=(seed, 2))
+    known_tasks = family.sample_tasks(known, seed=(seed, 2))
     new = family.sample_tasks(tasks, seed=seed, split="test")
-    seen_of_old = before_adaptation(learner, old, rollouts, Key(seed, Phase.SIMILARITY, 2))
+    seen_of_known = before_adaptation(
+        learner, known_tasks, rollouts, Key(seed, Phase.SIMILARITY, 2)
+    )
     seen_of_new = before_adaptation(learner, new, 1, Key(seed, Phase.SIMILARITY, 3))
-    outside = None
+    novelty_outside = None
     if family.extrapolates:
-        drawn = family.sample_tasks(tasks, seed=seed, split="extrapolate")
-        seen = before_adaptation(learner, drawn, 1, Key(seed, Phase.SIMILARITY, 4))
-        outside = similarity.nearest(seen)[0][:, 0].double().numpy()
+        outside = family.sample_tasks(tasks, seed=seed, split="extrapolate")
+        seen = before_adaptation(learner, outside, 1, Key(seed, Phase.SIMILARITY, 4))
+        novelty_outside = similarity.nearest(seen)[0][:, 0].double().numpy()
     return Retrieval(
-        family.name,
-        old,
-        new,
-        (
-            similarity.embed(seen_of_old).double().numpy(),
+        family=family.name,
+        known=known_tasks,
+        new=new,
+        embeddings=(
+            similarity.embed(seen_of_known).double().numpy(),
             similarity.embed(seen_of_new).double().numpy(),
         ),
-        cdist(family.coordinates(new), family.coordinates(old)),
-        similarity.nearest(seen_of_new)[0][:, 0].double().numpy(),
-        outside,
-        similarity.threshold,
+        apart=cdist(family.coordinates(new), family.coordinates(known_tasks)),
+        novelty=similarity.nearest(seen_of_new)[0][:, 0].double().numpy(),
+        novelty_outside=novelty_outside,
+        threshold=similarity.threshold,
     )

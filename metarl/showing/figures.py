@@ -1,7 +1,12 @@
-"""Figures of evaluations and of how similar tasks are."""
+"""Figures of what was measured, and the files of a measurement: its numbers with its figures.
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+evaluation = metarl.evaluate(learner)
+adaptation_figure(evaluation)  # a matplotlib figure
+save(evaluation, "runs/velocity")  # evaluation.json, evaluation.csv, evaluation.png
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,36 +14,71 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from metarl.evaluation.interval import Interval
+from metarl.evaluation.changes import Changes
+from metarl.evaluation.comparison import Comparison
+from metarl.evaluation.evaluate import Evaluation
+from metarl.evaluation.retrieval import Retrieval
+from metarl.system.files import whole_file
 
-if TYPE_CHECKING:
-    from metarl.evaluation.changes import Changes
+DOTS_PER_INCH = 150
+"""Of saved figures."""
+_SHOWN_PARAMETERS, _SHOWN_OBSERVATIONS = 4, 8
+_ENDS = (("before adaptation", "0.6"), ("after", "C0"))
+"""Labels and colours."""
 
 
-def adaptation_figure(
-    returns: NDArray[np.float64], curve: Sequence[Interval], title: str
-) -> Figure:
-    """Draw return against inner step: every task thinly, the mean with its interval boldly.
+def save(
+    result: Evaluation | Comparison | Retrieval, folder: str | Path, name: str | None = None
+) -> list[Path]:
+    """Write a result's numbers, as its own `save` does, and its figures; return the paths.
+
+    An evaluation gives `evaluation.json`, `.csv` and `.png`; a comparison `comparison.json` and
+    `.png`; a retrieval `similarity.json`, `task_map.png` and `task_distances.png`.
 
     Args:
-        returns: of every task, [task, step].
-        curve: mean and interval of each step.
-        title: the figure's.
+        result: what was measured.
+        folder: where to.
+        name: of the files of numbers and of the figure that shows them, without their endings;
+            None for the names above.
+
+    Raises:
+        OSError: when the folder cannot be written to.
     """
+    paths = result.save(folder) if name is None else result.save(folder, name)
+    match result:
+        case Evaluation():
+            figures = {f"{paths[0].stem}.png": adaptation_figure(result)}
+        case Comparison():
+            figures = {f"{paths[0].stem}.png": comparison_figure(result)}
+        case Retrieval():
+            figures = {
+                "task_map.png": task_map(result),
+                "task_distances.png": distance_figure(result),
+            }
+    for file, figure in figures.items():
+        with whole_file(Path(folder) / file) as temporary:
+            figure.savefig(temporary, dpi=DOTS_PER_INCH)
+    return [*paths, *(Path(folder) / file for file in figures)]
+
+
+def adaptation_figure(evaluation: Evaluation) -> Figure:
+    """Draw return against inner step: every task thinly, the mean with its interval boldly.
+
+    Of several runs, a task's line is the mean over them.
+    """
+    curve = evaluation.curve()
     steps = np.arange(len(curve))
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.add_subplot()
-    for index, task in enumerate(returns):
+    figure, axes = _single_panel()
+    for index, returns in enumerate(evaluation.returns.mean(0)):
         label = "each task" if index == 0 else None
-        axes.plot(steps, task, color="0.75", linewidth=0.7, zorder=1, label=label)
+        axes.plot(steps, returns, color="0.75", linewidth=0.7, zorder=1, label=label)
     low, high = [point.low for point in curve], [point.high for point in curve]
     axes.fill_between(steps, low, high, color="C0", alpha=0.3, linewidth=0, zorder=2)
     means = [point.mean for point in curve]
     label = "mean, 95 % interval"
     axes.plot(steps, means, color="C0", marker="o", linewidth=2, zorder=3, label=label)
-    axes.set(xlabel="inner steps", ylabel="return", title=title)
+    axes.set(xlabel="inner steps", ylabel="return", title=evaluation.title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="best")
     return figure
 
@@ -46,49 +86,41 @@ def adaptation_figure(
 def training_figure(
     steps: NDArray[np.float64], before: NDArray[np.float64], after: NDArray[np.float64]
 ) -> Figure:
-    """Draw returns before and after adaptation against environment steps, an entry an iteration."""
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.add_subplot()
+    """Draw returns before and after adaptation against environment steps.
+
+    Args:
+        steps: environment steps so far, [iteration].
+        before: mean return before adaptation, [iteration].
+        after: mean return after it, [iteration].
+    """
+    figure, axes = _single_panel()
     for (label, colour), values in zip(_ENDS, (before, after), strict=True):
         axes.plot(steps / 1e6, values, color=colour, label=f"{label.split()[0]} adaptation")
     axes.set(xlabel="environment steps [million]", ylabel="return", title="Training")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return figure
 
 
-def task_map(
-    embeddings: tuple[NDArray[np.float64], NDArray[np.float64]],
-    values: tuple[NDArray[np.float64], NDArray[np.float64]],
-    names: Sequence[str],
-    title: str,
-) -> Figure:
+def task_map(retrieval: Retrieval) -> Figure:
     """Draw tasks in the plane where their embeddings vary most, coloured by task parameter.
 
-    Args:
-        embeddings: of known tasks and of new ones, [task, embedding] each.
-        values: their parameters, [task, parameter] each.
-        names: the parameters'; there is a panel for each of the first four.
-        title: the figure's.
+    There is a panel for each of the first four parameters.
     """
-    known, new = embeddings
+    known, new = retrieval.embeddings
     centre = known.mean(0)
     # principal components: the right singular vectors of the centred known tasks
-    _, sizes, axes_of = np.linalg.svd(known - centre, full_matrices=False)
+    _, sizes, components = np.linalg.svd(known - centre, full_matrices=False)
     share = sizes**2 / (sizes**2).sum()
-    points = [(each - centre) @ axes_of[:2].T for each in (known, new)]
-    shown = names[:4]
+    known_points, new_points = ((part - centre) @ components[:2].T for part in (known, new))
+    shown = retrieval.known.names[:_SHOWN_PARAMETERS]
     figure = Figure(figsize=(1.0 + 5.0 * len(shown), 4.4), layout="constrained")
-    for column, (axes, name) in enumerate(
-        zip(np.atleast_1d(np.array(figure.subplots(1, len(shown)))), shown, strict=True)
-    ):
-        every = np.concatenate([each[:, column] for each in values])
-        style = {"vmin": every.min(), "vmax": every.max(), "cmap": "viridis"}
-        axes.scatter(
-            *points[0].T, c=values[0][:, column], s=60, alpha=0.4, label="known task", **style
-        )
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        of_known, of_new = retrieval.known[name], retrieval.new[name]
+        both = np.concatenate([of_known, of_new])
+        style = {"vmin": both.min(), "vmax": both.max(), "cmap": "viridis"}
+        axes.scatter(*known_points.T, c=of_known, s=60, alpha=0.4, label="known task", **style)
         label = "new task, one rollout"
-        dots = axes.scatter(*points[1].T, c=values[1][:, column], marker="x", label=label, **style)
+        dots = axes.scatter(*new_points.T, c=of_new, marker="x", label=label, **style)
         figure.colorbar(dots, ax=axes, label=name.replace("_", " "))
         for axis, part in zip((axes.xaxis, axes.yaxis), share, strict=False):
             number = "first" if axis is axes.xaxis else "second"
@@ -97,99 +129,98 @@ def task_map(
         axes.spines[["top", "right"]].set_visible(False)
         legend = axes.legend(frameon=False, loc="best")
         for handle in legend.legend_handles:
-            handle.set_color("0.3")
-    figure.suptitle(f"{title}: tasks as the encoder sees them")
+            handle.set_color("0.3")  # the dots have the colours of their tasks
+    figure.suptitle(f"{retrieval.family}: tasks as the encoder sees them")
     return figure
 
 
-def distance_figure(
-    apart: NDArray[np.floating], distances: NDArray[np.floating], correlation: float, title: str
-) -> Figure:
-    """Draw embedding distance against parameter distance, a dot a pair of tasks.
-
-    Args:
-        apart: distances of parameters, [new, known], as fractions of the training range.
-        distances: distances of embeddings, [new, known].
-        correlation: Spearman's.
-        title: the figure's.
-    """
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.add_subplot()
-    axes.scatter(apart, distances, s=3, color="C0", alpha=0.15, linewidth=0, rasterized=True)
+def distance_figure(retrieval: Retrieval) -> Figure:
+    """Draw embedding distance against parameter distance, a dot a pair of tasks."""
+    figure, axes = _single_panel()
+    axes.scatter(
+        retrieval.apart,
+        retrieval.distances,
+        s=3,
+        color="C0",
+        alpha=0.15,
+        linewidth=0,
+        rasterized=True,
+    )
     axes.set(
         xlabel="distance of task parameters [training range]",
         ylabel="distance of embeddings",
-        title=f"{title}: Spearman correlation {correlation:.3f}",
+        title=f"{retrieval.family}: Spearman correlation {retrieval.correlation:.3f}",
     )
     axes.set_ylim(bottom=0.0)
-    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def changes_figure(changes: "Changes") -> Figure:
+def changes_figure(changes: Changes) -> Figure:
     """Draw what adaptation changed, in four panels."""
     figure = Figure(figsize=(10.0, 7.0), layout="constrained")
-    (layers, std), (heeded, reward) = figure.subplots(2, 2)
+    (layers, std), (sensitivity, reward) = figure.subplots(2, 2)
     layers.barh(list(changes.layers), [100.0 * part for part in changes.layers.values()])
     layers.invert_yaxis()
     layers.set(xlabel="change [% of the parameters' norm]", title="How far each layer moved")
     count = changes.std.shape[1]
     _pairs(std, [str(index + 1) for index in range(count)], changes.std.T)
     std.set(xlabel="action", ylabel="standard deviation", title="How much each action explores")
-    most = dict(list(changes.observations.items())[:8])
+    most = dict(list(changes.observations.items())[:_SHOWN_OBSERVATIONS])
     for column, (label, colour) in enumerate(_ENDS):
         places = np.arange(len(most)) + 0.4 * column
         values = [pair[column] for pair in most.values()]
-        heeded.barh(places, values, height=0.4, color=colour, label=label)
-    heeded.set_yticks(np.arange(len(most)) + 0.2, list(most))
-    heeded.invert_yaxis()
-    heeded.set(
+        sensitivity.barh(places, values, height=0.4, color=colour, label=label)
+    sensitivity.set_yticks(np.arange(len(most)) + 0.2, list(most))
+    sensitivity.invert_yaxis()
+    sensitivity.set(
         xlabel="change of the action as it rises by its std",
         title="Which observations move the action\n(those that changed most)",
     )
     _pairs(reward, list(changes.reward), np.array(list(changes.reward.values())))
     reward.axhline(0.0, color="0.3", linewidth=0.8)
     reward.set(ylabel="return", title="Where the return comes from")
-    for axes in (layers, std, heeded, reward):
+    for axes in (layers, std, sensitivity, reward):
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*std.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(changes.title)
     return figure
 
 
-def comparison_figure(
-    curves: Mapping[str, tuple[NDArray[np.int64], Sequence[Interval]]], title: str
-) -> Figure:
+def comparison_figure(comparison: Comparison) -> Figure:
     """Draw return against environment steps on the new task, the steps as logarithms.
 
-    Args:
-        curves: steps and returns by method; a method with no steps is a horizontal line.
-        title: the figure's.
+    A method that takes no steps is a horizontal line.
     """
     figure = Figure(figsize=(8.0, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    least = min(int(steps[steps > 0].min()) for steps, _ in curves.values() if steps.any())
-    zero = least / 3.0  # where no steps at all are drawn
-    for number, (name, (steps, points)) in enumerate(curves.items()):
+    steps = np.concatenate([curve.steps for curve in comparison.curves.values()])
+    least, most = int(steps[steps > 0].min()), int(steps.max())
+    zero = least / 3.0  # where no steps at all are drawn, as there is no logarithm of 0
+    for number, (name, curve) in enumerate(comparison.curves.items()):
+        points = curve.intervals()
         means = np.array([point.mean for point in points])
-        if len(steps) == 1:
+        if len(curve.steps) == 1:
             axes.axhline(means[0], color=f"C{number}", linestyle="--", label=name)
             continue
-        x = np.where(steps > 0, steps, zero)
+        x = np.where(curve.steps > 0, curve.steps, zero)
         axes.plot(x, means, color=f"C{number}", marker="o", markersize=4, label=name)
         low, high = [point.low for point in points], [point.high for point in points]
         axes.fill_between(x, low, high, color=f"C{number}", alpha=0.12, linewidth=0)
     axes.set_xscale("log")
-    most = max(int(steps.max()) for steps, _ in curves.values())
     decades = 10 ** np.arange(np.ceil(np.log10(least)), np.floor(np.log10(most)) + 1)
     axes.set_xticks([zero, *decades], ["0", *(f"{decade:,.0f}" for decade in decades)])
-    axes.set(xlabel="environment steps on the new task", ylabel="return", title=title)
+    axes.set(xlabel="environment steps on the new task", ylabel="return", title=comparison.family)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", frameon=False)
     return figure
 
 
-_ENDS = (("before adaptation", "0.6"), ("after", "C0"))
+def _single_panel() -> tuple[Figure, Axes]:
+    """Return a figure with one panel that is open at the top and on the right."""
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
 def _pairs(axes: Axes, names: Sequence[str], values: NDArray[np.float64]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack
 
 import jinja2
 import numpy as np
@@ -15,15 +15,29 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from metarl.envs.distributions import Split
+from metarl.envs.drawing import Frame
 from metarl.envs.family import Family
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.changes import changes
 from metarl.evaluation.evaluate import Evaluation, evaluate
+from metarl.evaluation.settings import (
+    AdaptationKeywords,
+    EvaluationSettings,
+    TaskSettings,
+    settings_of,
+)
 from metarl.learner.maml import MAML
 from metarl.learner.runs import load
-from metarl.showing.figures import adaptation_figure, changes_figure, training_figure
-from metarl.showing.video import frame_rate, frames, shoot_all, write_video
+from metarl.showing.figures import (
+    DOTS_PER_INCH,
+    adaptation_figure,
+    changes_figure,
+    training_figure,
+)
+from metarl.showing.film import frames, shoot_all
+from metarl.showing.settings import FilmSettings
+from metarl.showing.video import frame_rate, write_video
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
 from metarl.system.files import whole_file
@@ -36,54 +50,49 @@ def report(
     out: str | Path | None = None,
     *,
     task: Tasks | Mapping[str, float] | None = None,
-    tasks: int = 40,
-    rollouts: int = 20,
-    steps: int = 3,
-    seed: int = 0,
+    tasks: int | Tasks = TaskSettings.tasks,
     library: SkillLibrary | None = None,
     device: str = "auto",
     family: Family | None = None,
+    **settings: Unpack[AdaptationKeywords],
 ) -> Path:
-    """Evaluate a run, film it and write what was found to one HTML file.
+    """Evaluate a run, film it and write all results to one HTML file.
 
     Args:
         run_folder: what `train` made, or a checkpoint.
         out: where to; `report.html` in the run folder when left out.
         task: the one that is filmed and taken apart; a drawn one when left out.
-        tasks: how many the evaluation draws.
-        rollouts: of each task that a step learns from.
-        steps: inner steps.
-        seed: decides tasks, start states and exploration.
+        tasks: how many the evaluation draws, or a table; at least 2.
         library: skills to take the first step from; see `MAML.adapt`.
         device: of the updates.
         family: the one it was trained on, when that is not one of the catalogue's.
+        settings: `rollouts`, `steps`, `seed` and `halve`; see `EvaluationSettings` for what they
+            are and for their defaults.
 
     Returns:
         The file.
 
     Raises:
+        TypeError: for another setting.
         FileNotFoundError: when there is no run.
         RuntimeError: when there is no OpenGL to draw with.
     """
+    chosen = settings_of(EvaluationSettings, settings)
     run_folder = Path(run_folder)
     folder = run_folder if run_folder.is_dir() else run_folder.parent
     out = Path(out) if out else folder / "report.html"
     learner = load(run_folder, device=device, family=family)
-    family = learner.family
-    splits: list[Split] = ["test"]
-    if family.extrapolates:
-        splits.append("extrapolate")
-    settings = {"rollouts": rollouts, "seed": seed, "library": library}
-    found = [
-        evaluate(learner, tasks=tasks, steps=steps, split=split, **settings) for split in splits
+    splits: list[Split] = ["test", "extrapolate"] if learner.family.extrapolates else ["test"]
+    evaluations = [
+        evaluate(learner, tasks=tasks, split=split, library=library, **settings) for split in splits
     ]
-    one = family.task(task) if task else family.sample_tasks(1, seed=seed, split="test")
+    one = learner.family.task(task) if task else _drawn(learner.family, chosen.seed)
     page = {
-        "title": f"{family.name}, {learner.config.algorithm}",
+        "title": f"{learner.family.name}, {learner.config.algorithm}",
         "subtitle": f"{learner.num_timesteps:,} environment steps of training, "
-        f"seed {learner.config.seed}; {rollouts} rollouts a step of adaptation",
-        "verdict": found[0].verdict(),
-        "evaluations": [_evaluation(each) for each in found],
+        f"seed {learner.config.seed}; {chosen.rollouts} rollouts a step of adaptation",
+        "verdict": evaluations[0].verdict(),
+        "evaluations": [_evaluation(evaluation) for evaluation in evaluations],
         "settings": _settings(learner),
         "task": one.label(0),
         "similar": [
@@ -94,55 +103,68 @@ def report(
     }
     if (folder / "progress.csv").is_file():
         page["training"] = _training(folder / "progress.csv")
-    if isinstance(family, TaskFamily):
-        changed = changes(learner, one, steps=1, **settings)
-        page["changes"] = _picture(changes_figure(changed))
-        page |= _film(learner, family, one, **settings)
+    if isinstance(learner.family, TaskFamily):
+        film = FilmSettings(rollouts=chosen.rollouts, seed=chosen.seed)
+        page |= _before_and_after(learner, learner.family, one, film, library)
+    with whole_file(out) as temporary:
+        temporary.write_text(_html(page), encoding="utf-8")
+    return out
+
+
+def _drawn(family: Family, seed: int) -> Tasks:
+    return family.sample_tasks(1, seed=seed, split="test")
+
+
+def _html(page: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("metarl.showing", "."),
         autoescape=True,
         trim_blocks=True,
         undefined=jinja2.ChainableUndefined,
     )
-    text = environment.get_template("report.html.jinja").render(page)
-    with whole_file(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return out
+    return environment.get_template("report.html.jinja").render(page)
 
 
-def _evaluation(found: Evaluation) -> dict[str, Any]:
-    columns = found.columns()
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    columns = evaluation.columns()
     return {
-        "title": f"Returns on {found.sample}",
+        "title": f"Returns on {evaluation.sample}",
         "columns": list(columns),
         "rows": list(zip(*columns.values(), strict=True)),
-        "verdict": found.verdict(),
-        "worst": "; ".join(f"{name} ({value:.1f})" for name, value in found.worst()),
-        "figure": _picture(adaptation_figure(found.returns.mean(0), found.curve(), found.title)),
+        "verdict": evaluation.verdict(),
+        "worst": "; ".join(f"{name} ({value:.1f})" for name, value in evaluation.worst()),
+        "figure": _picture(adaptation_figure(evaluation)),
     }
 
 
-def _film(
+def _before_and_after(
     learner: MAML,
     family: TaskFamily,
     task: Tasks,
-    **settings: Any,  # noqa: ANN401
+    settings: FilmSettings,
+    library: SkillLibrary | None,
 ) -> dict[str, str]:
-    """Return a film of a task, and pictures from it for paper."""
-    rows = shoot_all(learner, family, task, steps=1, **settings)
-    pictures = list(frames(family, rows))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "film.mp4"
-        write_video(path, iter(pictures), frame_rate(family))
-        data = path.read_bytes()
+    """Return what one step changed, a film of the task, and pictures from it for paper."""
+    changed = changes(
+        learner, task, rollouts=settings.rollouts, seed=settings.seed, library=library
+    )
+    pictures = list(frames(family, shoot_all(learner, family, task, settings, library)))
     last = len(pictures) - 1
     stills = [pictures[round(last * part / _STILLS)] for part in range(1, _STILLS + 1)]
     return {
-        "video": _data(data, "video/mp4"),
+        "changes": _picture(changes_figure(changed)),
+        "video": _data(_mp4(pictures, frame_rate(family)), "video/mp4"),
         "poster": _jpeg(pictures[0]),
         "stills": _jpeg(np.concatenate(stills)),
         "film": "The same start before adaptation and after one step; the most likely actions.",
     }
+
+
+def _mp4(pictures: list[Frame], rate: float) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        write_video(path, iter(pictures), rate)
+        return path.read_bytes()
 
 
 def _training(path: Path) -> str:
@@ -177,11 +199,11 @@ def _settings(learner: MAML) -> list[tuple[str, Any]]:
 
 def _picture(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     return _data(buffer.getvalue(), "image/png")
 
 
-def _jpeg(picture: np.ndarray) -> str:
+def _jpeg(picture: Frame) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="JPEG", quality=85)
     return _data(buffer.getvalue(), "image/jpeg")

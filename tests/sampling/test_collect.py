@@ -22,12 +22,16 @@ def run(name: str, tasks: int, rollouts: int, threads: int = 1, **changes) -> Ro
     simulator.set_tasks(family.sample_tasks(4, seed=0)[np.arange(tasks)].repeat(rollouts))
     policy = GaussianPolicy(family.observation_size, family.action_size)
     return collect(
-        simulator, policy, policy.initial(torch_generator(0)), KEY, room(simulator, rollouts)
+        simulator,
+        policy,
+        policy.initial(torch_generator(0)),
+        KEY,
+        room(family, simulator, rollouts),
     )
 
 
-def room(simulator: envs.Simulator, rollouts: int) -> Rollouts:
-    return empty_rollouts(simulator.family, simulator.count // rollouts, rollouts)
+def room(family: envs.Family, simulator: envs.Simulator, rollouts: int) -> Rollouts:
+    return empty_rollouts(family, simulator.count // rollouts, rollouts)
 
 
 def equal(a: Rollouts, b: Rollouts) -> bool:
@@ -67,7 +71,9 @@ def test_rewards_are_what_the_goal_gives_along_the_path():
     tasks = family.sample_tasks(2, seed=1)
     simulator.set_tasks(tasks.repeat(3))
     policy = GaussianPolicy(2, 2)
-    data = collect(simulator, policy, policy.initial(torch_generator(0)), KEY, room(simulator, 3))
+    data = collect(
+        simulator, policy, policy.initial(torch_generator(0)), KEY, room(family, simulator, 3)
+    )
     path = torch.cat([data.observations, data.final_observations[:, :, None]], dim=2)
     moved = path[:, :, 1:] - path[:, :, :-1]
     torch.testing.assert_close(moved, 0.1 * data.actions.clamp(-1, 1), atol=1e-6, rtol=0)
@@ -92,7 +98,7 @@ def test_what_follows_a_fall_is_padding():
     family = envs.make("AntDir", horizon=30, action_scale=1.0)
     simulator = envs.Simulator(family, 8)
     simulator.set_tasks(family.sample_tasks(2, seed=0).repeat(4))
-    data = collect(simulator, Throw(), {}, KEY, room(simulator, 4))
+    data = collect(simulator, Throw(), {}, KEY, room(family, simulator, 4))
     assert data.terminated.any()
     assert not data.terminated.all()
     lengths = data.lengths

@@ -1,0 +1,234 @@
+"""The commands that take a trained run: measurements, comparisons, films, the report.
+
+Options that several commands share are fields of one settings class, or one of the types below.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from metarl.envs.distributions import Split
+from metarl.evaluation.settings import AdaptationSettings, ComparisonSettings, EvaluationSettings
+from metarl.showing.settings import FilmSettings
+from metarl.skills.config import SimilarityConfig
+
+if TYPE_CHECKING:
+    from metarl.skills.library import SkillLibrary
+
+_SKILLS = "A library of skills to take the first step from, written by `metarl similarity`"
+Device = Annotated[
+    str, arg(help="Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.")
+]
+Library = Annotated[Path | None, arg(help=f"{_SKILLS}.")]
+Libraries = Annotated[tuple[Path, ...], arg(help=f"{_SKILLS}; of several runs, one for each.")]
+Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
+
+
+def evaluate(
+    run_folders: Positional[tuple[Path, ...]],
+    adaptation: OmitArgPrefixes[AdaptationSettings] = AdaptationSettings(),  # noqa: B008
+    rollouts: tuple[int, ...] = (EvaluationSettings.rollouts,),
+    split: tuple[Split, ...] = (EvaluationSettings.split,),
+    library: Libraries = (),
+    out: Path | None = None,
+    device: Device = "auto",
+) -> None:
+    """Measure the return before and after adaptation, on tasks drawn apart from those of training.
+
+    Args:
+        run_folders: A run folder or a checkpoint; several that differ in seed are taken together.
+        adaptation: New tasks and inner steps, of every table.
+        rollouts: Rollouts of each task that an inner step learns from; several numbers give a
+            table each.
+        split: New tasks from the training range (test), tasks from outside it (extrapolate), or
+            both; a table each.
+        library: One a run.
+        out: Where the files go; the first run folder when left out.
+        device: Of the updates.
+    """
+    from metarl.evaluation.evaluate import evaluate
+    from metarl.learner.runs import load
+    from metarl.showing import figures
+    from metarl.skills.library import SkillLibrary
+
+    if not run_folders:
+        raise ValueError("name at least one run folder")
+    learners = [load(folder, device=device) for folder in run_folders]
+    skills = [SkillLibrary.load(path) for path in library]
+    tables: list[tuple[Split, int]] = [(part, count) for part in split for count in rollouts]
+    for part, count in tables:
+        evaluation = evaluate(
+            learners, rollouts=count, split=part, library=skills, **asdict(adaptation)
+        )
+        name = "evaluation"
+        if len(tables) > 1 or part != "test":
+            name += f"_{part}_{count}"
+        if skills:
+            name += "_skills"
+        folder = out or _folder(run_folders[0])
+        numbers, table, figure = figures.save(evaluation, folder, name)
+        noun = "rollout" if count == 1 else "rollouts"
+        print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
+        print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
+
+
+def compare(
+    run_folders: Positional[tuple[Path, ...]],
+    out: Path,
+    comparison: OmitArgPrefixes[ComparisonSettings] = ComparisonSettings(),  # noqa: B008
+    library: Libraries = (),
+    device: Device = "auto",
+) -> None:
+    """Compare adaptation with fine-tuning and with training from scratch, on the same new tasks.
+
+    Args:
+        run_folders: Runs of one family: meta-learned ones, `--algorithm pretrain` to be fine-tuned,
+            `--reveal-task` to show what could be reached at best. Seeds are taken together.
+        out: A folder for the numbers and the figure.
+        comparison: New tasks, and what the other methods may use.
+        library: Of the meta-learned runs.
+        device: Of the updates.
+    """
+    from metarl.evaluation.compare import compare
+    from metarl.learner.runs import load
+    from metarl.showing import figures
+    from metarl.skills.library import SkillLibrary
+
+    result = compare(
+        [load(folder, device=device) for folder in run_folders],
+        libraries=[SkillLibrary.load(path) for path in library],
+        progress_bar=True,
+        **asdict(comparison),
+    )
+    numbers, figure = figures.save(result, out)
+    print(f"{result}\nnumbers: {numbers}\nfigure: {figure}")
+
+
+def similarity(
+    run_folder: Positional[Path],
+    config: OmitArgPrefixes[SimilarityConfig] = SimilarityConfig(),  # noqa: B008
+    skills: int = 100,
+    device: Device = "auto",
+) -> None:
+    """Learn how similar tasks are, and make a library of skills for new tasks to start from.
+
+    Args:
+        run_folder: A run folder or a checkpoint.
+        config: Settings of the encoder.
+        skills: How many known tasks to adapt to for the library.
+        device: Of the updates.
+    """
+    from metarl.evaluation.retrieval import retrieval
+    from metarl.learner.runs import load
+    from metarl.showing import figures
+    from metarl.skills.encoder_training import train_similarity
+    from metarl.skills.library import SkillLibrary
+
+    folder = _folder(run_folder)
+    learner = load(run_folder, device=device)
+    encoder = train_similarity(learner, progress_bar=True, **asdict(config))
+    quality = retrieval(learner, encoder, seed=config.seed)
+    numbers, *pictures = figures.save(quality, folder)
+    print(f"{quality}\nnumbers: {numbers}")
+    for picture in pictures:
+        print(f"figure: {picture}")
+    library = folder / "library.safetensors"
+    SkillLibrary.build(learner, encoder, tasks=skills, seed=config.seed).save(library)
+    print(f"library: {library}\nnext: metarl evaluate {run_folder} --library {library}")
+
+
+def render(
+    run_folder: Positional[Path],
+    task: Task = (),
+    draw: int = 1,
+    out: Path | None = None,
+    film: OmitArgPrefixes[FilmSettings] = FilmSettings(),  # noqa: B008
+    library: Library = None,
+    device: Device = "auto",
+) -> None:
+    """Film a policy before and after adaptation, side by side or one as a ghost.
+
+    Args:
+        run_folder: A run folder or a checkpoint.
+        task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; drawn ones when left out.
+        draw: How many tasks to draw when none is named, a row of the film each.
+        out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
+        film: What is filmed of each task, and how.
+        library: Of the run.
+        device: Of the updates.
+    """
+    from metarl.learner.runs import load
+    from metarl.showing.video import render
+
+    learner = load(run_folder, device=device)
+    path = render(
+        learner,
+        parse_task(task) or learner.family.sample_tasks(draw, seed=film.seed, split="test"),
+        out or _folder(run_folder) / "adaptation.mp4",
+        library=_library(library),
+        progress_bar=True,
+        **asdict(film),
+    )
+    print(f"video: {path}")
+
+
+def report(
+    run_folder: Positional[Path],
+    out: Path | None = None,
+    task: Task = (),
+    adaptation: OmitArgPrefixes[AdaptationSettings] = AdaptationSettings(),  # noqa: B008
+    rollouts: int = EvaluationSettings.rollouts,
+    library: Library = None,
+    device: Device = "auto",
+) -> None:
+    """Write a run's tables, figures and a film to one HTML file that needs no network.
+
+    Args:
+        run_folder: A run folder or a checkpoint.
+        out: The file; `report.html` in the run folder when left out.
+        task: The task to film, such as `velocity=1.2`; a drawn one when left out.
+        adaptation: New tasks and inner steps of the evaluation.
+        rollouts: Rollouts of each task that an inner step learns from.
+        library: Of the run.
+        device: Of the updates.
+    """
+    from metarl.showing.report import report
+
+    path = report(
+        run_folder,
+        out,
+        task=parse_task(task) or None,
+        rollouts=rollouts,
+        library=_library(library),
+        device=device,
+        **asdict(adaptation),
+    )
+    print(f"report: {path}")
+
+
+def parse_task(words: tuple[str, ...]) -> dict[str, float]:
+    """Return `("x=1", "y=-0.5")` as `{"x": 1.0, "y": -0.5}`.
+
+    Raises:
+        ValueError: for a word that is not NAME=NUMBER.
+    """
+    task = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            task[name] = float(value)
+        except ValueError:
+            raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
+    return task
+
+
+def _library(path: Path | None) -> "SkillLibrary | None":
+    from metarl.skills.library import SkillLibrary
+
+    return None if path is None else SkillLibrary.load(path)
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent

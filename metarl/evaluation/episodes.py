@@ -1,0 +1,47 @@
+"""One episode of every simulation, step by step: what films and comparisons play."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.envs.robot import Array
+from metarl.envs.simulator import Simulator
+
+
+class Moment(NamedTuple):
+    """An episode at its start or after a step; arrays have a leading simulation axis."""
+
+    reward: Array
+    """What the step earned, [sim]; 0 at the start, and in simulations that had ended before."""
+    active: NDArray[np.bool_]
+    """Whether the episode goes on, [sim]."""
+
+
+def play(
+    simulator: Simulator,
+    act: Callable[[Array], NDArray[np.floating]],
+    generators: Iterable[np.random.Generator],
+) -> Iterator[Moment]:
+    """Play one episode in every simulation; yield its start and what each step led to.
+
+    While a moment is looked at, `simulator.fields` holds its state. The last moment is that in
+    which no simulation is active any more, or the one at the family's horizon.
+
+    Args:
+        simulator: with tasks set.
+        act: from observations, [sim, observation], to actions in the family's scale,
+            [sim, action].
+        generators: of the start states, one a simulation.
+    """
+    observation = simulator.reset(generators)
+    active = np.ones(simulator.count, dtype=bool)
+    yield Moment(np.zeros(simulator.count), active)
+    for _ in range(simulator.family.horizon):
+        result = simulator.step(act(observation), active)
+        observation = result.observation
+        active = active & ~result.terminated
+        yield Moment(result.reward, active)
+        if not active.any():
+            return

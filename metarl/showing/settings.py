@@ -1,0 +1,66 @@
+"""The settings of films: the command line of `metarl render`, and the keywords of `render`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from metarl.evaluation.settings import EvaluationSettings, settings_of
+
+
+@dataclass(frozen=True)
+class FilmSettings:
+    """What is filmed of each task, and how."""
+
+    rollouts: int = EvaluationSettings.rollouts
+    """Rollouts that each inner step learns from."""
+    steps: tuple[int, ...] = (0, 1)
+    """After how many inner steps to film, a panel each; a single number gets a panel of 0 too."""
+    ghost: bool = False
+    """Film the last one, with the first as a translucent robot in the same scene."""
+    height: int = 480
+    """Height of each task's row in pixels; 1080 for a talk."""
+    seed: int = 0
+    """Decides the start state and exploration, and the tasks where they are drawn."""
+
+    def check(self) -> None:
+        """Check every value.
+
+        Raises:
+            ValueError: for no or negative steps, or a height below 120.
+        """
+        if not self.steps or min(self.steps) < 0 or max(self.steps) < 1:
+            raise ValueError(
+                f"steps must be numbers of inner steps, such as (0, 1, 3), got {self.steps}"
+            )
+        if self.height < 120:
+            raise ValueError(f"height must be at least 120 pixels, got {self.height}")
+
+
+class FilmKeywords(TypedDict, total=False):
+    """Fields of `FilmSettings`; `steps` may be a single number."""
+
+    rollouts: int
+    steps: int | Sequence[int]
+    ghost: bool
+    height: int
+    seed: int
+
+
+def film_settings(keywords: FilmKeywords) -> FilmSettings:
+    """Return the settings with these values, checked.
+
+    Args:
+        keywords: values by field.
+
+    Raises:
+        TypeError: for a name that is no field.
+        ValueError: for a value that is not allowed.
+    """
+    settings = settings_of(FilmSettings, keywords)
+    steps = keywords.get("steps", settings.steps)
+    shown = (steps,) if isinstance(steps, int) else tuple(steps)
+    if len(shown) == 1 and shown[0]:
+        shown = (0, *shown)
+    settings = replace(settings, steps=shown)
+    settings.check()
+    return settings

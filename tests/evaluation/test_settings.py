@@ -1,0 +1,50 @@
+"""Settings: what they work out, and that their keywords are their fields."""
+
+import dataclasses
+from typing import get_type_hints
+
+import pytest
+
+from metarl.evaluation import settings
+from metarl.evaluation.settings import (
+    AdaptationSettings,
+    ComparisonSettings,
+    EvaluationSettings,
+    settings_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("steps", "halve", "expected"),
+    [
+        (0, True, []),
+        (1, True, [0.5]),
+        (3, False, [0.5, 0.5, 0.5]),
+        (3, True, [0.5, 0.25, 0.25]),
+    ],
+)
+def test_the_step_size_is_halved_once_after_the_first_step(
+    steps: int, halve: bool, expected: list[float]
+):
+    assert AdaptationSettings(steps=steps, halve=halve).inner_lrs(0.5) == expected
+
+
+@pytest.mark.parametrize("kind", ["Evaluation", "Comparison"])
+def test_keywords_are_the_fields_but_for_tasks(kind: str):
+    """Names and types are written twice, since `Unpack` takes no dataclass: they must agree."""
+    fields = get_type_hints(getattr(settings, f"{kind}Settings"))
+    assert fields.pop("tasks") is int
+    assert get_type_hints(getattr(settings, f"{kind}Keywords")) == fields
+
+
+def test_keywords_become_settings():
+    chosen = settings_of(EvaluationSettings, {"rollouts": 3, "split": "train"})
+    assert chosen == EvaluationSettings(rollouts=3, split="train")
+    assert settings_of(ComparisonSettings, {}) == ComparisonSettings()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        chosen.rollouts = 4  # type: ignore[misc]
+
+
+def test_an_unknown_setting_is_named_with_the_nearest():
+    with pytest.raises(TypeError, match=r"no setting 'rolouts'; did you mean rollouts\?"):
+        settings_of(EvaluationSettings, {"rolouts": 3})
