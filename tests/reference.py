@@ -15,12 +15,15 @@ from metarl.experience.rollouts import Batch
 
 Parameters = dict[str, Tensor]
 
+ACTIVATE = torch.tanh
+"""The activation of `network`."""
+
 
 def network(parameters: Parameters, observation: Tensor, layers: int) -> Independent:
     """The policy as torch's own distributions, for one task."""
     features = observation
     for layer in range(layers):
-        features = torch.tanh(features) if layer else features
+        features = ACTIVATE(features) if layer else features
         features = features @ parameters[f"weight{layer}"] + parameters[f"bias{layer}"]
     return Independent(Normal(features, parameters["log_std"].exp()), 1)
 
@@ -32,15 +35,28 @@ def task_of(batch: Batch, index: int) -> Batch:
 def experience(policy: GaussianPolicy, parameters: Parameters, seed: int) -> Batch:
     """Made-up experience of 3 tasks, 4 rollouts, up to 5 steps, a fifth of it padding."""
     generator = torch.Generator().manual_seed(seed)
-    each = (3, 4, 5)
-    observations = torch.randn(*each, policy.observation_size, generator=generator)
+    steps = (3, 4, 5)
+    observations = torch.randn(*steps, policy.observation_size, generator=generator)
     gaussian = policy(parameters, observations)
-    actions = gaussian.sample(torch.randn(*each, policy.action_size, generator=generator))
-    valid = torch.rand(each, generator=generator) < 0.8
+    actions = gaussian.sample(torch.randn(*steps, policy.action_size, generator=generator))
+    valid = torch.rand(steps, generator=generator) < 0.8
     weights = valid / valid.sum((1, 2), keepdim=True)
-    advantages = torch.randn(each, generator=generator)
-    rewards = valid * torch.randn(each, generator=generator)
+    advantages = torch.randn(steps, generator=generator)
+    rewards = valid * torch.randn(steps, generator=generator)
     return Batch(observations, actions, gaussian.log_prob(actions), advantages, rewards, weights)
+
+
+def problem(policy: GaussianPolicy, inner_steps: int) -> tuple[Parameters, list[Batch], Batch]:
+    """Parameters, made-up experience for each inner step, and some after them."""
+    parameters = policy.initial(torch.Generator().manual_seed(0))
+    parameters = {name: value.double() for name, value in parameters.items()}
+    batches = [experience(policy, parameters, seed) for seed in range(inner_steps + 1)]
+    return parameters, batches[:-1], batches[-1]
+
+
+def leaves_of(parameters: Parameters) -> Parameters:
+    """Copies that autograd can differentiate by."""
+    return {name: value.clone().requires_grad_() for name, value in parameters.items()}
 
 
 def objective(
@@ -55,10 +71,10 @@ def objective(
     stages = adapt_tasks(policy, parameters, pre, inner) if pre else [parameters]
 
     def old(stage: Parameters, batch: Batch) -> Gaussian:
-        own = (
+        per_task = (
             stage if pre else {n: v.expand(len(batch.weights), *v.shape) for n, v in stage.items()}
         )
-        return vmap(policy)(own, batch.observations)
+        return vmap(policy)(per_task, batch.observations)
 
     *before, after = (old(s, b) for s, b in zip(stages, (*pre, post), strict=True))
     credit = exploration_credit(post)

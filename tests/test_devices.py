@@ -29,14 +29,14 @@ TASKS, ROLLOUTS, TIME, SEEN, ACTIONS = 3, 4, 5, 6, 2
 
 def experience() -> Rollouts:
     """Rollouts as a sampler returns them, on the CPU."""
-    each = (TASKS, ROLLOUTS, TIME)
+    steps = (TASKS, ROLLOUTS, TIME)
     return Rollouts(
-        torch.empty(*each, SEEN),
-        torch.empty(*each, ACTIONS),
-        torch.empty(*each, ACTIONS),
-        torch.empty(each),
-        torch.empty(each),
-        torch.ones(each, dtype=torch.bool),
+        torch.empty(*steps, SEEN),
+        torch.empty(*steps, ACTIONS),
+        torch.empty(*steps, ACTIONS),
+        torch.empty(steps),
+        torch.empty(steps),
+        torch.ones(steps, dtype=torch.bool),
         torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
         torch.empty(TASKS, ROLLOUTS, SEEN),
         torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
@@ -51,18 +51,18 @@ def test_an_update_stays_on_the_device(terms: Terms):
     estimate = partial(prepare, discount=0.99, lambda_=0.97)
     pre, post = (estimate(experience().to(DEVICE)) for _ in range(2))
     inner = Inner(0.1)
-    own = {name: value.expand(TASKS, *value.shape) for name, value in parameters.items()}
-    stepped = adapt_further(policy, own, pre, inner)
+    per_task = {name: value.expand(TASKS, *value.shape) for name, value in parameters.items()}
+    stepped = adapt_further(policy, per_task, pre, inner)
     old = Gaussian(torch.empty_like(post.actions), torch.empty(TASKS, 1, 1, ACTIONS, device=DEVICE))
     credit = exploration_credit(post)
     objective = Objective(policy, inner, terms, MetaBatch((pre,), post, (old,), old, credit))
     with TaskThreads(2, DEVICE) as threads:
-        found = ObjectiveInChunks.of(objective, parameters, threads, fisher_fraction=0.5)
-        (part,) = found.chunks
+        chunked = ObjectiveInChunks.of(objective, parameters, threads, fisher_fraction=0.5)
+        (part,) = chunked.chunks
         assert isinstance(part, ObjectiveByHand) is (terms == Terms())
-        loss, gradient = found.gradient(parameters)
-        product = found.fisher(parameters)(flatten(gradient))
-        evaluation = found.evaluate(parameters)
+        loss, gradient = chunked.gradient(parameters)
+        product = chunked.fisher(parameters)(flatten(gradient))
+        evaluation = chunked.evaluate(parameters)
     tensors: list[Tensor] = [loss, product, *evaluation, *gradient.values(), *stepped.values()]
     assert all(tensor.device == DEVICE for tensor in tensors)
     assert [gradient[name].shape for name in parameters] == list(policy.shapes.values())

@@ -14,8 +14,8 @@ def random(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+def close(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("out", OUT)
@@ -49,10 +49,10 @@ def test_a_product_is_added_to_another(out: int, first: str, second: str):
 @pytest.mark.parametrize("out", OUT)
 def test_gradients_by_weights(out: int):
     x, deltas = random(3, 7, 9), random(3, 7, out)
-    found = weight_gradient(x, deltas)
-    close(found, torch.einsum("tri,tro->tio", x, deltas))
-    add_times(found, x.mT, deltas)
-    close(found, 2.0 * torch.einsum("tri,tro->tio", x, deltas))
+    actual = weight_gradient(x, deltas)
+    close(actual, torch.einsum("tri,tro->tio", x, deltas))
+    add_times(actual, x.mT, deltas)
+    close(actual, 2.0 * torch.einsum("tri,tro->tio", x, deltas))
 
 
 @pytest.mark.parametrize("out", OUT)
@@ -66,6 +66,6 @@ def test_activations_in_place(dtype: torch.dtype):
     values = torch.linspace(-12.0, 12.0, 2001, dtype=dtype)
     for name, exact in (("tanh", torch.tanh), ("relu", torch.relu)):
         expected = exact(values.double()).to(dtype)
-        found = values.clone()
-        assert activated(found, name) is found
-        torch.testing.assert_close(found, expected, atol=2e-7, rtol=2e-6)
+        actual = values.clone()
+        assert activated(actual, name) is actual
+        torch.testing.assert_close(actual, expected, atol=2e-7, rtol=2e-6)

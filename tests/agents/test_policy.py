@@ -53,13 +53,17 @@ def test_acting_is_the_mean_in_numpy(activation: str, hidden: tuple[int, ...]):
     common = initial(policy)
     if hidden:
         common["context"] = torch.randn(3)
-    own = {name: value + 0.1 * torch.randn(5, *value.shape) for name, value in common.items()}
+    per_task = {name: value + 0.1 * torch.randn(5, *value.shape) for name, value in common.items()}
     observation = 9.0 * torch.randn(5, 7, 4)
     before = observation.clone()
-    for parameters, seen in ((common, observation[0]), (common, observation), (own, observation)):
-        found = policy.acting(parameters)(seen.numpy())
-        assert found.dtype == np.float32
-        torch.testing.assert_close(torch.from_numpy(found), policy(parameters, seen).mean)
+    for parameters, seen in (
+        (common, observation[0]),
+        (common, observation),
+        (per_task, observation),
+    ):
+        actual = policy.acting(parameters)(seen.numpy())
+        assert actual.dtype == np.float32
+        torch.testing.assert_close(torch.from_numpy(actual), policy(parameters, seen).mean)
     assert torch.equal(observation, before)
 
 
@@ -137,12 +141,12 @@ def test_a_context_is_more_of_the_observation():
     joined["weight0"] = torch.cat([joined["weight0"], joined.pop("context_weight")])
     observation = torch.randn(6, 3)
     beside = torch.cat([observation, context.expand(6, 2)], dim=1)
-    found = narrow({**parameters, "context": context}, observation).mean
-    torch.testing.assert_close(found, wide(joined, beside).mean)
+    actual = narrow({**parameters, "context": context}, observation).mean
+    torch.testing.assert_close(actual, wide(joined, beside).mean)
     without = narrow(parameters, observation).mean
     zero = narrow({**parameters, "context": torch.zeros(2)}, observation).mean
     torch.testing.assert_close(without, zero)
-    assert not torch.allclose(without, found)
+    assert not torch.allclose(without, actual)
 
 
 def test_observations_pass_through_the_normaliser():

@@ -22,62 +22,62 @@ def windows(*shape: int, seed: int = 1) -> Tensor:
 
 def test_both_branches_are_one_network():
     """What changes one branch changes the other, and there is one set of weights."""
-    made, x = encoder(), windows(5, 7)
-    first, second = made(x, x)
+    network, x = encoder(), windows(5, 7)
+    first, second = network(x, x)
     assert first.equal(second)
     with torch.no_grad():
-        next(made.parameters()).mul_(1.5)
-    again, other = made(x, x)
+        next(network.parameters()).mul_(1.5)
+    again, other = network(x, x)
     assert again.equal(other)
     assert not again.equal(first)
     # layers of 9 -> 8 -> 8 and 8 -> 8 -> 4, with biases, once
-    assert sum(p.numel() for p in made.parameters()) == 9 * 8 + 8 + 72 + 72 + 8 * 4 + 4
+    assert sum(p.numel() for p in network.parameters()) == 9 * 8 + 8 + 72 + 72 + 8 * 4 + 4
 
 
 def test_distance_is_a_metric_of_embeddings():
-    made = encoder()
+    network = encoder()
     x, y, z = windows(3, 6, 7)
-    assert made.distance(x, x).equal(torch.zeros(6, dtype=torch.float64))
-    assert made.distance(x, y).equal(made.distance(y, x))
-    assert (made.distance(x, y) > 0.0).all()
-    assert (made.distance(x, z) <= made.distance(x, y) + made.distance(y, z) + 1e-12).all()
-    expected = (made.forward_once(x) - made.forward_once(y)).square().sum(-1).sqrt()
-    torch.testing.assert_close(made.distance(x, y), expected)
+    assert network.distance(x, x).equal(torch.zeros(6, dtype=torch.float64))
+    assert network.distance(x, y).equal(network.distance(y, x))
+    assert (network.distance(x, y) > 0.0).all()
+    assert (network.distance(x, z) <= network.distance(x, y) + network.distance(y, z) + 1e-12).all()
+    expected = (network.forward_once(x) - network.forward_once(y)).square().sum(-1).sqrt()
+    torch.testing.assert_close(network.distance(x, y), expected)
 
 
 def test_embedding_by_hand():
     """The mean of each transition's features, with its normalised change of state."""
-    made, x = encoder(), windows(7)
-    made.normalise_to(windows(100, seed=2) * 3.0 + 1.0)
+    network, x = encoder(), windows(7)
+    network.normalise_to(windows(100, seed=2) * 3.0 + 1.0)
     state, middle, after = x.split([OBSERVATION, ACTION + 1, OBSERVATION], -1)
-    rows = (torch.cat([state, middle, after - state], -1) - made.mean) / made.std
-    features = torch.stack([made.each(row) for row in rows])
-    torch.testing.assert_close(made.forward_once(x), made.whole(features.sum(0) / 7.0))
+    rows = (torch.cat([state, middle, after - state], -1) - network.mean) / network.std
+    features = torch.stack([network.each(row) for row in rows])
+    torch.testing.assert_close(network.forward_once(x), network.whole(features.sum(0) / 7.0))
 
 
 def test_the_order_of_transitions_does_not_matter():
-    made, x = encoder(), windows(7)
+    network, x = encoder(), windows(7)
     shuffled = x[torch.tensor([3, 0, 6, 1, 5, 2, 4])]
-    torch.testing.assert_close(made.forward_once(shuffled), made.forward_once(x))
+    torch.testing.assert_close(network.forward_once(shuffled), network.forward_once(x))
 
 
 def test_steps_that_did_not_take_place_are_not_seen():
-    made, x = encoder(), windows(2, 7)
+    network, x = encoder(), windows(2, 7)
     valid = torch.ones(2, 7, dtype=torch.bool)
     valid[1, 4:] = False
-    found = made.forward_once(x, valid)
-    torch.testing.assert_close(found[0], made.forward_once(x[0]))
-    torch.testing.assert_close(found[1], made.forward_once(x[1, :4]))
+    embedded = network.forward_once(x, valid)
+    torch.testing.assert_close(embedded[0], network.forward_once(x[0]))
+    torch.testing.assert_close(embedded[1], network.forward_once(x[1, :4]))
 
 
 def test_gradient_against_finite_differences():
-    made = encoder()
-    names, weights = zip(*made.named_parameters(), strict=True)
+    network = encoder()
+    names, weights = zip(*network.named_parameters(), strict=True)
     x, y = windows(2, 3, 5)
 
     def distance(*given: Tensor) -> Tensor:
         first, second = torch.func.functional_call(
-            made, dict(zip(names, given, strict=True)), (x, y)
+            network, dict(zip(names, given, strict=True)), (x, y)
         )
         return torch.linalg.vector_norm(first - second, dim=-1)
 
@@ -85,14 +85,14 @@ def test_gradient_against_finite_differences():
 
 
 def test_statistics_are_part_of_the_model():
-    made, other = encoder(), encoder(seed=5)
+    network, other = encoder(), encoder(seed=5)
     seen = windows(500, seed=3) * 2.0
     seen[:, 1] = 4.0  # a column that never varies keeps its unit
-    made.normalise_to(seen)
-    assert made.std[1] == 1.0
-    other.load_state_dict(made.state_dict())
+    network.normalise_to(seen)
+    assert network.std[1] == 1.0
+    other.load_state_dict(network.state_dict())
     x = windows(4, 7)
-    assert other.forward_once(x).equal(made.forward_once(x))
+    assert other.forward_once(x).equal(network.forward_once(x))
 
 
 def test_wrong_transitions_are_named():

@@ -1,6 +1,7 @@
 """Inner losses against the exact expected return of a tabular problem, by enumeration."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -105,5 +106,44 @@ def test_the_clipped_loss_by_hand():
 
     zeros = torch.zeros_like(ratios)
     data = Batch(zeros, zeros, zeros, advantages, zeros, torch.full_like(zeros, 0.2))
-    found = clipped(Fixed(), data, 0.2)  # type: ignore[arg-type]
-    torch.testing.assert_close(found, -gains.mean())
+    actual = clipped(Fixed(), data, 0.2)  # type: ignore[arg-type]
+    torch.testing.assert_close(actual, -gains.mean())
+
+
+class Bandit:
+    """Two arms, of which the second is pulled with probability sigmoid(theta)."""
+
+    def __init__(self, theta: Tensor) -> None:
+        self.theta = theta
+
+    def log_prob(self, arm: Tensor) -> Tensor:
+        return torch.nn.functional.logsigmoid(torch.where(arm == 1, self.theta, -self.theta))
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_second_derivative_of_the_likelihood_ratio_by_hand():
+    """J = p r1 + (1 - p) r0, p = sigmoid(theta): J'' = p (1 - p) (1 - 2 p) (r1 - r0).
+
+    At p = 1/4 one pull in four is of the second arm, so this batch has no sampling error. The
+    plain score-function loss would give -p (1 - p) J instead.
+    """
+    p, r0, r1 = 0.25, 2.0, 10.0
+    theta = torch.tensor(-math.log(3.0))
+    arms = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    rewards = torch.where(arms == 1, r1, r0)
+    weights = torch.full((4,), 0.25)
+    data = Batch(arms, arms, Bandit(theta).log_prob(arms), rewards, rewards, weights)
+
+    def surrogate(theta: Tensor) -> Tensor:
+        return -likelihood_ratio(Bandit(theta), data)  # type: ignore[arg-type]
+
+    def score(theta: Tensor) -> Tensor:
+        return (weights * Bandit(theta).log_prob(arms) * rewards).sum()
+
+    slope = p * (1 - p) * (r1 - r0)
+    curvature = p * (1 - p) * (1 - 2 * p) * (r1 - r0)
+    torch.testing.assert_close(grad(surrogate)(theta), torch.tensor(slope))
+    torch.testing.assert_close(grad(score)(theta), torch.tensor(slope))
+    torch.testing.assert_close(grad(grad(surrogate))(theta), torch.tensor(curvature))
+    wrong = -p * (1 - p) * (p * r1 + (1 - p) * r0)
+    torch.testing.assert_close(grad(grad(score))(theta), torch.tensor(wrong))

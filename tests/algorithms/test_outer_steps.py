@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from metarl.agents import GaussianPolicy
 from metarl.agents.gaussian import Gaussian
 from metarl.algorithms.adapt import Inner, adapt_tasks
 from metarl.algorithms.objective import Objective, Terms
@@ -151,3 +152,23 @@ def test_interpolation_goes_the_stated_part_of_the_way():
     for rate in (0.5, 1.0, 2.0):
         stepped = interpolate(data, {"mean": mean}, {}, rate).parameters["mean"]
         assert float(stepped) == pytest.approx(float(mean) + rate * towards)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_a_step_lowers_the_loss_within_the_trust_region():
+    policy = GaussianPolicy(4, 2, hidden=(6, 5))
+    parameters, pre, post = reference.problem(policy, 1)
+    settings = dataclasses.replace(SETTINGS, max_kl=0.01)
+    data = reference.objective(policy, parameters, pre, post, Inner(0.1))
+    stepped, _, trace = trust_region(data, parameters, {}, settings)
+    before, after = (
+        reference.meta_loss(reference.leaves_of(p), pre, post, 0.1, 3)
+        for p in (parameters, stepped)
+    )
+    assert trace.accepted
+    assert after < before
+    assert trace.loss_after == pytest.approx(after.item())
+    old, new = (reference.leaves_of(p) for p in (parameters, stepped))
+    divergence = reference.meta_kl(old, new, pre, post, 0.1, 3)
+    assert trace.kl == pytest.approx(divergence.item())
+    assert 0.0 < trace.kl <= 0.01

@@ -22,9 +22,9 @@ def matrix(size: int) -> torch.Tensor:
 
 def test_conjugate_gradient_solves():
     a, b = matrix(12), torch.arange(12, dtype=torch.float64)
-    found, residual = conjugate_gradient(lambda v: a @ v, b, 40)
-    torch.testing.assert_close(found, torch.linalg.solve(a, b), atol=1e-4, rtol=0)
-    torch.testing.assert_close(residual, b - a @ found, atol=1e-9, rtol=0)
+    actual, residual = conjugate_gradient(lambda v: a @ v, b, 40)
+    torch.testing.assert_close(actual, torch.linalg.solve(a, b), atol=1e-4, rtol=0)
+    torch.testing.assert_close(residual, b - a @ actual, atol=1e-9, rtol=0)
     early, rest = conjugate_gradient(lambda v: a @ v, b, 2)
     torch.testing.assert_close(rest, b - a @ early)
     assert rest.norm() > 100 * residual.norm()

@@ -36,12 +36,12 @@ def test_generalised_advantages_are_the_sum_of_their_definition(lambda_: float):
     generator = torch.Generator().manual_seed(0)
     rewards, values, following = torch.rand(3, 7, generator=generator, dtype=torch.float64)
     valid = torch.arange(7) < length
-    found = generalised_advantages(rewards, values, following, valid, discount, lambda_)
+    actual = generalised_advantages(rewards, values, following, valid, discount, lambda_)
     delta = rewards + discount * following - values
     for t in range(length):
         expected = sum((discount * lambda_) ** step * delta[t + step] for step in range(length - t))
-        torch.testing.assert_close(found[t], expected)
-    assert (found[length:] == 0).all()
+        torch.testing.assert_close(actual[t], expected)
+    assert (actual[length:] == 0).all()
 
 
 def test_centres_each_task_over_its_valid_steps():
@@ -95,14 +95,6 @@ def test_tasks_do_not_reach_each_other():
     together = prepare(data, 0.9, 0.95)
     alone = prepare(Rollouts(*(field[1:] for field in data)), 0.9, 0.95)
     torch.testing.assert_close(together.advantages[1:], alone.advantages)
-
-
-def test_a_subset_keeps_a_mean():
-    batch = prepare(rollouts(), 0.9, 1.0)
-    part = batch.subset(0.4)
-    assert part.actions.shape == (2, 2, 8, 2)
-    torch.testing.assert_close(part.weights.sum((1, 2)), torch.ones(2))
-    assert batch.subset(1.0) is batch
 
 
 def test_normalised_advantages_and_rewards_have_one_unit():

@@ -39,9 +39,9 @@ def test_gives_the_policy_that_adapting_on_the_same_data_gives():
     once = learner.adapt_from(log_of(first.rollouts))
     twice = learner.adapt_from(log_of(first.rollouts), log_of(second.rollouts))
     for name in learner.parameters:
-        for found, stage in ((once, second), (twice, last)):
+        for actor, stage in ((once, second), (twice, last)):
             expected = stage.parameters[name][0]
-            torch.testing.assert_close(found.parameters[name], expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(actor.parameters[name], expected, atol=1e-5, rtol=1e-4)
     action, _ = twice.predict(np.zeros(FAMILY.observation_size), deterministic=True)
     assert np.abs(action).max() <= 1.0
 

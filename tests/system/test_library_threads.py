@@ -14,7 +14,9 @@ from tests.conftest import SMALL
 
 
 def threads() -> list[int]:
-    blas = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+    blas = [
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    ]
     return [torch.get_num_threads(), *blas]
 
 

@@ -9,7 +9,7 @@ import metarl
 from metarl import envs
 from metarl.experience.rollouts import Batch
 from metarl.system import task_threads
-from metarl.system.task_threads import ROWS, TaskThreads
+from metarl.system.task_threads import ROWS, TaskThreads, cut
 
 CPU = torch.device("cpu")
 
@@ -27,6 +27,17 @@ def test_chunks_are_all_tasks_in_order(tasks: int, rows: int):
     )
 
 
+def test_a_table_is_cut_at_any_depth():
+    batch = Batch(*(torch.arange(4.0) + 10 * field for field in range(6)))
+    table = {"a": torch.arange(8).view(4, 2), "b": (batch, torch.arange(4)), "none": ()}
+    part = cut(table, slice(1, 3))
+    assert part["a"].tolist() == [[2, 3], [4, 5]]
+    assert isinstance(part["b"][0], Batch)
+    assert part["b"][0].rewards.tolist() == [41.0, 42.0]
+    assert part["b"][1].tolist() == [1, 2]
+    assert part["none"] == ()
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_apply_is_the_function_of_the_whole(threads: int):
     generator = torch.Generator().manual_seed(0)
@@ -37,8 +48,8 @@ def test_apply_is_the_function_of_the_whole(threads: int):
         return {"sum": parameters["weight"].sum((1, 2)) + batch.rewards.sum(1)}
 
     with TaskThreads(threads, CPU) as pool:
-        found = pool.apply(both, parameters, batch, rows=4000)
-    assert found["sum"].equal(both(parameters, batch)["sum"])
+        results = pool.apply(both, parameters, batch, rows=4000)
+    assert results["sum"].equal(both(parameters, batch)["sum"])
 
 
 def test_each_chunk_has_one_thread_of_torchs():
@@ -50,8 +61,8 @@ def test_each_chunk_has_one_thread_of_torchs():
     before = torch.get_num_threads()
     for threads in (1, 2):
         with TaskThreads(threads, CPU) as pool:
-            found = pool.map(look, range(4))
-        assert {count for count, _ in found} == {1}
+            results = pool.map(look, range(4))
+        assert {count for count, _ in results} == {1}
     assert torch.get_num_threads() == before
 
 
