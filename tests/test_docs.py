@@ -7,6 +7,7 @@ import re
 import runpy
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import metarl
@@ -16,6 +17,7 @@ from tests.test_architecture import DOORS, MAY_IMPORT
 
 ROOT = Path(__file__).parent.parent
 RUNS = sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/config.json"))
+NOTEBOOK = ROOT / "examples" / "tutorial.ipynb"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -95,18 +97,21 @@ def test_files_that_are_named_exist(page: Path):
     assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_imports_on_the_pages_work(page: Path):
-    """Those of `metarl` in the blocks of Python."""
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
-    for block in blocks:
-        for node in ast.walk(ast.parse(block)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("metarl"):
-                module = importlib.import_module(node.module or "")
-                assert all(hasattr(module, alias.name) for alias in node.names)
-            elif (
-                isinstance(node, ast.Attribute)
-                and isinstance(node.value, ast.Name)
-                and node.value.id == "metarl"
-            ):
-                assert hasattr(metarl, node.attr), node.attr
+def blocks_of_python(page: Path) -> list[str]:
+    """The Python of a page or of a notebook."""
+    if page.suffix == ".md":
+        return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    cells = nbformat.read(page, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    return [re.sub(r"^[%!].*", "", source, flags=re.MULTILINE) for source in sources]
+
+
+@pytest.mark.parametrize("page", [*PAGES, NOTEBOOK], ids=lambda page: page.name)
+def test_names_of_metarl_in_python_exist(page: Path):
+    for node in (node for block in blocks_of_python(page) for node in ast.walk(ast.parse(block))):
+        match node:
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] == "metarl":
+                found = importlib.import_module(module)
+                assert all(hasattr(found, alias.name) for alias in node.names), module
+            case ast.Attribute(value=ast.Name(id="metarl"), attr=name):
+                assert hasattr(metarl, name), name
