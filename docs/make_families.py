@@ -21,12 +21,13 @@ SIZE = (320, 240)
 HEAD = """\
 # Task families
 
-Made by `docs/make_families.py` from the catalogue; `metarl families` prints the same.
-`envs.make("AntDir", horizon=100)` changes a field, `envs.make("AntDir", preset="promp2018")` takes
-a published variant. Every family is also `gymnasium.make("metarl/<Family>-v0")`.
+This page is generated from the catalogue by `docs/make_families.py`; `metarl families` prints the
+same facts. With `from metarl import envs`, `envs.make("AntDir", horizon=100)` changes a field and
+`envs.make("AntDir", preset="promp2018")` selects a published variant. Every family is also
+registered with Gymnasium: `gymnasium.make("metarl/AntDir-v0")`.
 
-An action of 1 of the policy asks for *action scale* of the robot's control range: policies begin
-with unit standard deviation, so this decides how widely a new policy explores.
+An action of 1 uses the fraction *action scale* of the robot's control range. A new policy has unit
+standard deviation, so the action scale decides how widely it explores.
 
 """
 
@@ -34,7 +35,7 @@ PRESETS = """\
 
 ## Published variants
 
-What each preset changes; everything else is as above.
+What each preset changes relative to the family above.
 
 | family | preset | differs in |
 | --- | --- | --- |
@@ -44,24 +45,25 @@ NOTES = """\
 
 ## What is not reproduced
 
-The originals have mistakes that their numbers carry. They are named here and left out:
+Some published implementations have mistakes that affect their numbers. They are listed here and not
+reproduced:
 
-- **SwimmerVel**: ProMP's reward is `+|v - v*|`, which rewards being off the speed; the sign is put
-  right.
+- **SwimmerVel**: ProMP's reward is `+|v - v*|`, which rewards deviating from the speed; here the
+  sign is negative.
 - **Point2D**: ProMP's `done` asks whether the point is near the origin, not near its goal; the
   presets other than `maml2017` end by the time limit only.
-- **HalfCheetahDir**: several repositories observe the torso's x, by which the policy can tell which
-  way it has been running; it is left out, as ProMP does.
-- **AntDir** as in PEARL's configuration has two fixed random angles instead of forward and back.
+- **HalfCheetahDir**: several repositories observe the torso's x, which reveals to the policy in
+  which direction it has been running; here it is not observed, as in ProMP.
+- **AntDir** in PEARL's configuration has two fixed random angles instead of forward and back.
 - **HalfCheetahVel**: PEARL draws the same tasks for any seed (1337) and calls `np.random.seed`.
-- **Contact forces**: with MuJoCo 2 and mujoco-py they were silently zero, in observations and in
-  the contact cost, so runs of that time had neither. Here they are computed when asked for:
-  `Ant(contact_forces=True)`, as in the presets `maml2017` and `promp2018`.
-- **Varied bodies**: ports to newer MuJoCo often multiply values that an earlier task has changed
-  already, or leave the constants derived from masses as they were; here each task starts from the
-  unchanged model, and the constants follow.
-- rllab's simulators, which Finn et al. (2017) used, differ from Gymnasium's: a control step of
-  0.01 s for the cheetah and 0.02 s for the ant. The robots here are Gymnasium's v5 throughout, so
+- **Contact forces**: with MuJoCo 2 and mujoco-py they were zero without a warning, in observations
+  and in the contact cost, so runs with those versions had neither. Here they are computed on
+  request: `Ant(contact_forces=True)`, as in the presets `maml2017` and `promp2018`.
+- **Varied bodies**: ports to newer MuJoCo often multiply values that an earlier task has already
+  changed, or do not update the constants derived from masses; here each task starts from the
+  unchanged model, and the constants are recomputed.
+- rllab's simulators, which Finn et al. (2017) used, differ from Gymnasium's: a control step of 0.01
+  s for the cheetah and 0.02 s for the ant. The robots here are Gymnasium's v5 throughout, so
   returns of `maml2017` are not to be compared with that paper's.
 """
 

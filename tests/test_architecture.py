@@ -1,4 +1,4 @@
-"""The rooms of the house: what each may import, and that no imports go in a circle.
+"""The rooms of the house: what each may import, that no imports go in a circle, what is too long.
 
 Every import counts, also those inside functions and those for type checkers only.
 """
@@ -33,6 +33,15 @@ MAY_IMPORT = {
 """The rooms that a room's files may import from."""
 
 FILES_IN_A_ROOM = 12
+LINES_OF_A_FILE = 350
+LINES_OF_A_BODY = 60
+"""A body's first line to its last, without its docstring."""
+PARAMETERS = 8
+"""Of a function; self and cls of a method are not counted."""
+ANY_LENGTH = {"metarl.envs.catalogue"}
+"""A literal table."""
+TESTS_PER_SOURCE = 0.65
+"""Lines of tests to a line of source, at least."""
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -104,6 +113,45 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return next((found for module in sorted(graph) if (found := walk(module, []))), [])
 
 
+def length(path: Path) -> int:
+    """Lines of a file."""
+    return len(path.read_text().splitlines())
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Every function of a file, with its number of parameters besides self and cls."""
+    methods = {m for n in ast.walk(tree) if isinstance(n, ast.ClassDef) for m in n.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = node.args
+            names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            names += [a.arg for a in (given.vararg, given.kwarg) if a is not None]
+            bound = node in methods and names[:1] in (["self"], ["cls"])
+            yield node, len(names) - bound
+
+
+def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function's body without its docstring."""
+    code = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (code[-1].end_lineno or 0) - code[0].lineno + 1 if code else 0
+
+
+def too_long(root: Path) -> list[str]:
+    """The files and functions that are longer than allowed, and by how much, in words."""
+    result = []
+    for module, path in sorted(modules(root).items()):
+        if module not in ANY_LENGTH and length(path) > LINES_OF_A_FILE:
+            result.append(f"{module}: {length(path)} lines, {LINES_OF_A_FILE} are allowed")
+        for function, parameters in functions(ast.parse(path.read_text())):
+            name = f"{module}.{function.name}"
+            lines = lines_of_body(function)
+            if lines > LINES_OF_A_BODY:
+                result.append(f"{name}: {lines} lines in its body, {LINES_OF_A_BODY} are allowed")
+            if parameters > PARAMETERS:
+                result.append(f"{name}: {parameters} parameters, {PARAMETERS} are allowed")
+    return result
+
+
 def test_rooms_import_what_the_table_allows():
     assert len(arrows(ROOT)) > 80
     assert forbidden(ROOT) == []
@@ -148,3 +196,38 @@ def test_a_room_is_taken_in_at_a_glance():
 def test_only_the_simulator_and_its_contact_forces_know_the_batch():
     users = [p.name for p in (ROOT / "envs").rglob("*.py") if "mujoco.batch" in p.read_text()]
     assert sorted(users) == ["contact_forces.py", "simulator.py"]
+
+
+def test_files_and_functions_are_short():
+    assert too_long(ROOT) == []
+
+
+def test_tests_are_no_less_than_a_share_of_the_source():
+    tests = sum(length(path) for path in Path(__file__).parent.rglob("*.py"))
+    source = sum(length(path) for path in modules(ROOT).values())
+    assert tests >= TESTS_PER_SOURCE * source, f"{tests} lines of tests, {source} of source"
+
+
+def test_what_is_too_long_is_found(tmp_path: Path):
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "learner").mkdir()
+    rows = [f"    {number}" for number in range(LINES_OF_A_BODY)]
+    docstring = ['    """First line.', "", "    More.", '    """']
+    parameters = ", ".join("abcdefgh")
+    fine = ["class A:", f"  def f(self, {parameters}):", *docstring, *rows]
+    (tmp_path / "envs" / "fine.py").write_text("\n".join(fine))
+    (tmp_path / "envs" / "catalogue.py").write_text("1\n" * (LINES_OF_A_FILE + 1))
+    (tmp_path / "learner" / "fine.py").write_text("1\n" * LINES_OF_A_FILE)
+    assert too_long(tmp_path) == []
+
+    (tmp_path / "envs" / "bodies.py").write_text("\n".join([*fine, "    60"]))
+    (tmp_path / "learner" / "files.py").write_text("1\n" * (LINES_OF_A_FILE + 1))
+    many = f"async def f(a0, /, {parameters}): ...\ndef g({parameters}, *i): ...\n"
+    (tmp_path / "envs" / "parameters.py").write_text(many + f"def h(self, {parameters}): ...\n")
+    assert too_long(tmp_path) == [
+        "metarl.envs.bodies.f: 61 lines in its body, 60 are allowed",
+        "metarl.envs.parameters.f: 9 parameters, 8 are allowed",
+        "metarl.envs.parameters.g: 9 parameters, 8 are allowed",
+        "metarl.envs.parameters.h: 9 parameters, 8 are allowed",
+        "metarl.learner.files: 351 lines, 350 are allowed",
+    ]

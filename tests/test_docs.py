@@ -1,16 +1,25 @@
-"""Pages that are made from the code are up to date, and committed runs load."""
+"""Pages agree with the code, what they name exists, and committed runs load."""
 
+import ast
+import importlib.util
 import json
+import re
 import runpy
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import metarl
 from metarl import envs
+from metarl.algorithms.table import ALGORITHMS
+from tests.test_architecture import DOORS, MAY_IMPORT
 
 ROOT = Path(__file__).parent.parent
 RUNS = sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/config.json"))
+NOTEBOOK = ROOT / "examples" / "tutorial.ipynb"
+CHANGELOG = ROOT / "docs" / "CHANGELOG.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_page_of_families_is_that_of_the_catalogue():
@@ -33,3 +42,80 @@ def test_committed_runs_load_and_carry_what_explains_them(run: Path):
     last = evaluation["returns"][-1]
     assert f"{last['mean']:.1f} [{last['ci95'][0]:.1f}, {last['ci95'][1]:.1f}]" in page
     assert low < mean < high
+
+
+def test_the_picture_of_the_datas_way_is_that_of_its_script():
+    script = runpy.run_path(str(ROOT / "docs" / "make_concepts.py"))
+    assert (ROOT / "docs" / "concepts.svg").read_text(encoding="utf-8") == script["picture"]()
+    rooms = {f"metarl/{box.room}" for box in script["BOXES"]}
+    assert all((ROOT / room).is_dir() for room in rooms)
+
+
+def test_the_table_of_rooms_is_that_of_the_architecture():
+    page = (ROOT / "docs" / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", page, flags=re.MULTILINE)
+    allowed: dict[str, set[str]] = {}
+    for room, words in rows:
+        named = set(re.findall(r"`(\w+)`", words))
+        assert named or words == "nothing of ours"
+        inherited = [allowed[name] for name in named if "and what" in words]
+        allowed[room] = {room} | named.union(*inherited)
+    assert allowed == {room: may for room, may in MAY_IMPORT.items() if room != DOORS}
+
+
+def test_every_algorithm_has_its_paragraph():
+    page = (ROOT / "docs" / "algorithms.md").read_text()
+    described = re.findall(r"^\*\*`([\w-]+)`\*\*", page, flags=re.MULTILINE)
+    assert sorted(described) == sorted(ALGORITHMS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        name, _, heading = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", linked.read_text(), flags=re.MULTILINE)
+            anchors = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert heading in anchors, target
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p != CHANGELOG], ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path):
+    """Paths in back quotes, as far as they begin with a folder of the repository."""
+    folders = "envs|agents|metarl|tests|docs|examples|benchmarks|videos"
+    paths = re.findall(rf"`((?:{folders})/[\w./]+)`", page.read_text())
+    real = [path for path in paths if not any(word in path for word in ("NAME", "ROOM"))]
+    places = (ROOT, ROOT / "metarl")  # the second for envs/ and agents/ of an unpacked sdist
+    missing = [path for path in real if not any((place / path).exists() for place in places)]
+    assert missing == []
+
+
+def test_modules_are_where_the_changelog_says():
+    moved = re.findall(r"^  \| `([\w.]+)` \| `([\w.]+)` \|$", CHANGELOG.read_text(), re.MULTILINE)
+    assert len(moved) > 40
+    assert [new for _, new in moved if importlib.util.find_spec(new) is None] == []
+
+
+def blocks_of_python(page: Path) -> list[str]:
+    """The Python of a page or of a notebook."""
+    if page.suffix == ".md":
+        return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    cells = nbformat.read(page, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    return [re.sub(r"^[%!].*", "", source, flags=re.MULTILINE) for source in sources]
+
+
+@pytest.mark.parametrize("page", [*PAGES, NOTEBOOK], ids=lambda page: page.name)
+def test_names_of_metarl_in_python_exist(page: Path):
+    for node in (node for block in blocks_of_python(page) for node in ast.walk(ast.parse(block))):
+        match node:
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] == "metarl":
+                found = importlib.import_module(module)
+                assert all(hasattr(found, alias.name) for alias in node.names), module
+            case ast.Attribute(value=ast.Name(id="metarl"), attr=name):
+                assert hasattr(metarl, name), name
