@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from metarl.agents.siamese import SiameseEncoder
+
 ContrastLoss = Callable[[Tensor, Tensor, float], Tensor]
 
 
@@ -54,6 +56,20 @@ def info_nce(distances: Tensor, apart: Tensor, margin: float) -> Tensor:
     scores = -(distances / margin).square()
     matching = torch.arange(len(distances), device=distances.device)
     return torch.nn.functional.cross_entropy(scores, matching)
+
+
+def pair_distances(encoder: SiameseEncoder, windows: Tensor, valid: Tensor) -> Tensor:
+    """Return the distances of embeddings of first windows (row) and second ones, [task, task].
+
+    Args:
+        encoder: embeds the windows.
+        windows: two of each task, [2, task, time, transition].
+        valid: which of their steps took place, [2, task, time].
+    """
+    first, second = encoder.forward_once(windows, valid)
+    # a tiny constant: the root has no gradient at 0
+    squares = (first.unsqueeze(1) - second.unsqueeze(0)).square().sum(-1)
+    return (squares + 1e-12).sqrt()
 
 
 LOSSES: dict[str, ContrastLoss] = {

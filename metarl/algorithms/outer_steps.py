@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from metarl.agents.policy import Parameters
-from metarl.algorithms.adam import moments_of, resumed_adam
 from metarl.algorithms.fisher import flatten
 from metarl.algorithms.objective import LossAndKL, OuterObjective
 from metarl.algorithms.trace import Trace
@@ -20,6 +19,10 @@ from metarl.algorithms.trust_region import TrustRegion, trust_region_step
 
 Memory = Mapping[str, Tensor]
 """What a step remembers, by name; nothing at first."""
+
+
+_ADAM = {"steps": "step", "mean": "exp_avg", "square": "exp_avg_sq"}
+"""What a moment is called here, and what in `torch.optim.Adam`'s state."""
 
 
 class Update(NamedTuple):
@@ -105,6 +108,34 @@ def adam(
         gradient_norm=first_norm,
     )
     return Update(stepped, moments_of(optimiser, leaves), trace)
+
+
+def resumed_adam(
+    leaves: Mapping[str, Tensor], moments: Mapping[str, Tensor], lr: float
+) -> torch.optim.Adam:
+    """Return Adam (Kingma and Ba 2015, algorithm 1) over some leaves, as it was left.
+
+    Args:
+        leaves: what it steps, by name.
+        moments: what `moments_of` returned after the last update; empty before the first.
+        lr: the step size.
+    """
+    optimiser = torch.optim.Adam(leaves.values(), lr=lr)
+    for name, leaf in leaves.items():
+        if f"mean.{name}" in moments:
+            optimiser.state[leaf] = {
+                entry: moments[f"{prefix}.{name}"].clone() for prefix, entry in _ADAM.items()
+            }
+    return optimiser
+
+
+def moments_of(optimiser: torch.optim.Adam, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what the optimiser remembers of its leaves, by kind and name: `mean.weight0`."""
+    return {
+        f"{prefix}.{name}": optimiser.state[leaf][entry]
+        for name, leaf in leaves.items()
+        for prefix, entry in _ADAM.items()
+    }
 
 
 def interpolate(

@@ -13,16 +13,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from metarl.agents.contrast import contrastive
+from metarl.agents.contrast import contrastive, pair_distances
 from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.siamese import SiameseEncoder
-from metarl.algorithms.adam import moments_of, resumed_adam
-from metarl.algorithms.task_contrast import Pairs, pair_distances, task_differences
+from metarl.algorithms.outer_steps import moments_of, resumed_adam
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.experience.transitions import transitions
+from metarl.experience.transitions import Pairs, task_differences, transitions
 from metarl.learner.config import Config
 from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
 from metarl.system.library_threads import one_library_thread

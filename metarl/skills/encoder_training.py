@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from metarl.agents.contrast import LOSSES
+from metarl.agents.contrast import LOSSES, pair_distances
 from metarl.agents.siamese import SiameseEncoder
-from metarl.algorithms.task_contrast import Pairs, pair_distances, task_differences
-from metarl.experience.transitions import transitions
+from metarl.experience.transitions import Pairs, task_differences, transitions
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.config import SimilarityConfig

@@ -68,7 +68,7 @@ def test_success_is_told_under_the_key_that_others_read():
     sb3.seed(0)
     sb3.reset()
     up = np.array([0.0, 1.0], np.float32)
-    seen = []
+    seen, each = [], []
     for _ in range(env.family.horizon):
         observation, _, _, truncated, info = env.step(up)
         expected = bool(np.hypot(observation[0], observation[1] - 1.0) <= 0.2)

@@ -79,6 +79,7 @@ def test_an_episode_is_truncated_at_the_horizon_and_terminated_by_a_fall():
     assert ends == [(False, False), (False, False), (False, True)]
     env = TaskEnv("HopperRandParams")
     env.reset(seed=0)
+    terminated = truncated = False
     for _ in range(200):
         _, _, terminated, truncated, _ = env.step(np.ones(3, np.float32))
         if terminated:

@@ -9,9 +9,8 @@ import torch
 
 import metarl
 from metarl import envs
-from metarl.algorithms.task_contrast import Pairs
 from metarl.evaluation.retrieval import retrieval
-from metarl.experience.transitions import transitions
+from metarl.experience.transitions import Pairs, transitions
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.similarity import before_adaptation
 from tests.conftest import SMALL

@@ -118,7 +118,7 @@ def test_without_contact_forces_the_rest_is_the_same(robot: type[Ant] | type[Hum
     for made, simulator in zip(families, (with_forces, without), strict=True):
         simulator.set_tasks(made.sample_tasks(3, seed=0))
         simulator.reset([np.random.default_rng([1, index]) for index in range(3)])
-        rng = np.random.default_rng(2)
+        rng, observation = np.random.default_rng(2), np.empty(0)
         for _ in range(20):
             action = rng.uniform(-1, 1, (3, made.action_size))
             observation = simulator.step(action).observation
