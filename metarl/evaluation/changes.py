@@ -108,7 +108,7 @@ def changes(
     table = family.task(task)
     if len(table) != 1:
         raise ValueError(f"changes are of one task, got {len(table)}")
-    inner_lrs = [learner.config.inner_lr] * steps
+    inner_lrs = learner.recipe.inner_lrs(steps)
     key = Key(seed, Phase.ADAPT)
     stages = list(learner.adaptation(table, rollouts, inner_lrs, key, library))
     before, after = (

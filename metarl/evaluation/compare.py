@@ -146,7 +146,7 @@ def _inner_steps_only(new: Sequence[MAML], tasks: Tasks, seed: int, budget: int)
     for run in new:
         count = budget // (ROLLOUTS[-1] * run.family.horizon)
         shown = {0, *(round(count * 0.5**halving) for halving in range(9))}
-        inner_lrs = [run.config.inner_lr] * count
+        inner_lrs = run.recipe.inner_lrs(count)
         points = _judged_stages(run, tasks, seed, ROLLOUTS[-1], inner_lrs, shown=shown)
         yield "gradient steps, random start", _curve(list(points))
 
@@ -155,7 +155,7 @@ def _adapted(run: MAML, tasks: Tasks, seed: int, library: SkillLibrary | None) -
     """Return a curve of one step from few to many rollouts, then of a second and a third."""
     points = [(0, policy_returns(run, tasks, run.parameters, seed))]
     for rollouts in ROLLOUTS:
-        inner_lrs = [run.config.inner_lr] * (3 if rollouts == ROLLOUTS[-1] else 1)
+        inner_lrs = run.recipe.inner_lrs(3 if rollouts == ROLLOUTS[-1] else 1)
         steps = set(range(1, len(inner_lrs) + 1))
         points += _judged_stages(run, tasks, seed, rollouts, inner_lrs, library, shown=steps)
     # skills need no more than one rollout; a gradient step has as many as in training's defaults
@@ -176,7 +176,7 @@ def _judged_stages(
     key, spent = Key(seed, Phase.EVALUATE, 3), 0
     for step, stage in enumerate(run.adaptation(tasks, rollouts, inner_lrs, key, library)):
         if step in shown:
-            returns = policy_returns(run, tasks, stage.parameters, seed)
+            returns = policy_returns(run, tasks, stage.parameters, seed, stage.memory)
             yield round(spent / len(tasks)), returns
         spent += stage.rollouts.steps  # fewer than the horizon's where robots fall
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
+from metarl.sampling.collect import Remembering
 
 
 class Moment(NamedTuple):
@@ -23,6 +24,7 @@ def play(
     simulator: Simulator,
     act: Callable[[Array], NDArray[np.floating]],
     generators: Iterable[np.random.Generator],
+    remembering: Remembering | None = None,
 ) -> Iterator[Moment]:
     """Play one episode in every simulation; yield its start and what each step led to.
 
@@ -34,12 +36,21 @@ def play(
         act: from observations, [sim, observation], to actions in the family's scale,
             [sim, action].
         generators: of the start states, one a simulation.
+        remembering: the memories of a policy that has one, which then acts on observations with
+            the contexts behind them.
     """
     observation = simulator.reset(generators)
     active = np.ones(simulator.count, dtype=bool)
     yield Moment(np.zeros(simulator.count), active)
     for _ in range(simulator.family.horizon):
-        result = simulator.step(act(observation), active)
+        seen: Array = observation
+        if remembering:
+            context = remembering.context().astype(np.float64)
+            seen = np.concatenate([observation, context], axis=1)
+        action = act(seen)
+        result = simulator.step(action, active)
+        if remembering:
+            remembering.remember(observation, action, result.reward, result.observation, active)
         observation = result.observation
         active = active & ~result.terminated
         yield Moment(result.reward, active)

@@ -229,7 +229,7 @@ def evaluate(
     learners = _alike(learner)
     first, libraries = learners[0], _libraries_of(learners, library)
     tasks = new_tasks(first.family, tasks, chosen.seed, chosen.split)
-    inner_lrs = chosen.inner_lrs(first.config.inner_lr)
+    inner_lrs = first.recipe.inner_lrs(chosen.steps, halve=chosen.halve)
     scores = [
         _scores(run, tasks, chosen, skills) for run, skills in zip(learners, libraries, strict=True)
     ]
@@ -315,12 +315,18 @@ def _scores(
 ) -> list[Rollouts]:
     """Return the rollouts that tell how good each stage of adaptation is."""
     key = Key(settings.seed, Phase.EVALUATE)
-    inner_lrs = settings.inner_lrs(learner.config.inner_lr)
+    inner_lrs = learner.recipe.inner_lrs(settings.steps, halve=settings.halve)
     stages = learner.adaptation(tasks, settings.rollouts, inner_lrs, key, library)
     return [
         stage.rollouts
         if settings.rollouts >= _SCORED
-        else learner.sample(tasks, stage.parameters, _SCORED, key._replace(step=step, iteration=1))
+        else learner.sample(
+            tasks,
+            stage.parameters,
+            _SCORED,
+            key._replace(step=step, iteration=1),
+            memory=stage.memory,
+        )
         for step, stage in enumerate(stages)
     ]
 

@@ -17,6 +17,7 @@ from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.episodes import play
 from metarl.learner.maml import MAML
+from metarl.sampling.collect import Remembered
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 
 SCORED = 5
@@ -32,7 +33,11 @@ class Model(Protocol):
 
 
 def policy_returns(
-    learner: MAML, tasks: Tasks, parameters: Mapping[str, Tensor], seed: int
+    learner: MAML,
+    tasks: Tasks,
+    parameters: Mapping[str, Tensor],
+    seed: int,
+    memory: Remembered | None = None,
 ) -> NDArray[np.float64]:
     """Return the mean return of a policy's most likely actions, [task].
 
@@ -41,8 +46,11 @@ def policy_returns(
         tasks: a row each.
         parameters: common to all tasks, or each with a leading task axis.
         seed: of the start states.
+        memory: what the policy remembers of the tasks; None for nothing.
     """
-    rollouts = learner.sample(tasks, parameters, SCORED, _key(seed), deterministic=True)
+    rollouts = learner.sample(
+        tasks, parameters, SCORED, _key(seed), deterministic=True, memory=memory
+    )
     return rollouts.returns.double().mean(1).numpy()
 
 

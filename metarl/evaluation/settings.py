@@ -32,18 +32,10 @@ class AdaptationSettings(TaskSettings):
     """How far a learner adapts to new tasks."""
 
     steps: int = 3
-    """Inner steps: gradient steps of the adaptation."""
+    """Inner steps: gradient steps of the adaptation. Of a policy with a context the first one is
+    what it remembers of the rollouts, without a gradient."""
     halve: bool = False
     """Halve the inner step size after the first step, as Finn et al. (2017) do in their tests."""
-
-    def inner_lrs(self, inner_lr: float) -> list[float]:
-        """Return the size of each inner step.
-
-        Args:
-            inner_lr: of the first.
-        """
-        later = inner_lr / 2.0 if self.halve else inner_lr
-        return [inner_lr if step == 0 else later for step in range(self.steps)]
 
 
 @dataclass(frozen=True)

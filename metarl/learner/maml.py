@@ -168,7 +168,7 @@ class MAML:
         if len(table) != 1:
             raise ValueError(f"adapt takes one task, got {len(table)}")
         key = Key(seed, Phase.ADAPT)
-        inner_lrs = [self.config.inner_lr] * steps
+        inner_lrs = self.recipe.inner_lrs(steps)
         stages = list(self.adaptation(table, rollouts, inner_lrs, key, library))
         last = {name: value[0] for name, value in stages[-1].parameters.items()}
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])

@@ -77,6 +77,21 @@ class Recipe:
             fresh=fresh if adapts_context else {},
         )
 
+    def inner_lrs(self, steps: int, *, halve: bool = False) -> list[float]:
+        """Return the sizes of the steps of adaptation to a new task.
+
+        With a context, a policy that was trained without gradient steps has seen its task after the
+        first step, whose size is 0; gradient steps come after it.
+
+        Args:
+            steps: how many.
+            halve: whether gradient steps after the first are half as long.
+        """
+        lr, later = self.config.inner_lr, self.config.inner_lr / (2.0 if halve else 1.0)
+        if self.config.context != "none" and not self.algorithm.adapts_in_training:
+            return ([0.0, lr] + [later] * steps)[:steps]
+        return ([lr] + [later] * steps)[:steps]
+
     @property
     def inner_of_training(self) -> Sequence[Inner]:
         """The inner steps of an iteration of training."""

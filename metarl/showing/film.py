@@ -17,7 +17,7 @@ from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.episodes import play
 from metarl.learner.maml import MAML
-from metarl.sampling.collect import Acting
+from metarl.sampling.collect import Acting, Remembered, Remembering
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.showing.settings import FilmSettings
 from metarl.skills.library import SkillLibrary
@@ -69,7 +69,7 @@ def shoot_all(
         library: skills to take the first step from; see `MAML.adapt`.
     """
     table, key = family.task(task), Key(settings.seed, Phase.ADAPT)
-    inner_lrs = [learner.config.inner_lr] * max(settings.steps)
+    inner_lrs = learner.recipe.inner_lrs(max(settings.steps))
     rows = []
     for one in (table[index : index + 1] for index in range(len(table))):
         stages = list(learner.adaptation(one, settings.rollouts, inner_lrs, key, library))
@@ -80,7 +80,8 @@ def shoot_all(
                 one,
                 stages[step].parameters,
                 key,
-                _title(step, settings.rollouts),
+                _title(learner, step, settings.rollouts),
+                stages[step].memory,
             )
             for step in settings.steps
         ]
@@ -88,15 +89,25 @@ def shoot_all(
     return rows
 
 
-def _title(step: int, rollouts: int) -> str:
+def _title(learner: MAML, step: int, rollouts: int) -> str:
+    """Return in words what a policy has behind it after a step of adaptation."""
     if step == 0:
-        return "before adaptation"
-    spent = rollouts * step
-    return f"after {step} step{'s' * (step > 1)}, {spent} rollout{'s' * (spent > 1)}"
+        return "nothing seen of the task" if learner.state.memory else "before adaptation"
+    gradients = sum(lr > 0.0 for lr in learner.recipe.inner_lrs(step))
+    spent = f"{rollouts * step} rollout{'s' * (rollouts * step > 1)}"
+    if not gradients:
+        return f"after {spent}"
+    return f"after {gradients} step{'s' * (gradients > 1)}, {spent}"
 
 
 def shoot(
-    family: TaskFamily, policy: Acting, task: Tasks, parameters: Parameters, key: Key, title: str
+    family: TaskFamily,
+    policy: Acting,
+    task: Tasks,
+    parameters: Parameters,
+    key: Key,
+    title: str,
+    memory: Remembered | None = None,
 ) -> Take:
     """Play one episode with the most likely actions and keep its states.
 
@@ -107,6 +118,7 @@ def shoot(
         parameters: with a leading task axis of 1.
         key: decides the start state.
         title: written above the film.
+        memory: what the policy remembers of the task; None for a policy without memory.
     """
     most_likely = policy.acting({name: value.cpu() for name, value in parameters.items()})
 
@@ -120,8 +132,10 @@ def shoot(
     names = ("x", "y") if robot.lookat is None else ()
     ground = [robot.tracks.index(name) for name in names if name in robot.tracks]
     states, places, rewards = [], [], []
+    remembering = Remembering(memory, 1) if memory else None
     with one_library_thread():
-        for moment in play(simulator, act, streams(key, Purpose.START, [(0, 0)])):
+        starts = streams(key, Purpose.START, [(0, 0)])
+        for moment in play(simulator, act, starts, remembering):
             states.append(simulator.fields["qpos"][0].copy())
             places.append(robot.position(simulator.fields)[0, ground])
             rewards.append(moment.reward[0])

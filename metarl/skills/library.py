@@ -83,7 +83,7 @@ class SkillLibrary:
         table = learner.family.task(tasks)
         key = Key(seed, Phase.SIMILARITY, 2)
         seen = before_adaptation(learner, table, similarity.config.rollouts, key)
-        inner_lrs = [learner.config.inner_lr] * steps
+        inner_lrs = learner.recipe.inner_lrs(steps)
         returns, kept = [], {}
         for stage in learner.adaptation(table, rollouts, inner_lrs, key):
             returns.append(stage.rollouts.returns.double().mean(1))

@@ -7,26 +7,10 @@ import pytest
 
 from metarl.evaluation import settings
 from metarl.evaluation.settings import (
-    AdaptationSettings,
     ComparisonSettings,
     EvaluationSettings,
     settings_of,
 )
-
-
-@pytest.mark.parametrize(
-    ("steps", "halve", "expected"),
-    [
-        (0, True, []),
-        (1, True, [0.5]),
-        (3, False, [0.5, 0.5, 0.5]),
-        (3, True, [0.5, 0.25, 0.25]),
-    ],
-)
-def test_the_step_size_is_halved_once_after_the_first_step(
-    steps: int, halve: bool, expected: list[float]
-):
-    assert AdaptationSettings(steps=steps, halve=halve).inner_lrs(0.5) == expected
 
 
 @pytest.mark.parametrize("kind", ["Evaluation", "Comparison"])
