@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl import envs
 from metarl.envs.distributions import Split
+from metarl.envs.drawing import Renderer
 from metarl.learner.config import Algorithm, Config, SimilarityConfig
 from metarl.learner.defaults import defaults
 
@@ -239,6 +240,7 @@ def render(
     height: int = 480,
     seed: int = 0,
     library: Path | None = None,
+    renderer: Renderer = "auto",
     device: str = "auto",
 ) -> None:
     """Film a policy before and after adaptation, side by side or one as a ghost.
@@ -254,6 +256,7 @@ def render(
         height: Height of a row in pixels.
         seed: Decides the start state and exploration.
         library: Skills to take the first step from, as `metarl similarity` made them.
+        renderer: OpenGL, rays (which need no OpenGL), or auto: OpenGL where it works, else rays.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.
     """
     from metarl.learner.runs import load
@@ -270,6 +273,7 @@ def render(
         height=height,
         seed=seed,
         library=_library(library),
+        renderer=renderer,
         progress_bar=True,
     )
     print(f"video: {path}")

@@ -63,7 +63,6 @@ def report(
 
     Raises:
         FileNotFoundError: when there is no run.
-        RuntimeError: when there is no OpenGL to draw with.
     """
     run_folder = Path(run_folder)
     folder = run_folder if run_folder.is_dir() else run_folder.parent

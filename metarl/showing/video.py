@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from metarl.agents.policy import Parameters
-from metarl.envs.drawing import Camera, Frame
+from metarl.envs.drawing import Camera, Frame, Renderer, camera
 from metarl.envs.family import TaskFamily
 from metarl.envs.simulator import Simulator
 from metarl.envs.tasks import Tasks
@@ -65,6 +65,7 @@ def render(
     height: int = 480,
     seed: int = 0,
     library: "SkillLibrary | None" = None,
+    renderer: Renderer = "auto",
     progress_bar: bool = False,
 ) -> Path:
     """Adapt to a task and film the policy before and after, from the same start state.
@@ -82,15 +83,16 @@ def render(
         height: of each task's row [pixel]; 1080 for a talk.
         seed: decides the start state and exploration.
         library: skills to take the first step from; see `MAML.adapt`.
+        renderer: `opengl`, `rays` (without OpenGL), or `auto`: OpenGL where it works, else rays.
         progress_bar: show one, over frames.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: for another ending, no or negative steps, a height below 120, or a task that
-            the family does not have.
-        RuntimeError: when there is no OpenGL to draw with.
+        ValueError: for another ending or renderer, no or negative steps, a height below 120, or a
+            task that the family does not have.
+        RuntimeError: for `opengl` where there is none to draw with.
     """
     path = Path(path)
     if path.suffix not in ENDINGS:
@@ -104,7 +106,7 @@ def render(
         rows = shoot_all(
             learner, family, task, rollouts=rollouts, steps=steps, seed=seed, library=library
         )
-        pictures = frames(family, rows, height=height, ghost=ghost)
+        pictures = frames(family, rows, height=height, ghost=ghost, renderer=renderer)
         count = len(_times(family, rows))
         bar = tqdm(pictures, total=count, unit="frame", disable=not progress_bar)
         write_video(temporary, iter(bar), frame_rate(family))
@@ -199,7 +201,12 @@ def replay(
 
 
 def frames(
-    family: TaskFamily, rows: Sequence[Row], *, height: int = 480, ghost: bool = False
+    family: TaskFamily,
+    rows: Sequence[Row],
+    *,
+    height: int = 480,
+    ghost: bool = False,
+    renderer: Renderer = "auto",
 ) -> Iterator[Frame]:
     """Draw tasks below each other and their takes side by side, [height, width, 3] each.
 
@@ -210,9 +217,10 @@ def frames(
         rows: a task each; shorter takes stand still at their end.
         height: of a row [pixel].
         ghost: one panel a row: the last take, with the first as a translucent robot.
+        renderer: see `render`.
 
     Raises:
-        RuntimeError: when there is no OpenGL to draw with.
+        RuntimeError: for `opengl` where there is none to draw with.
     """
     scale = height / 480.0
     gap, header = round(GAP * scale), round(HEADER * scale / 2.0) * 2
@@ -225,12 +233,13 @@ def frames(
         for row in rows:
             simulator = Simulator(family, 1, threads=1)
             simulator.set_tasks(row.task)
-            cameras.append(stack.enter_context(closing(Camera(family, panel, simulator.model(0)))))
+            view = camera(family, panel, simulator.model(0), renderer)
+            cameras.append(stack.enter_context(closing(view)))
         for index in _times(family, rows):
             page = Image.new("RGB", size, PAPER)
-            for number, (row, camera) in enumerate(zip(rows, cameras, strict=True)):
+            for number, (row, view) in enumerate(zip(rows, cameras, strict=True)):
                 _draw(
-                    page, number * (header + panel_height), family, row, camera, index, scale, ghost
+                    page, number * (header + panel_height), family, row, view, index, scale, ghost
                 )
             yield np.asarray(page)
 
@@ -240,7 +249,7 @@ def _draw(
     top: int,
     family: TaskFamily,
     row: Row,
-    camera: Camera,
+    view: Camera,
     index: int,
     scale: float,
     ghost: bool,
@@ -257,7 +266,7 @@ def _draw(
     for take in row.takes[-1:] if ghost else row.takes:
         at, first = (min(index, len(each.qpos) - 1) for each in (take, row.takes[0]))
         shade = row.takes[0].qpos[first] if ghost else None
-        picture = camera.take(take.qpos[at], row.task[0], at * family.dt, shade)
+        picture = view.take(take.qpos[at], row.task[0], at * family.dt, shade)
         page.paste(Image.fromarray(picture), (left, top + header))
         line, right = top + header - round(36 * scale), left + picture.shape[1] - margin
         score = _score(take, at, family.dt)
