@@ -116,9 +116,7 @@ class RayCamera:
         """Return a picture, [height, width, 3]; see `drawing.Camera.take`."""
         self._studio.compose(self._scene, qpos, task, time, ghost)
         shot = self._shot(ghost is not None)
-        rows, columns = np.divmod(np.arange(self._width * self._height), self._width)
-        a = (columns + (0.5 - 0.5 * self._width)) * shot.pixel
-        b = ((0.5 * self._height - 0.5) - rows) * shot.pixel
+        a, b = self._pixels(shot.pixel)
         colour, kind, bright = self._trace(shot, a, b)
         shape = self._height, self._width
         edge = np.flatnonzero(_edges(kind.reshape(shape), bright.reshape(shape)))
@@ -133,6 +131,12 @@ class RayCamera:
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def _pixels(self, pixel: float) -> tuple[Array, Array]:
+        """Return the slopes to the right and upwards of the rays through pixels, row by row."""
+        rows, columns = np.divmod(np.arange(self._width * self._height), self._width)
+        right = columns + (0.5 - 0.5 * self._width)
+        return right * pixel, ((0.5 * self._height - 0.5) - rows) * pixel
 
     def _shot(self, with_ghost: bool) -> _Shot:
         """Return what the scene that was composed last shows."""

@@ -153,5 +153,5 @@ def _mark(
         mujoco.mjv_initGeom(geom, disc, flat, centre, upright, GOAL_COLOUR)
     geom.category = mujoco.mjtCatBit.mjCAT_DECOR.value  # casts no shadow
     geom.objtype = mujoco.mjtObj.mjOBJ_UNKNOWN.value  # not set above: it may hold anything
-    geom.objid = -1
+    geom.objid = geom.segid = -1
     scene.ngeom += 1
