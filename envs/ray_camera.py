@@ -121,7 +121,7 @@ class RayCamera:
         shape = self._height, self._width
         edge = np.flatnonzero(_edges(kind.reshape(shape), bright.reshape(shape)))
         fine = shot._replace(pixel=0.5 * shot.pixel)
-        mixed = np.zeros((3, len(edge)))
+        mixed = np.zeros((3, len(edge)), np.float32)
         for right, up in _SUBPIXELS:
             mixed += self._trace(fine, a[edge] + right * shot.pixel, b[edge] + up * shot.pixel)[0]
         colour[:, edge] = mixed / len(_SUBPIXELS)
@@ -176,7 +176,7 @@ class RayCamera:
 
     def _trace(self, shot: _Shot, a: Array, b: Array) -> tuple[Array, NDArray[np.int64], Array]:
         """Return colours [3, ray], which geoms are seen [ray], and brightness [ray]."""
-        colour = np.empty((3, len(a)))
+        colour = np.empty((3, len(a)), np.float32)
         kind, bright = np.empty(len(a), np.int64), np.empty(len(a))
 
         def work(thread: int) -> None:
@@ -197,7 +197,7 @@ class RayCamera:
     ) -> tuple[Array, NDArray[np.int64], Array]:
         """Return what `_trace` does, of rays that one thread computes together."""
         rays = shot.eye.bundle(a, b)
-        colour, bright = np.full((3, len(a)), SKY / 255.0), np.ones(len(a))
+        colour, bright = np.full((3, len(a)), SKY / 255.0, np.float32), np.ones(len(a))
 
         def look(layers: list[Layer]) -> Hits:
             hits = Hits.nothing(len(a))

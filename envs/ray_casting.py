@@ -74,12 +74,13 @@ class Hits(NamedTuple):
     depth: Array
     """In units of the ray's direction, [ray]; infinite for nothing."""
     normal: Array
-    """Of the surface, [3, ray]; zero for nothing."""
+    """Of the surface, in single precision, [3, ray]; zero for nothing."""
 
     @classmethod
     def nothing(cls, count: int) -> "Hits":
         """Return the hits of as many rays before they are cast."""
-        return cls(np.full(count, -1, np.int64), np.full(count, math.inf), np.zeros((3, count)))
+        depth = np.full(count, math.inf)
+        return cls(np.full(count, -1, np.int64), depth, np.zeros((3, count), np.float32))
 
 
 class Caster:

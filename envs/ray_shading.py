@@ -39,7 +39,7 @@ class Lamp(NamedTuple):
     origin: Array
     """Where its rays come from [m], [3]."""
     aim: Array
-    """Where it shines, [3]."""
+    """Where it shines, in single precision, [3]."""
     view: tuple[Eye, Window] | None
     """What it sees of what casts shadows; None when it makes no shadows."""
 
@@ -65,7 +65,7 @@ def lamps(scene: mujoco.MjvScene, caster: Caster, extent: float, middle: Array) 
             right /= np.sqrt(dot(right, right))
             eye = Eye(origin, aim, right, cross(right, aim))
             view = eye, caster.window(eye)
-        result.append(Lamp(light, origin, aim, view))
+        result.append(Lamp(light, origin, aim.astype(np.float32), view))
     return result
 
 
@@ -138,11 +138,11 @@ def _lit(
     if np.any(specular):
         half = (towards + facing) / np.sqrt(np.maximum(2.0 + 2.0 * along, 1e-12))
         shine = np.zeros_like(half)
-        for exponent in np.unique(looks.exponent[points.surface]):
+        exponents = looks.exponent[points.surface]
+        for exponent in np.unique(looks.exponent):
             # below, a highlight is less than a grey level
             low = 0.9 if exponent >= 64 else 0.0
-            at = (half > low) & (towards > 0.0) & (looks.exponent[points.surface] == exponent)
-            at = np.flatnonzero(at)
+            at = np.flatnonzero((half > low) & (towards > 0.0) & (exponents == exponent))
             shine[at] = _power(half[at], int(exponent)) * looks.specular[points.surface[at]]
         lit += specular * (shine * strength)
     return lit, towards
@@ -167,7 +167,7 @@ def _seen(
 def _by_channel(value: NDArray[np.float32]) -> float | Array:
     """Return a colour as a number if it is grey, else [3, 1]."""
     red, green, blue = (float(channel) for channel in value)
-    return red if red == green == blue else np.array([[red], [green], [blue]])
+    return red if red == green == blue else np.array([[red], [green], [blue]], np.float32)
 
 
 def _power(base: Array, exponent: int) -> Array:

@@ -44,9 +44,9 @@ class Points(NamedTuple):
     position: Triple
     """[m], [point] each."""
     normal: Triple
-    """Of length 1, [point] each."""
+    """Of length 1, in single precision, which is enough for light, [point] each."""
     ray: Triple
-    """From the camera, of length 1 along its axis, [point] each."""
+    """From the camera, of length 1 along its axis, in single precision, [point] each."""
     pixel: Array
     """How wide a pixel is here, across the view [m], [point]."""
 
@@ -63,10 +63,16 @@ class Points(NamedTuple):
             eye: where they start.
             pixel: slope from one pixel to the next.
         """
-        depth, ray = hits.depth[at], rays[at].direction
-        x, y, z = (eye.origin[axis] + depth * ray[axis] for axis in range(3))
-        normal = hits.normal[0][at], hits.normal[1][at], hits.normal[2][at]
-        return cls(hits.surface[at], (x, y, z), normal, ray, pixel * depth)
+        depth, (a, b, c) = hits.depth[at], rays[at].direction
+        x, y, z = (eye.origin[axis] + depth * way for axis, way in enumerate((a, b, c)))
+        single = np.float32
+        return cls(
+            hits.surface[at],
+            (x, y, z),
+            (hits.normal[0][at], hits.normal[1][at], hits.normal[2][at]),
+            (a.astype(single), b.astype(single), c.astype(single)),
+            pixel * depth,
+        )
 
 
 def tints(textures: dict[int, Texture], looks: Looks, points: Points, eye: Eye) -> Array | None:
@@ -85,7 +91,7 @@ def tints(textures: dict[int, Texture], looks: Looks, points: Points, eye: Eye) 
         if texture is None:
             continue
         if result is None:
-            result = np.ones((3, len(points.surface)))
+            result = np.ones((3, len(points.surface)), np.float32)
         at = np.flatnonzero(points.surface == index)
         result[:, at] = _tint(geom, texture, points, at, eye)
     return result
