@@ -121,10 +121,10 @@ class RayCamera:
         shape = self._height, self._width
         edge = np.flatnonzero(_edges(kind.reshape(shape), bright.reshape(shape)))
         fine = shot._replace(pixel=0.5 * shot.pixel)
-        mixed = np.zeros((3, len(edge)), np.float32)
-        for right, up in _SUBPIXELS:
-            mixed += self._trace(fine, a[edge] + right * shot.pixel, b[edge] + up * shot.pixel)[0]
-        colour[:, edge] = mixed / len(_SUBPIXELS)
+        right, up = (np.array(_SUBPIXELS).T * shot.pixel)[:, :, None]
+        samples = self._trace(fine, (a[edge] + right).ravel(), (b[edge] + up).ravel())[0]
+        one, two, three, four = samples.reshape(3, 4, -1).transpose(1, 0, 2)
+        colour[:, edge] = (one + two + three + four) / 4.0
         return (colour * 255.0 + 0.5).astype(np.uint8).T.reshape(*shape, 3)
 
     def close(self) -> None:
@@ -216,9 +216,8 @@ class RayCamera:
         colour[:, at], bright[at] = shine(solid, at, self._opaque)
         layers = [look([layer]) for layer in shot.translucent]
         order = np.argsort([-layer.depth for layer in layers], axis=0, kind="stable")
-        for place, layer in np.ndindex(
-            len(layers), len(layers)
-        ):  # from the farthest to the nearest
+        # for each pixel from the farthest layer to the nearest
+        for place, layer in np.ndindex(len(layers), len(layers)):
             hits = layers[layer]
             at = np.flatnonzero((order[place] == layer) & (hits.depth < solid.depth))
             if not len(at):
