@@ -5,6 +5,7 @@ python docs/make_families.py --text     # text only
 """
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from metarl import envs
-from metarl.envs.drawing import Camera
+from metarl.envs.drawing import camera
 
 DOCS = Path(__file__).parent
 STILLS = DOCS / "families"
@@ -144,9 +145,8 @@ def still(name: str) -> Image.Image:
     tasks = family.sample_tasks(1, seed=1, split="test")
     simulator.set_tasks(tasks)
     simulator.reset([np.random.default_rng(0)])
-    camera = Camera(family, SIZE, simulator.model(0))
-    picture = camera.take(simulator.fields["qpos"][0], tasks[0], 1.0)
-    camera.close()
+    with closing(camera(family, SIZE, simulator.model(0))) as view:
+        picture = view.take(simulator.fields["qpos"][0], tasks[0], 1.0)
     return Image.fromarray(picture).quantize(64)
 
 

@@ -5,6 +5,7 @@
 if __name__ == "envs":
     raise ImportError("metarl's envs are imported as: from metarl import envs")
 
+import metarl.envs.mujoco_import  # noqa: F401, before anything imports MuJoCo
 from metarl.envs import dynamics, goals
 from metarl.envs.catalogue import families, make, presets
 from metarl.envs.family import Family

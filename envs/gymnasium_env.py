@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
-from metarl.envs.drawing import Camera
+from metarl.envs.drawing import Camera, camera
 from metarl.envs.episodes import Episodes
 from metarl.envs.task_family import TaskFamily
 
@@ -140,11 +140,7 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
         )
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """Return the scene as an image [height, width, 3], or show it in a window.
-
-        Raises:
-            RuntimeError: when there is no OpenGL to draw with.
-        """
+        """Return the scene as an image [height, width, 3], or show it in a window."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() does nothing without a render_mode")
             return None
@@ -154,7 +150,7 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
             self._show(qpos)
             return None
         if self._camera is None:
-            self._camera = Camera(self.family, self._size, simulator.model(0))
+            self._camera = camera(self.family, self._size, simulator.model(0))
         return self._camera.take(qpos, self.task, float(self._episodes.time[0]) * self.family.dt)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
-from metarl.envs.drawing import Camera
+from metarl.envs.drawing import Camera, camera
 from metarl.envs.episodes import Episodes
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
@@ -99,7 +99,7 @@ class TaskVecEnv(VecEnv):
         for env in range(self.num_envs):
             if self._camera is None or self.family.dynamics:
                 self.close()
-                self._camera = Camera(self.family, (480, 480), simulator.model(env))
+                self._camera = camera(self.family, (480, 480), simulator.model(env))
             time = float(self._episodes.time[env]) * self.family.dt
             pictures.append(self._camera.take(simulator.fields["qpos"][env], self.tasks[env], time))
         return pictures

@@ -1,6 +1,7 @@
 """The demo: training, evaluation and a film, in about a minute and a half on two cores."""
 
 import shutil
+import sys
 from pathlib import Path
 
 from metarl.evaluation.evaluate import Evaluation, evaluate
@@ -21,7 +22,7 @@ def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[s
         seed: decides everything random.
 
     Returns:
-        The evaluation, and the files by what they are.
+        The evaluation, and the files by what they are; there is no video where none can be drawn.
     """
     if (out / MARK).exists():
         shutil.rmtree(out)
@@ -35,5 +36,10 @@ def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[s
     train(learner, out, total_timesteps, progress_bar=True)
     evaluation = evaluate(learner, steps=1, seed=seed)
     numbers, _, figure = figures.save(evaluation, out)
-    video = render(learner, {"direction": -1.0}, out / "adaptation.mp4", seed=seed)
-    return evaluation, {"run": out, "numbers": numbers, "figure": figure, "video": video}
+    files = {"run": out, "numbers": numbers, "figure": figure}
+    try:
+        files["video"] = render(learner, {"direction": -1.0}, out / "adaptation.mp4", seed=seed)
+    except Exception as error:  # whatever a machine's graphics do, the numbers are there
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+        print(f"no video: {reason}", file=sys.stderr)
+    return evaluation, files

@@ -7,11 +7,20 @@ import pytest
 from metarl.demo import demo
 
 
-def test_writes_what_it_promises_and_replaces_itself_only(tmp_path: Path):
-    for _ in range(2):
+def test_writes_what_it_promises_and_replaces_itself_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("nothing draws\nhere")
+
+    for films in (True, False):
+        if not films:
+            monkeypatch.setattr("metarl.demo.render", fail)
         evaluation, files = demo(tmp_path / "demo", 80_000, seed=0)
         assert evaluation.returns.shape == (1, 40, 2)
+        assert set(files) == {"run", "numbers", "figure"} | ({"video"} if films else set())
         assert all(path.exists() for path in files.values())
+        assert ("no video: nothing draws here\n" in capsys.readouterr().err) is not films
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="not an earlier demo"):

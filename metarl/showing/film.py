@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from metarl.agents.policy import Parameters
-from metarl.envs.drawing import Camera, Frame
+from metarl.envs.drawing import Camera, Frame, Renderer, camera
 from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
 from metarl.envs.task_family import TaskFamily
@@ -190,6 +190,7 @@ def frames(
     *,
     height: int = FilmSettings.height,
     ghost: bool = FilmSettings.ghost,
+    renderer: Renderer = FilmSettings.renderer,
 ) -> Iterator[Frame]:
     """Draw tasks below each other and their takes side by side, [height, width, 3] each.
 
@@ -200,9 +201,10 @@ def frames(
         rows: a task each; shorter takes stand still at their end.
         height: of a row [pixel].
         ghost: one panel a row: the last take, with the first as a translucent robot.
+        renderer: what draws; see `metarl.envs.drawing.camera`.
 
     Raises:
-        RuntimeError: when there is no OpenGL to draw with.
+        RuntimeError: for `opengl` where there is none to draw with.
     """
     columns = 1 if ghost else len(rows[0].takes)
     layout = Layout.of(len(rows), columns, height, GHOST_ASPECT if ghost else ASPECT)
@@ -211,17 +213,17 @@ def frames(
         for row in rows:
             simulator = Simulator(family, 1, threads=1)
             simulator.set_tasks(row.task)
-            camera = Camera(family, layout.panel, simulator.model(0))
-            cameras.append(stack.enter_context(closing(camera)))
+            view = camera(family, layout.panel, simulator.model(0), renderer)
+            cameras.append(stack.enter_context(closing(view)))
         for index in drawn_steps(family, rows):
             page = Image.new("RGB", layout.page, PAPER)
-            for number, (row, camera) in enumerate(zip(rows, cameras, strict=True)):
+            for number, (row, view) in enumerate(zip(rows, cameras, strict=True)):
                 top = number * (layout.header + layout.panel[1])
                 _draw_header(page, top, layout, family, row, index)
                 if ghost:
-                    _draw_ghost(page, top, layout, family, row, camera, index)
+                    _draw_ghost(page, top, layout, family, row, view, index)
                 else:
-                    _draw_panels(page, top, layout, family, row, camera, index)
+                    _draw_panels(page, top, layout, family, row, view, index)
             yield np.asarray(page)
 
 
@@ -253,7 +255,7 @@ def _draw_panels(
     layout: Layout,
     family: TaskFamily,
     row: Row,
-    camera: Camera,
+    view: Camera,
     index: int,
 ) -> None:
     """Draw a row's takes side by side at one control step, each with its title and score."""
@@ -261,7 +263,7 @@ def _draw_panels(
     line = top + layout.header - layout.pixels(36)
     for column, take in enumerate(row.takes):
         at = min(index, len(take.qpos) - 1)
-        picture = camera.take(take.qpos[at], row.task[0], at * family.dt)
+        picture = view.take(take.qpos[at], row.task[0], at * family.dt)
         left = column * (layout.panel[0] + layout.gap)
         page.paste(Image.fromarray(picture), (left, top + layout.header))
         right = left + layout.panel[0] - margin
@@ -275,7 +277,7 @@ def _draw_ghost(
     layout: Layout,
     family: TaskFamily,
     row: Row,
-    camera: Camera,
+    view: Camera,
     index: int,
 ) -> None:
     """Draw a row's last take at one control step, with the first as a translucent robot."""
@@ -283,7 +285,7 @@ def _draw_ghost(
     line = top + layout.header - layout.pixels(36)
     shadow, take = row.takes[0], row.takes[-1]
     shadow_at, at = (min(index, len(shown.qpos) - 1) for shown in (shadow, take))
-    picture = camera.take(take.qpos[at], row.task[0], at * family.dt, shadow.qpos[shadow_at])
+    picture = view.take(take.qpos[at], row.task[0], at * family.dt, shadow.qpos[shadow_at])
     page.paste(Image.fromarray(picture), (0, top + layout.header))
     score = f"{take.title}:   {_score(take, at, family.dt)}"
     pen.text((margin, line), score, INK, font)

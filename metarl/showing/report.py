@@ -75,7 +75,6 @@ def report(
     Raises:
         TypeError: for another setting.
         FileNotFoundError: when there is no run.
-        RuntimeError: when there is no OpenGL to draw with.
     """
     chosen = settings_of(EvaluationSettings, settings)
     run_folder = Path(run_folder)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import TypedDict, get_args
 
+from metarl.envs.drawing import Renderer
 from metarl.evaluation.settings import EvaluationSettings, settings_of
 
 
@@ -19,6 +20,8 @@ class FilmSettings:
     """Film the last one, with the first as a translucent robot in the same scene."""
     height: int = 480
     """Height of each task's row in pixels; 1080 for a talk."""
+    renderer: Renderer = "auto"
+    """What draws: opengl; rays, which need no OpenGL; auto for OpenGL where it works."""
     seed: int = 0
     """Decides the start state and exploration, and the tasks where they are drawn."""
 
@@ -26,7 +29,7 @@ class FilmSettings:
         """Check every value.
 
         Raises:
-            ValueError: for no or negative steps, or a height below 120.
+            ValueError: for no or negative steps, a height below 120, or an unknown renderer.
         """
         if not self.steps or min(self.steps) < 0 or max(self.steps) < 1:
             raise ValueError(
@@ -34,6 +37,10 @@ class FilmSettings:
             )
         if self.height < 120:
             raise ValueError(f"height must be at least 120 pixels, got {self.height}")
+        if self.renderer not in get_args(Renderer):
+            raise ValueError(
+                f"renderer must be one of {', '.join(get_args(Renderer))}, got {self.renderer!r}"
+            )
 
 
 class FilmKeywords(TypedDict, total=False):
@@ -43,6 +50,7 @@ class FilmKeywords(TypedDict, total=False):
     steps: int | Sequence[int]
     ghost: bool
     height: int
+    renderer: Renderer
     seed: int
 
 

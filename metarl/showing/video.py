@@ -39,9 +39,9 @@ def render(
         path: where to; `.mp4` (H.264) or `.gif`.
         library: skills to take the first step from; see `MAML.adapt`.
         progress_bar: show one, over frames.
-        settings: `rollouts`, `steps`, `ghost`, `height` and `seed`; see `FilmSettings` for what
-            they are and for their defaults. A single number of `steps` is filmed beside the policy
-            before adaptation.
+        settings: `rollouts`, `steps`, `ghost`, `height`, `renderer` and `seed`; see `FilmSettings`
+            for what they are and for their defaults. A single number of `steps` is filmed beside
+            the policy before adaptation.
 
     Returns:
         The path.
@@ -50,7 +50,7 @@ def render(
         TypeError: for another setting.
         ValueError: for another ending, no or negative steps, a height below 120, or a task that
             the family does not have.
-        RuntimeError: when there is no OpenGL to draw with.
+        RuntimeError: for the renderer `opengl` where there is none to draw with.
     """
     path = Path(path)
     if path.suffix not in ENDINGS:
@@ -62,7 +62,9 @@ def render(
     # the file is opened first: a place that cannot be written to shows before the film is made
     with whole_file(path) as temporary:
         rows = shoot_all(learner, family, task, chosen, library)
-        pictures = frames(family, rows, height=chosen.height, ghost=chosen.ghost)
+        pictures = frames(
+            family, rows, height=chosen.height, ghost=chosen.ghost, renderer=chosen.renderer
+        )
         count = len(drawn_steps(family, rows))
         bar = tqdm(pictures, total=count, unit="frame", disable=not progress_bar)
         write_video(temporary, iter(bar), frame_rate(family))

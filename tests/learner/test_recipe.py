@@ -44,6 +44,7 @@ def test_a_context_makes_room_in_what_the_policy_sees():
     assert seeing.memory.context_size == 5
     sizes = [len(state.parameters["weight0"]) for state in (plain, seeing)]
     assert sizes == [family.observation_size, family.observation_size + 5]
+    assert seeing.policy.normaliser is not None
     assert len(seeing.policy.normaliser.mean) == sizes[1]
 
 

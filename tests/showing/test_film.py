@@ -9,7 +9,7 @@ import pytest
 
 import metarl
 from metarl import envs
-from metarl.envs.drawing import Camera
+from metarl.envs.drawing import camera
 from metarl.envs.simulator import Simulator
 from metarl.sampling.collect import collect, empty_rollouts
 from metarl.sampling.streams import Key, Phase
@@ -135,8 +135,8 @@ def test_robot_and_ghost_stay_in_the_picture(far: float):
     family = envs.make("AntDir")
     rest = family.model.qpos0.copy()
     there = rest + np.r_[far, np.zeros(len(rest) - 1)]
-    with closing(Camera(family, (640, 360))) as camera:
-        both = camera.take(rest, {"direction": 1.0}, 0.0, ghost=there).astype(int)
+    with closing(camera(family, (640, 360))) as view:
+        both = view.take(rest, {"direction": 1.0}, 0.0, ghost=there).astype(int)
         assert both.std() > 10.0
         blue = (both[..., 2] - both[..., 0] > 60) & (both[..., 1] < 200)
         assert blue.any(), "the ghost is drawn"

@@ -13,7 +13,7 @@ import pytest
 
 import metarl
 from metarl import envs
-from metarl.envs.drawing import Camera
+from metarl.envs.drawing import camera
 from metarl.sampling.streams import Key, Phase
 from metarl.showing.film import GAP, HEADER, shoot
 from tests.conftest import SMALL
@@ -57,12 +57,12 @@ def test_the_film_is_what_the_camera_sees(cheetah: metarl.MAML, tmp_path: Path):
     pictures = iio.imread(path).astype(float)
     stage = list(cheetah.adaptation(task, 4, [cheetah.config.inner_lr], key))[1]
     take = shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "")
-    with closing(Camera(FAMILY, (480, 400))) as camera:
+    with closing(camera(FAMILY, (480, 400))) as view:
         for frame in (0, 6, 10):
-            direct = camera.take(take.qpos[frame], task[0], frame * FAMILY.dt)
+            direct = view.take(take.qpos[frame], task[0], frame * FAMILY.dt)
             difference = np.abs(pictures[frame, HEADER:, -480:] - direct)
             assert difference.mean() < 3.0
-            other = camera.take(take.qpos[10 - frame if frame != 6 else 0], task[0], 0.0)
+            other = view.take(take.qpos[10 - frame if frame != 6 else 0], task[0], 0.0)
             assert np.abs(pictures[frame, HEADER:, -480:] - other).mean() > 3.0
 
 
@@ -114,7 +114,8 @@ def test_without_opengl_says_what_to_install(tmp_path: Path):
         "import sys, metarl, pathlib\n"
         "learner = metarl.MAML('Point2D', tasks=2, rollouts=2, hidden=(4,))\n"
         "try:\n"
-        "    metarl.render(learner, {'x': 0.1, 'y': 0.1}, pathlib.Path(sys.argv[1]) / 'a.mp4')\n"
+        "    path = pathlib.Path(sys.argv[1]) / 'a.mp4'\n"
+        "    metarl.render(learner, {'x': 0.1, 'y': 0.1}, path, renderer='opengl')\n"
         "except RuntimeError as error:\n"
         "    print(error)\n"
     )

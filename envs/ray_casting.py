@@ -1,0 +1,238 @@
+"""Rays against a model's geoms: what each hits first, without OpenGL.
+
+MuJoCo casts a bundle of rays that start at one point (`mj_multiRay`, which releases the GIL) at any
+type of geom. Most of a picture is floor and sky, so planes are intersected here, and MuJoCo is
+asked only about the rays that pass near another geom.
+"""
+
+import copy
+import math
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Triple = tuple[Array, Array, Array]
+"""x, y and z, each of one shape."""
+_PLANE = mujoco.mjtGeom.mjGEOM_PLANE.value
+
+
+class Eye(NamedTuple):
+    """A point and a frame; the ray (a, b) leaves the point along forward + a right + b up."""
+
+    origin: Array
+    forward: Array
+    right: Array
+    up: Array
+
+    def bundle(self, a: Array, b: Array) -> "Bundle":
+        """Return rays by their slopes to the right and upwards, [ray] each."""
+        x, y, z = (
+            self.forward[axis] + a * self.right[axis] + b * self.up[axis] for axis in range(3)
+        )
+        return Bundle(a, b, (x, y, z))
+
+
+class Bundle(NamedTuple):
+    """Rays that leave an eye."""
+
+    a: Array
+    """Slope to the right, [ray]."""
+    b: Array
+    """Slope upwards, [ray]."""
+    direction: Triple
+    """Of length 1 along the eye's axis, [ray] each."""
+
+    def __getitem__(self, at: NDArray[np.int64]) -> "Bundle":  # type: ignore[override]
+        """Return some of the rays."""
+        x, y, z = self.direction
+        return Bundle(self.a[at], self.b[at], (x[at], y[at], z[at]))
+
+
+class Window(NamedTuple):
+    """Slopes between which lies all that rays may hit, but for planes."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def inside(self, a: Array, b: Array) -> NDArray[np.int64]:
+        """Return the indices of the rays that pass through it."""
+        return np.flatnonzero(
+            (a >= self.left) & (a <= self.right) & (b >= self.low) & (b <= self.high)
+        )
+
+
+class Hits(NamedTuple):
+    """What rays have hit so far."""
+
+    surface: NDArray[np.int64]
+    """Index of the scene's geom, [ray]; -1 for nothing."""
+    depth: Array
+    """In units of the ray's direction, [ray]; infinite for nothing."""
+    normal: Array
+    """Of the surface, in single precision, [3, ray]; zero for nothing."""
+
+    @classmethod
+    def nothing(cls, count: int) -> "Hits":
+        """Return the hits of as many rays before they are cast."""
+        depth = np.full(count, math.inf)
+        return cls(np.full(count, -1, np.int64), depth, np.zeros((3, count), np.float32))
+
+
+class Caster:
+    """Some geoms of a model, for rays to hit; a copy of the state for each thread.
+
+    `mj_multiRay` allocates on the stack of its MjData, which threads therefore cannot share.
+    """
+
+    def __init__(self, model: mujoco.MjModel, geoms: NDArray[np.int64], threads: int) -> None:
+        """Prepare a copy of the model in which a ray hits these geoms only.
+
+        Args:
+            model: any.
+            geoms: indices, [geom].
+            threads: how many will cast at the same time.
+        """
+        is_plane = model.geom_type[geoms] == _PLANE
+        self._planes, self._solids = geoms[is_plane], geoms[~is_plane]
+        # rays pass through what is quite transparent; materials would have a say, too
+        self._model = copy.copy(model)
+        self._model.geom_matid[:] = -1
+        self._model.geom_rgba[:, 3] = 0.0
+        self._model.geom_rgba[self._solids, 3] = 1.0
+        self._data = [mujoco.MjData(self._model) for _ in range(threads)]
+
+    def pose(self, data: mujoco.MjData) -> None:
+        """Take over a state of the model, after its kinematics."""
+        for copied in self._data:
+            copied.geom_xpos[:], copied.geom_xmat[:] = data.geom_xpos, data.geom_xmat
+            copied.xpos[:], copied.xmat[:] = data.xpos, data.xmat
+            copied.xipos[:], copied.ximat[:] = data.xipos, data.ximat
+
+    def window(self, eye: Eye) -> Window:
+        """Return the window around the bounding spheres of all geoms but planes."""
+        left, right, low, high = math.inf, -math.inf, math.inf, -math.inf
+        for geom in self._solids:
+            centre = self._data[0].geom_xpos[geom] - eye.origin
+            radius = float(self._model.geom_rbound[geom])
+            forward, aside, above = (
+                float((centre * axis).sum()) for axis in (eye.forward, eye.right, eye.up)
+            )
+            if forward <= radius:
+                return Window(-math.inf, math.inf, -math.inf, math.inf)
+            # in the plane of one slope the sphere is a disc, between its tangents; the margin is
+            # for the rounding of these functions, which differs between machines
+            for across, is_aside in ((aside, True), (above, False)):
+                middle = math.atan2(across, forward)
+                half = math.asin(radius / math.hypot(across, forward))
+                start, end = math.tan(middle - half) - 1e-6, math.tan(middle + half) + 1e-6
+                if is_aside:
+                    left, right = min(left, start), max(right, end)
+                else:
+                    low, high = min(low, start), max(high, end)
+        return Window(left, right, low, high)
+
+    def cast(
+        self,
+        hits: Hits,
+        surface: NDArray[np.int64],
+        view: tuple[Eye, Window],
+        rays: Bundle,
+        far: float,
+        thread: int,
+    ) -> None:
+        """Write what rays hit, where it is nearer than what they have hit so far.
+
+        Args:
+            hits: changed in place.
+            surface: what to call each geom of the model, [geom].
+            view: where the rays start, and the window of this caster.
+            rays: which.
+            far: the depth beyond which nothing is seen.
+            thread: which copy of the state to use.
+        """
+        eye, window = view
+        near = window.inside(rays.a, rays.b)
+        geom, depth, normal = self._cast_solids(eye, rays[near], far, thread)
+        hit = np.flatnonzero((geom >= 0) & (depth < hits.depth[near]))
+        at = near[hit]
+        hits.surface[at], hits.depth[at] = surface[geom[hit]], depth[hit]
+        hits.normal[:, at] = normal[hit].T
+        for plane in self._planes:
+            self._cast_plane(plane, hits, surface[plane], eye, rays, far)
+
+    def shades(
+        self, view: tuple[Eye, Window], rays: Bundle, depth: Array, thread: int
+    ) -> NDArray[np.bool_]:
+        """Return whether something stands before a depth, [ray]; planes shade nothing."""
+        eye, window = view
+        shaded = np.zeros(len(depth), dtype=bool)
+        near = window.inside(rays.a, rays.b)
+        geom, first, _ = self._cast_solids(eye, rays[near], math.inf, thread)
+        shaded[near] = (geom >= 0) & (first < depth[near])
+        return shaded
+
+    def _cast_solids(
+        self, eye: Eye, rays: Bundle, far: float, thread: int
+    ) -> tuple[NDArray[np.int32], Array, Array]:
+        """Return geom [ray], depth [ray] and normal [ray, 3] of what is hit that is no plane."""
+        count = len(rays.a)
+        geom, depth, normal = np.empty(count, np.int32), np.empty(count), np.empty(3 * count)
+        if count:
+            mujoco.mj_multiRay(
+                m=self._model,
+                d=self._data[thread],
+                pnt=eye.origin,
+                vec=np.stack(rays.direction, axis=1).ravel(),
+                geomgroup=None,
+                flg_static=True,
+                bodyexclude=-1,
+                geomid=geom,
+                dist=depth,
+                normal=normal,
+                nray=count,
+                cutoff=min(far, 1e10),
+            )
+        return geom, depth, normal.reshape(count, 3)
+
+    def _cast_plane(
+        self, plane: int, hits: Hits, surface: int, eye: Eye, rays: Bundle, far: float
+    ) -> None:
+        """Write where rays hit a plane from its front, if before what they hit so far."""
+        frame = self._data[0].geom_xmat[plane].reshape(3, 3)
+        offset = eye.origin - self._data[0].geom_xpos[plane]
+        start = [float((offset * frame[:, axis]).sum()) for axis in range(3)]
+        fall = dot(rays.direction, frame[:, 2])
+        at = np.flatnonzero(fall < 0.0)
+        depth = -start[2] / fall[at]
+        hit = (depth > 0.0) & (depth < np.minimum(hits.depth[at], far))
+        at, depth = at[hit], depth[hit]
+        for axis in range(2):
+            half = float(self._model.geom_size[plane, axis])
+            if half > 0.0:
+                slope = dot(rays.direction, frame[:, axis])[at]
+                hit = np.abs(start[axis] + depth * slope) <= half
+                at, depth = at[hit], depth[hit]
+        hits.surface[at], hits.depth[at] = surface, depth
+        for axis in range(3):
+            hits.normal[axis][at] = frame[axis, 2]
+
+
+def dot(a: Triple, b: Triple | Array) -> Array:
+    """Return scalar products; of plain products and sums, which are the same on any machine."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def cross(a: Array, b: Array) -> Array:
+    """Return the vector product, [3], of two vectors."""
+    return np.array(
+        [
+            a[1] * b[2] - a[2] * b[1],
+            a[2] * b[0] - a[0] * b[2],
+            a[0] * b[1] - a[1] * b[0],
+        ]
+    )

@@ -1,0 +1,140 @@
+"""What rays have hit: the looks of a scene's geoms, and their textures as MuJoCo maps them."""
+
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.envs.ray_casting import Array, Bundle, Eye, Hits, Triple, dot
+from metarl.envs.ray_textures import Texture
+
+
+class Looks(NamedTuple):
+    """How the geoms of a scene look."""
+
+    rgba: Array
+    """[4, geom]."""
+    emission: Array
+    """[geom]."""
+    specular: Array
+    """[geom]."""
+    exponent: NDArray[np.int64]
+    """Of the highlight, [geom]."""
+    geoms: list[mujoco.MjvGeom]
+
+    @classmethod
+    def of(cls, scene: mujoco.MjvScene) -> "Looks":
+        """Read a scene's geoms."""
+        geoms = list(scene.geoms[: scene.ngeom])
+        return cls(
+            np.array([geom.rgba for geom in geoms], np.float32).T.copy(),
+            np.array([geom.emission for geom in geoms], np.float32),
+            np.array([geom.specular for geom in geoms], np.float32),
+            np.array([round(128.0 * geom.shininess) for geom in geoms], np.int64),
+            geoms,
+        )
+
+
+class Points(NamedTuple):
+    """Where rays have hit something."""
+
+    surface: NDArray[np.int64]
+    """Index of the scene's geom, [point]."""
+    position: Triple
+    """[m], [point] each."""
+    normal: Triple
+    """Of length 1, in single precision, which is enough for light, [point] each."""
+    ray: Triple
+    """From the camera, of length 1 along its axis, in single precision, [point] each."""
+    pixel: Array
+    """How wide a pixel is here, across the view [m], [point]."""
+
+    @classmethod
+    def of(
+        cls, hits: Hits, at: NDArray[np.int64], rays: Bundle, eye: Eye, pixel: float
+    ) -> "Points":
+        """Return the points that some rays hit.
+
+        Args:
+            hits: of all rays.
+            at: indices of the rays that are wanted, each of which hit something.
+            rays: all.
+            eye: where they start.
+            pixel: slope from one pixel to the next.
+        """
+        depth, (a, b, c) = hits.depth[at], rays[at].direction
+        x, y, z = (eye.origin[axis] + depth * way for axis, way in enumerate((a, b, c)))
+        single = np.float32
+        return cls(
+            hits.surface[at],
+            (x, y, z),
+            (hits.normal[0][at], hits.normal[1][at], hits.normal[2][at]),
+            (a.astype(single), b.astype(single), c.astype(single)),
+            pixel * depth,
+        )
+
+
+def tints(textures: dict[int, Texture], looks: Looks, points: Points, eye: Eye) -> Array | None:
+    """Return the texture's colour at points, [3, point]; None when no geom has one.
+
+    Args:
+        textures: by index.
+        looks: of the scene's geoms.
+        points: where.
+        eye: from where.
+    """
+    result = None
+    for index in np.flatnonzero(np.bincount(points.surface, minlength=1)):
+        geom = looks.geoms[index]
+        texture = textures.get(int(geom.texid)) if geom.matid >= 0 else None
+        if texture is None:
+            continue
+        if result is None:
+            result = np.ones((3, len(points.surface)), np.float32)
+        at = np.flatnonzero(points.surface == index)
+        result[:, at] = _tint(geom, texture, points, at, eye)
+    return result
+
+
+def _tint(
+    geom: mujoco.MjvGeom, texture: Texture, points: Points, at: NDArray[np.int64], eye: Eye
+) -> Array:
+    """Return a texture's colour at some points of a geom, [3, at], mapped as MuJoCo maps it.
+
+    A texture lies on a geom's x and y: `texrepeat` times over the geom, or over 2 m if it is
+    uniform. A cube lies around a geom that is scaled to half sides of 1, or unscaled.
+    """
+    if geom.texcoord:
+        return texture.mean  # rays do not say which triangle of a mesh they hit
+    frame = np.asarray(geom.mat, np.float64).reshape(3, 3)
+    size = np.asarray(geom.size, np.float64)
+    offset = tuple(points.position[axis][at] - float(geom.pos[axis]) for axis in range(3))
+    place = tuple(dot(offset, frame[:, axis]) for axis in range(3))
+    pixel = points.pixel[at]
+    if texture.is_cube:
+        stored_in_its_size = geom.dataid >= 0
+        scale = np.ones(3) if geom.texuniform else 1.0 / np.maximum(size, 1e-12)
+        if stored_in_its_size:
+            scale = scale * size if geom.texuniform else np.ones(3)
+        x, y, z = (place[axis] * scale[axis] for axis in range(3))
+        reach = np.maximum(np.maximum(np.abs(x), np.abs(y)), np.maximum(np.abs(z), 1e-12))
+        return texture.around((x, y, z), pixel * float(scale.max()) / reach)
+    normal = tuple(axis[at] for axis in points.normal)
+    ray = tuple(axis[at] for axis in points.ray)
+    fall = dot(ray, normal)
+    fall = np.where(np.abs(fall) > 1e-9, fall, 1e-9)
+    centre, across = [], []
+    for axis in range(2):
+        scale = 0.5 * float(geom.texrepeat[axis])
+        if not geom.texuniform and size[axis] > 0.0:
+            scale /= size[axis]
+        centre.append((scale, -scale)[axis] * place[axis] - 0.5)
+        # a pixel aside moves the point by pixel (aside - ray (aside.normal) / (ray.normal))
+        slope = dot(ray, frame[:, axis]) / fall
+        moves = (
+            np.abs(dot(tuple(frame[:, axis]), aside) - slope * dot(normal, aside))
+            for aside in (eye.right, eye.up)
+        )
+        across.append(scale * pixel * sum(moves))
+    return texture.repeated(centre[0], centre[1], (across[0], across[1]))
