@@ -10,9 +10,9 @@ import numpy as np
 from mujoco.rendering.classic import gl_context
 from numpy.typing import NDArray
 
-from metarl.envs.family import TaskFamily
 from metarl.envs.robot import Array
 from metarl.envs.studio import SKY, Studio
+from metarl.envs.task_family import TaskFamily
 
 _PLATFORM = ("MUJOCO_GL", "PYOPENGL_PLATFORM")
 

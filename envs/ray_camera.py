@@ -17,13 +17,13 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.family import TaskFamily
 from metarl.envs.ray_casting import Array, Caster, Eye, Hits, Window, cross
 from metarl.envs.ray_decor import decorations
 from metarl.envs.ray_shading import Lamp, lamps, shade
 from metarl.envs.ray_surfaces import Looks, Points, tints
 from metarl.envs.ray_textures import Texture
 from metarl.envs.studio import SKY, Studio
+from metarl.envs.task_family import TaskFamily
 
 _GEOM = mujoco.mjtObj.mjOBJ_GEOM.value
 _DECOR = mujoco.mjtCatBit.mjCAT_DECOR.value

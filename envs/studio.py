@@ -11,9 +11,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.family import TaskFamily
 from metarl.envs.goals import Marker
 from metarl.envs.robot import Array
+from metarl.envs.task_family import TaskFamily
 
 FLOOR = np.array([[178, 188, 200], [204, 212, 221]], np.uint8)
 """Colours of the dark and the light squares."""
