@@ -6,11 +6,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import GaussianPolicy, Parameters
 
 
 class Actor:
-    """Chooses actions as a Stable-Baselines3 model does."""
+    """Chooses actions as a Stable-Baselines3 model does.
+
+    An actor with a memory acts on what it remembers of the task. Tell it what came of its actions:
+
+        action, _ = actor.predict(observation)
+        ...
+        actor.remember(observation, action, reward, next_observation)
+
+    It keeps what it remembers over episodes, until `forget`.
+    """
 
     def __init__(
         self,
@@ -18,6 +28,7 @@ class Actor:
         parameters: Parameters,
         action_scale: float = 1.0,
         seed: int | np.random.Generator = 0,
+        remembered: tuple[TaskMemory, NDArray[np.float32]] | None = None,
     ) -> None:
         """Take one network's parameters.
 
@@ -27,11 +38,51 @@ class Actor:
             action_scale: the part of the robot's control range that an action of 1 of the policy
                 asks for.
             seed: of the generator that draws exploration noise, or the generator itself.
+            remembered: how the policy remembers its task, and what it remembers at first, [memory];
+                None for a policy without memory.
         """
         self.policy = policy
         self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}
         self.action_scale = action_scale
         self._generator = np.random.default_rng(seed)
+        self.rules = remembered[0] if remembered else None
+        self._start = remembered[1].copy() if remembered else np.zeros(0, np.float32)
+        self._acting_memory = self.rules.acting() if self.rules else None
+        self.forget()
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers that the robot observes; the policy sees its context behind them."""
+        return self.rules.observation_size if self.rules else self.policy.observation_size
+
+    def forget(self) -> None:
+        """Remember what was remembered at first: nothing, or what adaptation saw of the task."""
+        self.memory = self._start.copy()
+        """[memory]; no numbers for a policy without memory."""
+
+    def remember(
+        self,
+        observation: NDArray[np.floating],
+        action: NDArray[np.floating],
+        reward: float,
+        next_observation: NDArray[np.floating],
+    ) -> None:
+        """Remember what came of an action; of no effect on a policy without memory.
+
+        Args:
+            observation: that was acted on, [observation].
+            action: as `predict` returned it, [action].
+            reward: for it.
+            next_observation: what followed, [observation].
+        """
+        if self._acting_memory:
+            row = self.memory[None]
+            done = np.asarray(action, np.float32)[None] / self.action_scale
+            before, after = (
+                np.asarray(o, np.float32)[None] for o in (observation, next_observation)
+            )
+            self._acting_memory.remember(row, before, done, np.array([reward]), after)
+            self.memory = row[0]
 
     def predict(
         self,
@@ -44,20 +95,27 @@ class Actor:
 
         Args:
             observation: [observation] or [n, observation].
-            state: returned as it is; the policy has no memory.
-            episode_start: ignored, for the same reason.
+            state: `(memories,)`, [n, memory], to act on instead of the actor's own memory; returned
+                as it is, since what came of the action is not known yet.
+            episode_start: ignored: a memory is of a task, whose episodes are many.
             deterministic: return the most likely action instead of a sampled one.
 
         Raises:
             ValueError: for an observation of another size.
         """
-        size = self.policy.observation_size
+        size = self.observation_size
         observation = np.asarray(observation, dtype=np.float32)
         if observation.ndim not in (1, 2) or observation.shape[-1] != size:
             raise ValueError(
                 f"an observation must be [{size}] or [n, {size}], got {list(observation.shape)}"
             )
-        action = self.policy.acting(self.parameters)(np.atleast_2d(observation))
+        seen = np.atleast_2d(observation)
+        if self._acting_memory:
+            memories = state[0] if state else self.memory[None]
+            context = self._acting_memory.context(np.atleast_2d(memories))
+            context = np.broadcast_to(context, (len(seen), context.shape[1]))
+            seen = np.concatenate([seen, context], axis=1)
+        action = self.policy.acting(self.parameters)(seen)
         if not deterministic:
             noise = self._generator.standard_normal(action.shape, dtype=np.float32)
             action += self.policy.std(self.parameters).numpy() * noise
@@ -85,3 +143,13 @@ class AdaptedPolicy:
     ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
         """Return actions; see `Actor.predict`."""
         return self.actor.predict(observation, state, episode_start, deterministic)
+
+    def remember(
+        self,
+        observation: NDArray[np.floating],
+        action: NDArray[np.floating],
+        reward: float,
+        next_observation: NDArray[np.floating],
+    ) -> None:
+        """Remember what came of an action; see `Actor.remember`."""
+        self.actor.remember(observation, action, reward, next_observation)

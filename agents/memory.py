@@ -43,6 +43,9 @@ class TaskMemory:
     keep: float = 1.0
     """The part of the memory that is kept with each new transition: 1 forgets nothing; with 0.98 a
     transition counts e times less after 50 more, for tasks that change while the robot runs."""
+    action_limit: float = float("inf")
+    """Where the control range cuts actions off, in the policy's scale: what the robot did counts,
+    not what was asked of it."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.keep <= 1.0:
@@ -72,7 +75,12 @@ class TaskMemory:
             memory: [..., memory].
             transition: [state, action, reward, next state], [..., transition].
         """
-        features = self.encoder.features(transition)
+        size, limit = self.observation_size, self.action_limit
+        before, action, rest = transition.split(
+            [size, transition.shape[-1] - 2 * size - 1, size + 1], dim=-1
+        )
+        done = torch.cat([before, action.clamp(-limit, limit), rest], dim=-1)
+        features = self.encoder.features(done)
         one = torch.ones_like(features[..., :1])
         return self.keep * memory + torch.cat([features, one], dim=-1)
 
@@ -81,6 +89,25 @@ class TaskMemory:
         total, count = memory[..., :-1], memory[..., -1:]
         embedding = self.encoder.whole(total / count.clamp_min(1e-6))
         return embedding * ((1.0 - torch.exp(-count / PATIENCE)) / SCALE)
+
+    def along(self, start: Tensor, transition: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the policy sees along rollouts, and the memories at their ends.
+
+        Args:
+            start: the memories before, [..., memory].
+            transition: [..., time, transition].
+            valid: which of them took place, [..., time].
+
+        Returns:
+            Contexts before each step and after the last, [..., time + 1, context], and memories,
+            [..., memory].
+        """
+        memory, contexts = start, [self.context(start)]
+        for step in range(transition.shape[-2]):
+            longer = self.remember(memory, transition[..., step, :])
+            memory = torch.where(valid[..., step, None], longer, memory)
+            contexts.append(self.context(memory))
+        return torch.stack(contexts, dim=-2), memory
 
     def acting(self) -> "ActingMemory":
         """Return the same functions in NumPy, for what acts step by step."""
@@ -95,7 +122,7 @@ class ActingMemory:
         encoder = memory.encoder
         self.size, self.context_size = memory.size, memory.context_size
         self._keep = np.float32(memory.keep)
-        self._observation_size = encoder.observation_size
+        self._observation_size, self._limit = encoder.observation_size, memory.action_limit
         self._mean, std = (each.numpy().copy() for each in (encoder.mean, encoder.std))
         self._per_std = 1.0 / std
         self._each, self._whole = _layers(encoder.each), _layers(encoder.whole)
@@ -126,7 +153,7 @@ class ActingMemory:
         size = self._observation_size
         rows = np.empty((len(memory), len(self._mean)), np.float32)
         rows[:, :size] = before
-        rows[:, size : -size - 1] = action
+        np.clip(action, -self._limit, self._limit, out=rows[:, size : -size - 1])
         rows[:, -size - 1] = reward
         np.subtract(after, before, out=rows[:, -size:], casting="same_kind")
         rows -= self._mean
@@ -147,7 +174,8 @@ class ActingMemory:
     def context(self, memory: Array) -> Array:
         """Return what the policy sees of memories [n, memory], [n, context]."""
         count = memory[:, -1:]
-        embedding = _forward(memory[:, :-1] / np.maximum(count, 1e-6), self._whole)
+        mean = memory[:, :-1] / np.maximum(count, np.float32(1e-6))
+        embedding = _forward(mean, self._whole)
         embedding *= (1.0 - np.exp(-count / np.float32(PATIENCE))) / np.float32(SCALE)
         return embedding
 

@@ -16,8 +16,8 @@ from metarl.envs.simulator import Simulator
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.episodes import play
+from metarl.experience.memories import Remembered
 from metarl.learner.maml import MAML
-from metarl.sampling.collect import Remembered
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 
 SCORED = 5

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metarl.agents.policy import GaussianPolicy, Parameters
+from metarl.experience.memories import Remembered, with_contexts
 from metarl.experience.rollouts import Rollouts
 
 
@@ -29,7 +30,11 @@ class Experience:
     """Whether each ended by itself, not by the clock or by hand, [rollout]; None: none did."""
 
     def rollouts(
-        self, policy: GaussianPolicy, parameters: Parameters, action_scale: float
+        self,
+        policy: GaussianPolicy,
+        parameters: Parameters,
+        action_scale: float,
+        memory: Remembered | None = None,
     ) -> Rollouts:
         """Return the experience as rollouts with a task axis of 1, on the CPU.
 
@@ -37,13 +42,15 @@ class Experience:
             policy: the policy that acted.
             parameters: its parameters, without a task axis, on the CPU.
             action_scale: the part of the control range that an action of 1 of the policy asks for.
+            memory: what each rollout began with, of one task; None for a policy without memory.
 
         Raises:
             ValueError: when the shapes do not fit the policy or each other, or a number of a step
                 that took place is not finite.
         """
         arrays = self._arrays()
-        _check_shapes(arrays, policy)
+        context = memory.rules.context_size if memory else 0
+        _check_shapes(arrays, policy, policy.observation_size - context)
         count, time = arrays["rewards"].shape
         lengths, final = arrays["lengths"], arrays["final_observations"]
         if (lengths < 1).any() or (lengths > time).any():
@@ -54,21 +61,26 @@ class Experience:
         # padding may hold anything, NaN too, which a weight of 0 would not remove: 0 * NaN is NaN
         observations = np.where(valid[..., None], arrays["observations"], 0.0)
         actions = np.where(valid[..., None], arrays["actions"], 0.0) / action_scale
-        with torch.no_grad():
-            observed, acted = _tensor(observations), _tensor(actions)
-            gaussian = policy(parameters, observed.flatten(0, 1))
-            log_probs = gaussian.log_prob(acted.flatten(0, 1))
-        return Rollouts(
-            observations=observed[None],
-            actions=acted[None],
-            means=gaussian.mean.view(1, count, time, -1),
+        rollouts = Rollouts(
+            observations=_tensor(observations)[None],
+            actions=_tensor(actions)[None],
+            means=torch.zeros(1, *actions.shape),
             rewards=_tensor(np.where(valid, arrays["rewards"], 0.0))[None],
-            log_probs=log_probs.view(1, count, time),
+            log_probs=torch.zeros(1, count, time),
             valid=torch.from_numpy(valid)[None],
             terminated=torch.from_numpy(arrays["terminated"].astype(bool))[None],
             final_observations=_tensor(final)[None],
             succeeded=torch.zeros(1, count, dtype=torch.bool),  # a log does not say
             memories=torch.zeros(1, count, 0),
+        )
+        with torch.no_grad():
+            if memory:
+                rollouts = with_contexts(rollouts, memory)
+            gaussian = policy(parameters, rollouts.observations[0].flatten(0, 1))
+            log_probs = gaussian.log_prob(rollouts.actions[0].flatten(0, 1))
+        return rollouts._replace(
+            means=gaussian.mean.view(1, count, time, -1),
+            log_probs=log_probs.view(1, count, time),
         )
 
     def _arrays(self) -> dict[str, NDArray]:
@@ -96,11 +108,11 @@ class Experience:
         }
 
 
-def _check_shapes(arrays: dict[str, NDArray], policy: GaussianPolicy) -> None:
+def _check_shapes(arrays: dict[str, NDArray], policy: GaussianPolicy, seen: int) -> None:
     """Raise a `ValueError` that names the first array whose shape does not fit."""
     count, time, size = arrays["observations"].shape
     shapes = {
-        "observations": (count, time, policy.observation_size),
+        "observations": (count, time, seen),
         "actions": (count, time, policy.action_size),
         "rewards": (count, time),
         "final_observations": (count, size),

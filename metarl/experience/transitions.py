@@ -8,7 +8,9 @@ from torch import Tensor
 from metarl.experience.rollouts import Rollouts
 
 
-def transitions(rollouts: Rollouts, observation_size: int) -> Tensor:
+def transitions(
+    rollouts: Rollouts, observation_size: int, action_limit: float = float("inf")
+) -> Tensor:
     """Return every step as [state, action, reward, next state], [task, rollout, time, transition].
 
     What follows the end of an episode is padding.
@@ -17,6 +19,7 @@ def transitions(rollouts: Rollouts, observation_size: int) -> Tensor:
         rollouts: the rollouts.
         observation_size: numbers that the robot itself observes; what a policy with a memory sees
             behind them is left out.
+        action_limit: where the control range cuts actions off, in the policy's scale.
     """
     seen = rollouts.observations[..., :observation_size]
     final = rollouts.final_observations[..., :observation_size].unsqueeze(2)
@@ -24,7 +27,15 @@ def transitions(rollouts: Rollouts, observation_size: int) -> Tensor:
     last = (rollouts.lengths - 1).clamp_min(0)[..., None, None].expand(*seen.shape[:2], 1, -1)
     last = last.expand(-1, -1, -1, seen.shape[-1])
     following = following.scatter(2, last, final)
-    return torch.cat([seen, rollouts.actions, rollouts.rewards.unsqueeze(-1), following], dim=-1)
+    return torch.cat(
+        [
+            seen,
+            rollouts.actions.clamp(-action_limit, action_limit),
+            rollouts.rewards.unsqueeze(-1),
+            following,
+        ],
+        dim=-1,
+    )
 
 
 class Pairs:

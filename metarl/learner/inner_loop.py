@@ -9,10 +9,10 @@ from torch import Tensor
 from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.algorithms.adapt import Inner, adapt_further
 from metarl.experience.log import Experience
+from metarl.experience.memories import Remembered, nothing_seen
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.recipe import Recipe
 from metarl.learner.state import State
-from metarl.sampling.collect import Remembered, nothing_seen
 from metarl.sampling.sampler import Sampling
 from metarl.sampling.streams import Key
 
@@ -157,8 +157,10 @@ def inner_loop_on(
     recipe: Recipe,
     *,
     skills: Skills | None = None,
-) -> dict[str, Tensor]:
-    """Return one task's parameters after a step on each experience, without a simulator.
+) -> tuple[dict[str, Tensor], Remembered | None]:
+    """Return one task's parameters after a step on each experience, and what is remembered of it.
+
+    No simulator is used.
 
     Args:
         experience: one a step, each taken with the policy that the steps before it led to.
@@ -168,11 +170,14 @@ def inner_loop_on(
         skills: take the place of the first step if the task resembles known ones.
     """
     adapted = common(state.parameters, 1)
+    memory = nothing_seen(state.memory, 1)
+    inner_lrs = recipe.inner_lrs(len(experience))
     for step, taken in enumerate(experience):
         on_cpu = {name: value[0].cpu() for name, value in adapted.items()}
-        rollouts = taken.rollouts(state.policy, on_cpu, action_scale)
-        stage = prepared(adapted, rollouts, recipe)
-        adapted = inner_step(state.policy, stage, recipe, recipe.inner(recipe.config.inner_lr))
+        rollouts = taken.rollouts(state.policy, on_cpu, action_scale, memory)
+        stage = prepared(adapted, rollouts, recipe, memory)
+        adapted = inner_step(state.policy, stage, recipe, recipe.inner(inner_lrs[step]))
+        memory = memory.pooled(rollouts) if memory else None
         if skills and step == 0:
             adapted = skills.first_step(rollouts, adapted)
-    return {name: value[0] for name, value in adapted.items()}
+    return {name: value[0] for name, value in adapted.items()}, memory

@@ -18,6 +18,7 @@ from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.log import Experience
+from metarl.experience.memories import Remembered, nothing_seen
 from metarl.experience.rollouts import Rollouts
 from metarl.learner import state
 from metarl.learner.config import Config
@@ -26,7 +27,6 @@ from metarl.learner.inner_loop import Skills, Stage, common, inner_loop, inner_l
 from metarl.learner.iteration import roll_out, training_sampler, update
 from metarl.learner.recipe import Recipe, device_of
 from metarl.learner.record import Callback, Clock, callbacks, record_iteration
-from metarl.sampling.collect import Remembered, nothing_seen
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
 
@@ -172,7 +172,7 @@ class MAML:
         stages = list(self.adaptation(table, rollouts, inner_lrs, key, library))
         last = {name: value[0] for name, value in stages[-1].parameters.items()}
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
-        return AdaptedPolicy(table[0], self.actor(last, seed), returns)
+        return AdaptedPolicy(table[0], self.actor(last, seed, stages[-1].memory), returns)
 
     def adapt_from(
         self, *experience: Experience, seed: int = 0, library: Skills | None = None
@@ -196,10 +196,10 @@ class MAML:
             library.check(self)
         if not experience:
             raise ValueError("adapt_from needs the experience of at least one step")
-        adapted = inner_loop_on(
+        adapted, memory = inner_loop_on(
             experience, self.family.action_scale, self.state, self.recipe, skills=library
         )
-        return self.actor(adapted, seed)
+        return self.actor(adapted, seed, memory)
 
     def sample(
         self,
@@ -238,7 +238,8 @@ class MAML:
         for arrays that do not fit the family or each other.
         """
         on_cpu = {name: value.cpu() for name, value in self.parameters.items()}
-        return experience.rollouts(self.policy, on_cpu, self.family.action_scale)
+        memory = nothing_seen(self.state.memory, 1)
+        return experience.rollouts(self.policy, on_cpu, self.family.action_scale, memory)
 
     def adaptation(
         self,
@@ -344,11 +345,19 @@ class MAML:
     def get_vec_normalize_env(self) -> None:
         """Return None: the policy itself normalises observations, if asked to."""
 
-    def actor(self, parameters: Parameters, seed: int | np.random.Generator = 0) -> Actor:
+    def actor(
+        self,
+        parameters: Parameters,
+        seed: int | np.random.Generator = 0,
+        memory: Remembered | None = None,
+    ) -> Actor:
         """Return the policy with some parameters, such as a stage's of `adaptation`, to act with.
 
         Args:
             parameters: of one network.
             seed: of its exploration, or a generator.
+            memory: of the task, such as a stage's; None for a task not met before.
         """
-        return Actor(self.policy, parameters, self.family.action_scale, seed)
+        memory = memory or nothing_seen(self.state.memory, 1)
+        remembered = (memory.rules, memory.start[0].numpy()) if memory else None
+        return Actor(self.policy, parameters, self.family.action_scale, seed, remembered)

@@ -61,7 +61,8 @@ class TaskEncoder:
             generator=torch_generator(config.seed),
         )
         moments = Normaliser.new(encoder.transition_size)
-        return cls(TaskMemory(encoder), copy.deepcopy(encoder), moments, {})
+        memory = TaskMemory(encoder, action_limit=1.0 / family.action_scale)
+        return cls(memory, copy.deepcopy(encoder), moments, {})
 
     def acting_tensors(self) -> dict[str, Tensor]:
         """Return what decides what the policy sees, by name."""
@@ -106,7 +107,8 @@ def train_encoder(
         iteration: decides, with the seed, which windows are drawn.
     """
     size = family.observation_size
-    windows = torch.cat([transitions(part, size) for part in rollouts], dim=1)
+    limit = before.memory.action_limit
+    windows = torch.cat([transitions(part, size, limit) for part in rollouts], dim=1)
     valid = torch.cat([part.valid for part in rollouts], dim=1)
     pairs = Pairs(windows, valid, task_differences(family.coordinates(tasks)))
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)

@@ -5,7 +5,7 @@ What is sampled depends on the key and the parameters alone, not on threads or o
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from metarl.agents.gaussian import noise_log_prob
 from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import Array, Parameters
 from metarl.envs.family import Family, Simulations
+from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.streams import Key, Purpose, streams
 from metarl.system.library_threads import one_library_thread
@@ -38,24 +39,6 @@ class Acting(Protocol):
     def std(self, parameters: Parameters) -> Tensor:
         """Return the actions' standard deviations, [action] or [task, action]."""
         ...
-
-
-class Remembered(NamedTuple):
-    """What every rollout of a task begins with, when the policy has a memory."""
-
-    rules: TaskMemory
-    start: Tensor
-    """The memory of each task so far, [task, memory]; 0 for a task not met before."""
-
-    def pooled(self, rollouts: Rollouts) -> "Remembered":
-        """Return the memories that also hold what all rollouts of each task saw."""
-        learned = rollouts.memories - self.start.unsqueeze(1)
-        return self._replace(start=self.start + learned.sum(1))
-
-
-def nothing_seen(rules: TaskMemory | None, tasks: int) -> Remembered | None:
-    """Return the memories of tasks not met before; None without a memory."""
-    return Remembered(rules, torch.zeros(tasks, rules.size)) if rules else None
 
 
 def collect(

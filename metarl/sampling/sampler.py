@@ -12,8 +12,9 @@ from metarl.agents.policy import Parameters
 from metarl.envs.family import Family
 from metarl.envs.mujoco_log import quiet
 from metarl.envs.tasks import Tasks
+from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import Acting, Remembered, collect, empty_rollouts
+from metarl.sampling.collect import Acting, collect, empty_rollouts
 from metarl.sampling.streams import Key
 from metarl.system.task_threads import TaskThreads, chunks, cut
 

@@ -23,8 +23,9 @@ from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import Parameters
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
+from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.collect import Acting, Remembered, rollout_layout
+from metarl.sampling.collect import Acting, rollout_layout
 from metarl.sampling.sampler import Sampler, Sampling, chunks_of
 from metarl.sampling.streams import Key
 from metarl.system import shared_memory

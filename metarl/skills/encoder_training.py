@@ -1,5 +1,7 @@
 """Training of the Siamese encoder on rollouts of many known tasks."""
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,6 +10,8 @@ from tqdm import tqdm
 
 from metarl.agents.contrast import LOSSES, pair_distances
 from metarl.agents.siamese import SiameseEncoder
+from metarl.envs.tasks import Tasks
+from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import Pairs, task_differences, transitions
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
@@ -51,6 +55,31 @@ def train_similarity(
         )
         for number, tasks in enumerate(drawn)
     ]
+    memory = learner.state.memory
+    if memory:  # one encoder a run: the one that tells the policy its task
+        encoder = copy.deepcopy(memory.encoder)
+        config = replace(
+            config, embedding_size=encoder.embedding_size, hidden=encoder.hidden, iterations=0
+        )
+    else:
+        encoder = _trained(learner, drawn, rollouts, config, progress_bar)
+    origin = learner.fingerprint
+    similarity = Similarity(encoder, drawn[0], torch.empty(0), 0.0, family.name, config, origin)
+    embeddings = similarity.embed(rollouts[0])
+    from_one = torch.cdist(similarity.embed_each(rollouts[1]).flatten(0, 1), embeddings)
+    threshold = float(from_one.min(1).values.quantile(_KNOWN_QUANTILE))
+    return replace(similarity, embeddings=embeddings, threshold=threshold)
+
+
+def _trained(
+    learner: MAML,
+    drawn: list[Tasks],
+    rollouts: list[Rollouts],
+    config: SimilarityConfig,
+    progress_bar: bool,
+) -> SiameseEncoder:
+    """Return an encoder trained on the first tasks' rollouts until the second ones gain nothing."""
+    family = learner.family
     generator = torch.Generator().manual_seed(config.seed)
     encoder = SiameseEncoder(
         family.observation_size,
@@ -72,14 +101,7 @@ def train_similarity(
     )
     with one_library_thread():
         _fit(encoder, train, held_out, config, generator, progress_bar)
-    encoder.cpu()
-
-    origin = learner.fingerprint
-    similarity = Similarity(encoder, drawn[0], torch.empty(0), 0.0, family.name, config, origin)
-    embeddings = similarity.embed(rollouts[0])
-    from_one = torch.cdist(similarity.embed_each(rollouts[1]).flatten(0, 1), embeddings)
-    threshold = float(from_one.min(1).values.quantile(_KNOWN_QUANTILE))
-    return Similarity(encoder, drawn[0], embeddings, threshold, family.name, config, origin)
+    return encoder.cpu()
 
 
 def _fit(

@@ -1,0 +1,48 @@
+"""What is remembered of several tasks, from one collection of rollouts to the next."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from metarl.agents.memory import TaskMemory
+from metarl.experience.rollouts import Rollouts
+from metarl.experience.transitions import transitions
+
+
+class Remembered(NamedTuple):
+    """What every rollout of a task begins with, when the policy has a memory."""
+
+    rules: TaskMemory
+    start: Tensor
+    """The memory of each task so far, [task, memory]; 0 for a task not met before."""
+
+    def pooled(self, rollouts: Rollouts) -> "Remembered":
+        """Return the memories that also hold what all rollouts of each task saw."""
+        learned = rollouts.memories - self.start.unsqueeze(1)
+        return self._replace(start=self.start + learned.sum(1))
+
+
+def nothing_seen(rules: TaskMemory | None, tasks: int) -> Remembered | None:
+    """Return the memories of tasks not met before; None without a memory."""
+    return Remembered(rules, torch.zeros(tasks, rules.size)) if rules else None
+
+
+def with_contexts(rollouts: Rollouts, memory: Remembered) -> Rollouts:
+    """Return rollouts with what a policy with a memory saw, behind the robot's observations.
+
+    Args:
+        rollouts: with the robot's own observations only.
+        memory: what they began with.
+    """
+    rules = memory.rules
+    taken = transitions(rollouts, rules.observation_size)
+    start = memory.start.unsqueeze(1).expand(-1, taken.shape[1], -1)
+    contexts, memories = rules.along(start, taken, rollouts.valid)
+    after = rollouts.lengths[..., None, None].expand(*rollouts.lengths.shape, 1, rules.context_size)
+    final = contexts.gather(2, after).squeeze(2)
+    return rollouts._replace(
+        observations=torch.cat([rollouts.observations, contexts[:, :, :-1]], dim=-1),
+        final_observations=torch.cat([rollouts.final_observations, final], dim=-1),
+        memories=memories,
+    )

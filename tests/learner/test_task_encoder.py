@@ -1,0 +1,191 @@
+"""A policy that sees its task: sampling, training, resuming and acting agree with each other."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import metarl
+from metarl import envs
+from metarl.envs.gymnasium_env import TaskEnv
+from metarl.experience.memories import nothing_seen, with_contexts
+from metarl.sampling.sampler import Sampler
+from metarl.sampling.streams import Key, Phase
+from metarl.sampling.workers import Workers
+from tests.conftest import SMALL
+
+SETTINGS = {**SMALL, "rollouts": 4, "encoder_steps": 3, "embedding_size": 3}
+KEY = Key(5, Phase.EVALUATE)
+
+
+def siamese(family: envs.TaskFamily, **settings) -> metarl.MAML:
+    return metarl.MAML(family, **{**SETTINGS, "algorithm": "siamese", **settings})
+
+
+@pytest.fixture(scope="module")
+def hopper() -> envs.TaskFamily:
+    """Its rollouts end at different lengths."""
+    return envs.make("HopperRandParams", horizon=40)
+
+
+@pytest.fixture(scope="module")
+def learner(hopper: envs.TaskFamily) -> metarl.MAML:
+    return siamese(hopper, seed=1).learn(600)
+
+
+def test_contexts_are_embeddings_of_what_was_seen_so_far(learner: metarl.MAML):
+    """The sampler's NumPy memory against the encoder on whole windows, with early ends."""
+    tasks = learner.family.sample_tasks(3, seed=0)
+    rollouts = learner.sample(tasks, learner.parameters, 2, KEY)
+    memory = nothing_seen(learner.state.memory, 3)
+    assert memory is not None
+    assert len(rollouts.lengths.unique()) > 1
+    size = learner.family.observation_size
+    plain = rollouts._replace(
+        observations=rollouts.observations[..., :size],
+        final_observations=rollouts.final_observations[..., :size],
+    )
+    with torch.no_grad():
+        expected = with_contexts(plain, memory)
+    valid = rollouts.valid[..., None]
+    torch.testing.assert_close(
+        rollouts.observations * valid, expected.observations * valid, atol=2e-4, rtol=1e-3
+    )
+    torch.testing.assert_close(
+        rollouts.final_observations, expected.final_observations, atol=2e-4, rtol=1e-3
+    )
+    torch.testing.assert_close(rollouts.memories, expected.memories, atol=1e-3, rtol=1e-3)
+    assert (rollouts.observations[:, :, 0, size:] == 0).all(), "nothing is known at first"
+    assert rollouts.memories[..., -1].equal(rollouts.lengths.float())
+
+
+def test_episodes_in_a_row_share_a_memory_and_tasks_do_not(learner: metarl.MAML):
+    tasks = learner.family.sample_tasks(3, seed=0)
+    parameters = {n: v.expand(3, *v.shape) for n, v in learner.parameters.items()}
+    memory = nothing_seen(learner.state.memory, 3)
+    with Sampler(learner.family, 3, 4, episodes=2) as sampler:
+        sampler.set_tasks(tasks)
+        rollouts = sampler.sample(learner.policy, parameters, KEY, memory=memory)
+    size, lengths = learner.family.observation_size, rollouts.lengths.float()
+    # rollouts 0 and 1 are first episodes, 2 and 3 those that follow them
+    assert rollouts.memories[:, :2, -1].equal(lengths[:, :2])
+    assert rollouts.memories[:, 2:, -1].equal(lengths[:, :2] + lengths[:, 2:])
+    assert (rollouts.observations[:, :2, 0, size:] == 0).all()
+    torch.testing.assert_close(
+        rollouts.observations[:, 2:, 0, size:], rollouts.final_observations[:, :2, size:]
+    )
+    pooled = memory.pooled(rollouts) if memory else None
+    assert pooled is not None
+
+
+def test_processes_and_threads_give_the_same_bits(learner: metarl.MAML):
+    tasks = learner.family.sample_tasks(4, seed=0)
+    parameters = {n: v.expand(4, *v.shape) for n, v in learner.parameters.items()}
+    shapes = {n: tuple(v.shape) for n, v in learner.parameters.items()}
+    rules = learner.state.memory
+    memory = nothing_seen(rules, 4)
+    assert memory is not None
+    memory = memory._replace(start=torch.rand(4, memory.start.shape[1]))
+    found = []
+    for threads in (1, 2):
+        with Sampler(learner.family, 4, 4, episodes=2, threads=threads) as sampler:
+            sampler.set_tasks(tasks)
+            found.append(sampler.sample(learner.policy, parameters, KEY, memory=memory))
+    with Workers(learner.family, 4, 4, shapes, episodes=2, memory=rules, count=2) as workers:
+        workers.set_tasks(tasks)
+        found.append(workers.sample(learner.policy, parameters, KEY, memory=memory))
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("algorithm", ["siamese", "maml-trpo"])
+def test_a_resumed_run_goes_on_to_the_same_bits(
+    point: envs.TaskFamily, tmp_path: Path, algorithm: str
+):
+    settings = {**SETTINGS, "algorithm": algorithm, "context": "siamese", "episodes": 2}
+    once = metarl.MAML(point, seed=3, **settings).learn(1500)
+    parts = metarl.MAML(point, seed=3, **settings).learn(600)
+    parts.save(tmp_path / "parts")
+    again = metarl.load(tmp_path / "parts.safetensors")
+    again.learn(1500 - again.num_timesteps, reset_num_timesteps=False)
+    assert again.iteration == once.iteration
+    first = once.state.tensors() | once.state.training_tensors()
+    second = again.state.tensors() | again.state.training_tensors()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_actor_in_gymnasiums_environment_does_what_the_sampler_did(learner: metarl.MAML):
+    """Most likely actions, two episodes in a row, the memory told by hand."""
+    task = learner.family.sample_tasks(1, seed=2)
+    parameters = {n: v[None] for n, v in learner.parameters.items()}
+    memory = nothing_seen(learner.state.memory, 1)
+    with Sampler(learner.family, 1, 2, episodes=2) as sampler:
+        sampler.set_tasks(task)
+        rollouts = sampler.sample(
+            learner.policy, parameters, KEY, memory=memory, deterministic=True
+        )
+    env, actor = TaskEnv(learner.family, task=task[0]), learner.actor(learner.parameters)
+    env.reset(seed=0)
+    size = learner.family.observation_size
+    for episode in range(2):
+        start = rollouts.observations[0, episode, 0, :size].double().numpy()
+        observation = env.set_state(np.r_[0.0, start[:5]], start[5:]).astype(np.float32)
+        np.testing.assert_allclose(observation, start, atol=1e-5)
+        for step in range(int(rollouts.lengths[0, episode])):
+            action, _ = actor.predict(observation, deterministic=True)
+            expected = rollouts.actions[0, episode, step] * learner.family.action_scale
+            np.testing.assert_allclose(action, expected.clamp(-1, 1), atol=5e-3)
+            following, reward, *_ = env.step(action)
+            actor.remember(observation, action, float(reward), following)
+            observation = following
+    np.testing.assert_allclose(actor.memory[-1], float(rollouts.memories[0, 1, -1]))
+    actor.forget()
+    assert (actor.memory == 0).all()
+
+
+def test_a_log_gives_the_memory_that_the_simulator_gave(learner: metarl.MAML):
+    """`adapt_from` on the sampler's own rollouts, told as arrays."""
+    tasks = learner.family.sample_tasks(1, seed=2)
+    rollouts = learner.sample(tasks, learner.parameters, 3, KEY)
+    size, scale = learner.family.observation_size, learner.family.action_scale
+    log = metarl.Experience(
+        rollouts.observations[0, ..., :size].numpy(),
+        rollouts.actions[0].numpy() * scale,
+        rollouts.rewards[0].numpy(),
+        rollouts.final_observations[0, :, :size].numpy(),
+        lengths=rollouts.lengths[0].numpy(),
+        terminated=rollouts.terminated[0].numpy(),
+    )
+    actor = learner.adapt_from(log)
+    expected = rollouts.memories[0].sum(0).numpy()
+    np.testing.assert_allclose(actor.memory, expected, rtol=1e-3, atol=1e-2)
+    for name, value in learner.parameters.items():
+        assert torch.equal(actor.parameters[name], value), "the first step is the memory alone"
+
+
+def test_the_embedding_never_sees_the_tasks_parameters(
+    learner: metarl.MAML, monkeypatch: pytest.MonkeyPatch
+):
+    """After training, a family whose coordinates cannot be asked for still adapts."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the task's coordinates were looked at")
+
+    monkeypatch.setattr(envs.TaskFamily, "coordinates", refuse)
+    adapted = learner.adapt(learner.family.sample_tasks(1, seed=4), rollouts=2, steps=2)
+    assert adapted.returns.shape == (3, 2)
+    assert (adapted.actor.memory != 0).any()
+    report = metarl.evaluate(learner, tasks=3, rollouts=2, steps=2)
+    assert report.settings["inner_lrs"][0] == 0.0
+    assert report.returns.shape == (1, 3, 3)
+
+
+def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML):
+    similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
+    memory = learner.state.memory
+    assert memory is not None
+    for name, value in memory.encoder.state_dict().items():
+        assert torch.equal(similarity.encoder.state_dict()[name], value)
+    assert similarity.config.embedding_size == 3
