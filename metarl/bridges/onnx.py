@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metarl.agents.actor import Actor, AdaptedPolicy
+from metarl.agents.memory import TaskMemory
 from metarl.system.files import whole_file
 
 ENDING = ".onnx"
@@ -29,11 +30,42 @@ class _MostLikelyAction(torch.nn.Module):
         return (self._action_scale * gaussian.mean).clamp(-1.0, 1.0)
 
 
+class _WithMemory(torch.nn.Module):
+    """One control step of an actor with a memory: remember what came of the last action, act."""
+
+    def __init__(self, actor: Actor, rules: TaskMemory) -> None:
+        super().__init__()
+        self._act = _MostLikelyAction(actor)
+        self._rules, self._action_scale = rules, actor.action_scale
+        self.encoder = rules.encoder
+
+    def forward(
+        self,
+        observation: Tensor,
+        memory: Tensor,
+        last_observation: Tensor,
+        last_action: Tensor,
+        reward: Tensor,
+        acted: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        done = last_action / self._action_scale
+        transition = torch.cat([last_observation, done, reward, observation], dim=-1)
+        longer = self._rules.remember(memory, transition)
+        memory = memory + acted * (longer - memory)
+        seen = torch.cat([observation, self._rules.context(memory)], dim=-1)
+        return self._act(seen), memory
+
+
 def export(policy: AdaptedPolicy | Actor, path: str | Path) -> Path:
     """Write the network from `observation`, [n, observation], to `action`, [n, action].
 
     Actions are the most likely ones, from -1 to 1 for the robot's whole control range; everything
     that comes between (normalisation, scale, limits) is part of the file.
+
+    An actor with a memory is one control step, policy and encoder together. Its further inputs are
+    `memory`, [n, memory], which the step before returned as `next_memory` (at first the actor's
+    own: `actor.memory`); `last_observation`, `last_action` and `reward`, [n, 1], of the step
+    before; and `acted`, [n, 1]: 1, or 0 where there was no step before, as after a reset.
 
     Args:
         policy: what `adapt` or `adapt_from` returned.
@@ -57,14 +89,26 @@ def export(policy: AdaptedPolicy | Actor, path: str | Path) -> Path:
             "export needs onnx and onnxscript: pip install 'metarl[export]'"
         ) from None
     actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
-    example = torch.zeros(2, actor.policy.observation_size)
+    sizes = {"observation": actor.observation_size}
+    outputs = ["action"]
+    module: torch.nn.Module = _MostLikelyAction(actor)
+    if actor.rules:
+        module = _WithMemory(actor, actor.rules)
+        outputs.append("next_memory")
+        sizes |= {
+            "memory": actor.rules.size,
+            "last_observation": actor.observation_size,
+            "last_action": actor.policy.action_size,
+            "reward": 1,
+            "acted": 1,
+        }
     with _quiet():
         program = torch.onnx.export(
-            _MostLikelyAction(actor).eval(),
-            (example,),
-            input_names=["observation"],
-            output_names=["action"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
+            module.eval(),
+            tuple(torch.zeros(2, size) for size in sizes.values()),
+            input_names=list(sizes),
+            output_names=outputs,
+            dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in sizes),
             verbose=False,
         )
     assert program is not None, "the exporter returns a program unless it is given a file"

@@ -44,7 +44,8 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
 
     Args:
         policy: what `MAML.actor` or `MAML.adapt` returned.
-        env: of the same family, such as `TaskVecEnv(family, 20, task=task)`.
+        env: of the same family, such as `TaskVecEnv(family, 20, task=task)`; for a policy with a
+            memory within a `ContextVecEnv`.
         settings: of PPO, such as `learning_rate`.
 
     Raises:
@@ -54,6 +55,11 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
     actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
     network = actor.policy
     sizes = (env.observation_space.shape, env.action_space.shape)
+    if actor.rules and sizes[0] == (actor.observation_size,):
+        raise ValueError(
+            "the policy has a memory: hand it on with the environments in a "
+            "metarl.bridges.context_vec_env.ContextVecEnv(env, policy)"
+        )
     if sizes != ((network.observation_size,), (network.action_size,)):
         raise ValueError(
             f"the policy has {network.observation_size} observations and {network.action_size} "

@@ -9,6 +9,7 @@ import pytest
 
 import metarl
 from metarl import envs
+from metarl.envs.gymnasium_env import TaskEnv
 from tests.conftest import SMALL
 
 
@@ -27,6 +28,39 @@ def test_an_exported_policy_acts_as_predict_does(tmp_path: Path, algorithm: str)
         expected, _ = adapted.predict(observations, deterministic=True)
         np.testing.assert_allclose(found, expected, atol=1e-5)
         assert np.abs(expected).max() > 0.01
+
+
+def test_an_exported_memory_acts_as_the_actor_does_over_an_episode(tmp_path: Path):
+    """Policy and encoder in one graph, fed as a robot would feed it, through a fall and a reset."""
+    family = envs.make("HalfCheetahVel", horizon=12)
+    settings = {**SMALL, "algorithm": "siamese", "rollouts": 2, "encoder_steps": 2}
+    learner = metarl.MAML(family, **settings).learn(1)
+    adapted = learner.adapt({"velocity": 1.2}, rollouts=2)
+    session = onnxruntime.InferenceSession(metarl.export(adapted, tmp_path / "policy.onnx"))
+    actor = adapted.actor
+    env = TaskEnv(family, task={"velocity": 1.2})
+    memory = actor.memory[None].copy()
+    nothing = np.zeros((1, 1), np.float32)
+    for episode in range(2):
+        observation, _ = env.reset(seed=episode)
+        last = [np.zeros((1, 17), np.float32), np.zeros((1, 6), np.float32), nothing, nothing]
+        for _ in range(family.horizon):
+            seen = observation.astype(np.float32)
+            names = ("last_observation", "last_action", "reward", "acted")
+            inputs = {
+                "observation": seen[None],
+                "memory": memory,
+                **dict(zip(names, last, strict=True)),
+            }
+            action, memory = session.run(["action", "next_memory"], inputs)
+            expected, _ = actor.predict(seen, deterministic=True)
+            np.testing.assert_allclose(action[0], expected, atol=2e-5)
+            np.testing.assert_allclose(memory[0], actor.memory, rtol=1e-4, atol=1e-3)
+            observation, reward, *_ = env.step(expected)
+            actor.remember(seen, expected, float(reward), observation)
+            last = [seen[None], expected[None], np.float32([[reward]]), nothing + 1.0]
+        # the episode's last step is told with the reset: the robot keeps it out of the graph
+        memory = actor.memory[None].copy()
 
 
 def test_another_ending_is_refused(learner: metarl.MAML, tmp_path: Path):

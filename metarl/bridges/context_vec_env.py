@@ -1,0 +1,62 @@
+"""`ContextVecEnv`: environments whose observations end with what an actor remembers of the task."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+from metarl.agents.actor import Actor, AdaptedPolicy
+
+
+class ContextVecEnv(VecEnvWrapper):
+    """Appends the context to observations, so that Stable-Baselines3 can train on both.
+
+    Each environment has a memory of its own, which begins with the actor's and lasts over episodes.
+    """
+
+    def __init__(self, venv: VecEnv, policy: Actor | AdaptedPolicy) -> None:
+        """Wrap environments of the actor's family.
+
+        Args:
+            venv: whose observations are the robot's own.
+            policy: with a memory.
+
+        Raises:
+            ValueError: for a policy without memory.
+        """
+        actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
+        if actor.rules is None:
+            raise ValueError("the policy has no memory: use the environments as they are")
+        size = actor.observation_size + actor.rules.context_size
+        super().__init__(venv, gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32))
+        self._rules, self._action_scale = actor.rules.acting(), actor.action_scale
+        self._memory = np.repeat(actor.memory[None], venv.num_envs, axis=0)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Return the first observations, [env, observation + context]."""
+        self._last: NDArray = np.array(self.venv.reset(), np.float32)
+        return self._seen(self._last)
+
+    def step_async(self, actions: NDArray) -> None:
+        """Send actions to the environments."""
+        self._actions = np.array(actions, np.float32) / self._action_scale
+        self.venv.step_async(actions)
+
+    def step_wait(self) -> tuple[NDArray[np.float32], NDArray, NDArray, list[dict[str, Any]]]:
+        """Return observations with contexts, rewards, ends and infos."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        following = np.array(observations, np.float32)
+        after = following.copy()  # of an episode that ended, its own last observation
+        for index in np.flatnonzero(dones):
+            after[index] = infos[index]["terminal_observation"]
+        self._rules.remember(self._memory, self._last, self._actions, rewards, after)
+        final = self._seen(after)
+        for index in np.flatnonzero(dones):
+            infos[index]["terminal_observation"] = final[index]
+        self._last = following
+        return self._seen(following), rewards, dones, infos
+
+    def _seen(self, observations: NDArray) -> NDArray[np.float32]:
+        return np.concatenate([observations, self._rules.context(self._memory)], axis=1)
