@@ -8,12 +8,16 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import gymnasium
 import mujoco
 
 from metarl.envs.mujoco_log import quiet
+from metarl.envs.nearest import nearest
 
+Kind = Literal["body", "geom", "camera"]
+"""An element of a model that has a name."""
 Edit = Callable[[mujoco.MjSpec], None]
 """Changes a model's description, in place, before it is compiled."""
 
@@ -45,3 +49,21 @@ def load_model(mjcf: Path, edits: tuple[Edit, ...]) -> mujoco.MjModel:
         for edit in edits:
             edit(spec)
         return spec.compile()
+
+
+def element_names(model: mujoco.MjModel, kind: Kind) -> list[str]:
+    """Return the names of a model's bodies, geoms or cameras; unnamed ones get their number."""
+    count = {"body": model.nbody, "geom": model.ngeom, "camera": model.ncam}[kind]
+    return [getattr(model, kind)(index).name or f"{kind}{index}" for index in range(count)]
+
+
+def element_index(model: mujoco.MjModel, kind: Kind, name: str) -> int:
+    """Return the index of a body, geom or camera.
+
+    Raises:
+        ValueError: when the model has none of that name; the message lists what there is.
+    """
+    names = element_names(model, kind)
+    if name not in names:
+        raise ValueError(f"the model has no {kind} {name!r}{nearest(name, names)}")
+    return names.index(name)
