@@ -18,6 +18,7 @@ from metarl.envs.distributions import Choice, Distribution, LogUniforms, Uniform
 from metarl.envs.goals import Parameters
 from metarl.envs.model import element_index, element_names
 from metarl.envs.robot import Robot
+from metarl.envs.robot_check import require_instance
 
 Span = tuple[float, float]
 
@@ -163,6 +164,7 @@ def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] 
         train: the indices of legs that are crippled in training; -1 for none.
         extrapolate: those that are crippled outside it only.
     """
+    require_instance(robot)
     for leg in (*train, *extrapolate):
         _require(
             "a leg",
@@ -246,6 +248,7 @@ def rand_params(robot: Robot) -> Dynamics:
     inertia and friction times `1.5 ** u`, damping times `1.3 ** u`, with `u` uniform in -3 to 3 for
     every element that is not zero.
     """
+    require_instance(robot)
     model = robot.load()
     groups = {
         "body_mass": ("mass", element_names(model, "body"), 1.5),
@@ -253,17 +256,26 @@ def rand_params(robot: Robot) -> Dynamics:
         "geom_friction": ("friction", element_names(model, "geom"), 1.5),
         "dof_damping": ("damping", [f"dof{dof}" for dof in range(model.nv)], 1.3),
     }
+    sizes = {field: np.asarray(getattr(model, field)).size for field in groups}
     distributions, elements = [], {}
     for field, (word, names, base) in groups.items():
         values = np.asarray(getattr(model, field)).reshape(len(names), -1)
         axes = [""] if values.shape[1] == 1 else [f"_{axis}" for axis in range(values.shape[1])]
         labels = np.array([[f"{word}_{name}{axis}" for axis in axes] for name in names])
         varied = tuple(labels[values != 0.0].tolist())
+        if not varied:
+            continue  # such as a model without damping
         distributions.append(LogUniforms(word, varied, base**-3, base**3))
         elements[field] = (np.flatnonzero(values != 0.0), varied)
 
     def change(bodies: Bodies, task: Parameters) -> None:
         for field, (where, varied) in elements.items():
+            if bodies[field][0].size != sizes[field]:
+                raise ValueError(
+                    f"rand_params was made for another model than the family's: {field} has "
+                    f"{sizes[field]} values there and {bodies[field][0].size} here; make it of the "
+                    f"family's robot"
+                )
             flat = bodies[field].reshape(bodies.count, -1)  # a view: fields are contiguous
             flat[:, where] *= np.stack([task[name] for name in varied], axis=1)
 

@@ -126,7 +126,7 @@ class TaskFamily(HasTaskSpace):
         """How many numbers an action has."""
         return len(self.robot.control_range(self.model)[0])
 
-    @cached_property
+    @property
     def observation_size(self) -> int:
         """How many numbers the robot observes."""
         sensed = self.robot.observe(readings(self.robot, self.model, 1)).shape[1]

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from metarl import envs
 from metarl.envs.robot import Array, always, uniform_start, yaw
 from metarl.envs.robots import Ant, HalfCheetah, Hopper, Humanoid, Point
 from tests.envs import rig
@@ -79,3 +80,42 @@ def test_a_robot_may_have_a_control_range_of_its_own(tmp_path: Path):
 
 def test_always_is_true_for_each_simulation():
     assert always({"qpos": np.zeros((3, 2))}).tolist() == [True] * 3
+
+
+SCENE = """<body name="floor0"><geom type="box" size="1 1 0.1"/><body name="rail">
+<geom size="0.1"/><body name="cart"><joint type="slide" axis="1 0 0"/><geom size="0.1"/>
+<body name="pole"><joint name="j"/><geom size="0.1" pos="0.5 0 0"/></body></body></body></body>"""
+BALL = '<body name="ball" pos="3 0 0"><freejoint/><geom size="0.1"/></body>'
+
+
+def test_films_follow_the_body_that_carries_what_is_driven(tmp_path: Path):
+    """Not the first body, which may be a floor or a ball; all of ours are driven at the first."""
+    motor = '<motor joint="j" ctrlrange="-1 1"/>'
+    tendon = '<motor tendon="t" ctrlrange="-1 1"/>'
+    before = '<tendon><fixed name="t"><joint joint="j" coef="1"/></fixed></tendon>'
+    for scene, actuators, expected in (
+        (SCENE, motor, "cart"),
+        (BALL + SCENE, motor, "cart"),
+        (SCENE, tendon, "cart"),
+        (SCENE, "", "cart"),
+        (BALL, "", "ball"),
+    ):
+        robot = Rig(rig.mjcf(tmp_path, actuators, scene, before if actuators == tendon else ""))
+        model = robot.load()
+        assert model.body(robot.root_body(model)).name == expected
+        robot.root = "floor0" if scene != BALL else "world"
+        assert model.body(robot.root_body(model)).name == robot.root
+    for name in envs.families():
+        family = envs.make(name)
+        if family.robot.lookat is None:
+            assert family.robot.root_body(family.model) == 1
+
+
+def test_a_robot_may_name_its_own_camera(tmp_path: Path):
+    class Filmed(Rig):
+        camera_name = "side"
+
+    camera = '<camera name="side" pos="0 -3 1"/>'
+    family = rig.family(Filmed(rig.mjcf(tmp_path, "", rig.ARM + camera)))
+    assert family.robot.camera_name == "side"
+    assert HalfCheetah().camera_name is None
