@@ -11,32 +11,16 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from metarl.envs.actuators import disable, scale_forces
+from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Choice, Distribution, LogUniforms, Uniform
 from metarl.envs.goals import Parameters
-from metarl.envs.nearest import nearest
+from metarl.envs.model import element_index, element_names
 from metarl.envs.robot import Robot
+from metarl.envs.robot_check import require_instance
 
 Span = tuple[float, float]
-
-
-class Bodies(dict[str, NDArray]):
-    """Model fields with a leading simulation axis, copied from the model when first asked for.
-
-    Fields are named as in `MjModel`; those of `MjOption` as `opt.gravity`.
-    """
-
-    def __init__(self, model: mujoco.MjModel, count: int) -> None:
-        """Prepare fields for `count` simulations of `model`."""
-        super().__init__()
-        self.model = model
-        self.count = count
-
-    def __missing__(self, name: str) -> NDArray:
-        owner, field = (self.model.opt, name[4:]) if name.startswith("opt.") else (self.model, name)
-        self[name] = np.repeat(np.asarray(getattr(owner, field))[None], self.count, axis=0)
-        return self[name]
 
 
 @dataclass(frozen=True)
@@ -92,10 +76,14 @@ def joint_damping(low: float, high: float, extrapolate: Span | None = None) -> D
 
 
 def motor_strength(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
-    """Scale the force of every motor by `strength_scale`."""
+    """Scale the force of every actuator by `strength_scale`.
+
+    Of a servo too, and with it the limits of forces: it pulls weaker or stronger, towards the same
+    setpoint. See `scale_forces`.
+    """
 
     def change(bodies: Bodies, task: Parameters) -> None:
-        bodies["actuator_gear"] *= task["strength_scale"][:, None, None]
+        scale_forces(bodies, task["strength_scale"])
 
     return _scaled("motor strength", "strength_scale", low, high, extrapolate, change)
 
@@ -142,28 +130,26 @@ def payload(heaviest: float, *, body: str = "torso", extrapolate: Span | None = 
     _require("the heaviest payload", heaviest > 0.0, "positive", heaviest)
 
     def change(bodies: Bodies, task: Parameters) -> None:
-        bodies["body_mass"][:, _index(bodies.model, "body", body)] += task["payload"]
+        bodies["body_mass"][:, element_index(bodies.model, "body", body)] += task["payload"]
 
     return Dynamics("payload", (Uniform("payload", 0.0, heaviest, "kg", extrapolate),), change)
 
 
 def dead_actuator(train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dynamics:
-    """Let one actuator give no force (Clavera et al. 2019).
+    """Let one actuator give no force at all, of any kind (Clavera et al. 2019).
 
     Args:
         train: the indices of actuators that fail in training; -1 for none failing.
         extrapolate: those that fail outside it only.
     """
+    for actuator in (*train, *extrapolate):
+        _require("a dead actuator", actuator >= -1, "an index, or -1 for none", actuator)
 
     def change(bodies: Bodies, task: Parameters) -> None:
+        _require_actuators(bodies.model, (*train, *extrapolate), "be dead")
         dead = np.asarray(task["dead_actuator"], dtype=int)
-        if dead.max(initial=-1) >= bodies.model.nu:
-            raise ValueError(
-                f"the robot has {bodies.model.nu} actuators, 0 to {bodies.model.nu - 1}; "
-                f"actuator {dead.max()} cannot be dead"
-            )
         failing = np.flatnonzero(dead >= 0)
-        bodies["actuator_gear"][failing, dead[failing]] = 0.0
+        disable(bodies, failing, dead[failing])
 
     return Dynamics("a dead actuator", (_indices("dead_actuator", train, extrapolate),), change)
 
@@ -178,6 +164,7 @@ def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] 
         train: the indices of legs that are crippled in training; -1 for none.
         extrapolate: those that are crippled outside it only.
     """
+    require_instance(robot)
     for leg in (*train, *extrapolate):
         _require(
             "a leg",
@@ -189,11 +176,13 @@ def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] 
     def change(bodies: Bodies, task: Parameters) -> None:
         chosen = np.asarray(task["crippled_leg"], dtype=int)
         for index, leg in enumerate(robot.legs):
+            # of all legs, drawn or not: what the model lacks is found when the family is made
+            geoms = [element_index(bodies.model, "geom", name) for name in leg.geoms]
+            _require_actuators(bodies.model, leg.actuators, f"move the leg {leg.name!r}")
             lame = np.flatnonzero(chosen == index)
             if not len(lame):
                 continue
-            bodies["actuator_gear"][lame[:, None], leg.actuators] = 0.0
-            geoms = [_index(bodies.model, "geom", name) for name in leg.geoms]
+            disable(bodies, lame[:, None], leg.actuators)
             # the bounds rbound and aabb follow from the size: they differ between simulations too
             for field in ("geom_size", "geom_pos", "geom_rbound", "geom_aabb"):
                 bodies[field][lame[:, None], geoms] *= 0.5
@@ -223,6 +212,8 @@ def wind(strongest: float, extrapolate: Span | None = None, density: float = 1.2
 def action_delay(longest: int, frame_skip: int, extrapolate: Sequence[int] = ()) -> Dynamics:
     """Let actions arrive `delay` control steps late, uniform among 0 to `longest`.
 
+    Delays of the model's own actuators are added to.
+
     Args:
         longest: the longest delay [control steps].
         frame_skip: physics steps per control step, as the robot has.
@@ -235,11 +226,16 @@ def action_delay(longest: int, frame_skip: int, extrapolate: Sequence[int] = ())
 
     def edit(spec: mujoco.MjSpec) -> None:
         for actuator in spec.actuators:
-            actuator.nsample = samples
+            actuator.nsample += samples
 
     def change(bodies: Bodies, task: Parameters) -> None:
+        if (bodies.model.actuator_history[:, 0] < samples).any():
+            raise ValueError(
+                "actions cannot be delayed: the robot's load(edits) must apply the edits to the "
+                "MjSpec before it compiles it: for edit in edits: edit(spec)"
+            )
         steps = task["delay"] * frame_skip * bodies.model.opt.timestep
-        bodies["actuator_delay"][:] = steps[:, None]
+        bodies["actuator_delay"] += steps[:, None]
 
     delays = _indices("delay", range(longest + 1), extrapolate)
     return Dynamics("action delay", (delays,), change, edit)
@@ -252,24 +248,34 @@ def rand_params(robot: Robot) -> Dynamics:
     inertia and friction times `1.5 ** u`, damping times `1.3 ** u`, with `u` uniform in -3 to 3 for
     every element that is not zero.
     """
+    require_instance(robot)
     model = robot.load()
     groups = {
-        "body_mass": ("mass", _names(model, "body"), 1.5),
-        "body_inertia": ("inertia", _names(model, "body"), 1.5),
-        "geom_friction": ("friction", _names(model, "geom"), 1.5),
+        "body_mass": ("mass", element_names(model, "body"), 1.5),
+        "body_inertia": ("inertia", element_names(model, "body"), 1.5),
+        "geom_friction": ("friction", element_names(model, "geom"), 1.5),
         "dof_damping": ("damping", [f"dof{dof}" for dof in range(model.nv)], 1.3),
     }
+    sizes = {field: np.asarray(getattr(model, field)).size for field in groups}
     distributions, elements = [], {}
     for field, (word, names, base) in groups.items():
         values = np.asarray(getattr(model, field)).reshape(len(names), -1)
         axes = [""] if values.shape[1] == 1 else [f"_{axis}" for axis in range(values.shape[1])]
         labels = np.array([[f"{word}_{name}{axis}" for axis in axes] for name in names])
         varied = tuple(labels[values != 0.0].tolist())
+        if not varied:
+            continue  # such as a model without damping
         distributions.append(LogUniforms(word, varied, base**-3, base**3))
         elements[field] = (np.flatnonzero(values != 0.0), varied)
 
     def change(bodies: Bodies, task: Parameters) -> None:
         for field, (where, varied) in elements.items():
+            if bodies[field][0].size != sizes[field]:
+                raise ValueError(
+                    f"rand_params was made for another model than the family's: {field} has "
+                    f"{sizes[field]} values there and {bodies[field][0].size} here; make it of the "
+                    f"family's robot"
+                )
             flat = bodies[field].reshape(bodies.count, -1)  # a view: fields are contiguous
             flat[:, where] *= np.stack([task[name] for name in varied], axis=1)
 
@@ -299,14 +305,10 @@ def _require(what: str, good: bool, expected: str, got: float) -> None:
         raise ValueError(f"{what} must be {expected}, got {got:g}")
 
 
-def _names(model: mujoco.MjModel, kind: str) -> list[str]:
-    """Return the names of a model's bodies or geoms; unnamed ones get their number."""
-    count = {"body": model.nbody, "geom": model.ngeom}[kind]
-    return [getattr(model, kind)(index).name or f"{kind}{index}" for index in range(count)]
-
-
-def _index(model: mujoco.MjModel, kind: str, name: str) -> int:
-    names = _names(model, kind)
-    if name not in names:
-        raise ValueError(f"the model has no {kind} {name!r}{nearest(name, names)}")
-    return names.index(name)
+def _require_actuators(model: mujoco.MjModel, indices: Sequence[int], role: str) -> None:
+    last = max(indices, default=-1)
+    if last >= model.nactuator:
+        raise ValueError(
+            f"the robot has {model.nactuator} actuators, 0 to {model.nactuator - 1}; "
+            f"actuator {last} cannot {role}"
+        )

@@ -166,7 +166,8 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
             distance, azimuth, elevation = self.family.robot.camera
             view = {"distance": distance, "azimuth": azimuth, "elevation": elevation}
             if self.family.robot.lookat is None:
-                view |= {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": 1}
+                followed = self.family.robot.root_body(model)
+                view |= {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": followed}
             self._window = MujocoRenderer(model, mujoco.MjData(model), view, *self._size)
         self._window.data.qpos[:] = qpos
         mujoco.mj_forward(self._window.model, self._window.data)

@@ -16,7 +16,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.model import Edit, load_model
+from metarl.envs.actuators import JOINT_TRANSMISSIONS, actuator_name
+from metarl.envs.model import Edit, element_index, load_model
 
 Array = NDArray[np.float64]
 Fields = Mapping[str, Array]
@@ -43,8 +44,8 @@ class Robot(ABC):
 
     name: str
     """The name shown to people."""
-    mjcf: Path
-    """The robot's MJCF file."""
+    mjcf: Path | str
+    """The robot's MJCF file, read by `load`."""
     frame_skip: int
     """Physics steps per control step."""
     fields: tuple[str, ...] = ("qpos", "qvel", "ctrl")
@@ -54,6 +55,10 @@ class Robot(ABC):
     """For films: distance [m], azimuth and elevation [degrees]."""
     lookat: tuple[float, float, float] | None = None
     """For films: the point to look at [m]; None follows the robot."""
+    camera_name: str | None = None
+    """For films: a camera of the MJCF to film with; None films with `camera` and `lookat`."""
+    root: str | None = None
+    """Name of the body that is followed in films; None for that of `root_body`."""
     tracks: tuple[str, ...] = ("x",)
     """Names of the columns of `position`; a goal picks those it needs by name."""
     legs: tuple[Leg, ...] = ()
@@ -108,9 +113,39 @@ class Robot(ABC):
         return load_model(self.mjcf, edits)
 
     def control_range(self, model: mujoco.MjModel) -> tuple[Array, Array]:
-        """Return the lowest and highest controls, [action] each; by default the actuators'."""
+        """Return the lowest and highest controls, [action] each; by default the actuators'.
+
+        Raises:
+            ValueError: for an actuator without a range, which MuJoCo takes for unlimited.
+        """
         low, high = model.actuator_ctrlrange.T
+        actuators = np.repeat(np.arange(model.nactuator), model.actuator_ctrlnum)
+        for actuator in actuators[low >= high]:
+            raise ValueError(
+                f"{self.name}: actuator {actuator_name(model, actuator)} has no control range to "
+                f'scale actions to; write ctrlrange="-1 1", or what its limits are, in the MJCF, '
+                f"or override control_range in the robot"
+            )
         return low, high
+
+    def root_body(self, model: mujoco.MjModel) -> int:
+        """Return the index of the body that is followed in films.
+
+        The one that `root` names. By default, the body nearest to the world that moves and carries
+        the joint of the first actuator; the first body that moves, where none drives a joint.
+
+        Raises:
+            ValueError: when the model has no body of the name `root`.
+        """
+        if self.root is not None:
+            return element_index(model, "body", self.root)
+        on_joint = np.flatnonzero(np.isin(model.actuator_trntype, JOINT_TRANSMISSIONS))
+        if not len(on_joint):
+            return int((model.body_dofnum > 0).argmax())
+        body = int(model.jnt_bodyid[model.actuator_trnid[on_joint[0], 0]])
+        while (parent := int(model.body_parentid[body])) and model.body_weldid[parent]:
+            body = parent
+        return body
 
     def aim(self, qpos: Array, target: Array) -> None:  # noqa: B027, most models show no target
         """Move the target that the model shows, if it has one, in start states.

@@ -30,9 +30,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from metarl.envs.contact_forces import ContactForces
 from metarl.envs.family import Result
+from metarl.envs.finite import first_not_finite, not_finite
 from metarl.envs.goals import Goal, Step
 from metarl.envs.mujoco_log import quiet
+from metarl.envs.observation_names import observation_names
 from metarl.envs.robot import Array, Fields, Robot
+from metarl.envs.robot_check import Readings
 from metarl.envs.tasks import Tasks
 
 # warnings after which MuJoCo has put a state back to the model's defaults: the episode ends
@@ -50,6 +53,11 @@ class Simulated(Protocol):
 
     A protocol, because a family makes its simulators: it imports this file, not the reverse.
     """
+
+    @property
+    def name(self) -> str:
+        """The name shown to people."""
+        ...
 
     @property
     def robot(self) -> Robot:
@@ -130,9 +138,8 @@ class Simulator:
         # one MjData for each simulation, where a field is read that step does not compute; without
         # it, memory grows with threads only
         self._batch = Batch(family.model, count, threads, persistent=contact_forces)
-        self._fields = {
-            name: self._batch.bind(name) for name in self._robot.fields if name != "cfrc_ext"
-        }
+        bound = {name: self._batch.bind(name) for name in self._robot.fields if name != "cfrc_ext"}
+        self._fields = Readings(self._robot, bound)
         self._contacts = ContactForces(self._batch) if contact_forces else None
         if self._contacts:
             self._fields["cfrc_ext"] = self._contacts.cfrc_ext
@@ -231,7 +238,9 @@ class Simulator:
         if self._contacts:
             self._contacts.refresh(sims)
         self._batch.warning[chosen] = 0
-        return self._observe()
+        stated = np.zeros(self.count, dtype=bool)
+        stated[chosen] = True
+        return self._observe(stated)
 
     def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
         """Advance by one control step.
@@ -254,6 +263,8 @@ class Simulator:
         goal = self.family.goal
         reward = goal.reward(step, self._tasks)
         reward = self.family.charge(reward, control, healthy, self._fields)
+        stepped = ~failed if active is None else ~failed & active
+        self._require_finite_reward(reward, stepped)
 
         terminated = failed | goal.reached(step, self._tasks)
         if self.family.falls:
@@ -261,11 +272,11 @@ class Simulator:
         succeeded = np.zeros(self.count, dtype=bool)
         if goal.succeeds:
             succeeded = goal.succeeds(step, self._tasks) & ~failed
-        earned = ~failed  # MuJoCo put its state back to the defaults: that jump is no run
         if active is not None:
-            earned &= active
             terminated &= active
-        return Result(self._observe(), np.where(earned, reward, 0.0), terminated, succeeded)
+        # of a failed one MuJoCo put the state back to the defaults: that jump is no run
+        reward = np.where(stepped, reward, 0.0)
+        return Result(self._observe(stepped), reward, terminated, succeeded)
 
     def close(self) -> None:
         """Do nothing: the batch's threads and memory go with the object."""
@@ -274,11 +285,30 @@ class Simulator:
         """Return the tracks that the goal names, [sim, track]; a copy, as fields are live."""
         return self._robot.position(self._fields)[:, self._tracks]
 
-    def _observe(self) -> Array:
+    def _observe(self, fresh: NDArray[np.bool_]) -> Array:
+        """Return the observations, [sim, observation]; those of `fresh` [sim] must be finite."""
         sensed = self._robot.observe(self._fields)
+        where = first_not_finite(sensed, fresh)
+        if where:
+            sim, column = where
+            name = observation_names(self._robot, self.family.model)[column]
+            what = f"number {column} of {self._robot.name}.observe ({name})"
+            not_finite(self.family.name, what, float(sensed[sim, column]), sim, self._tasks)
         if self._task_coordinates is None:
             return sensed
         return np.concatenate([sensed, self._task_coordinates], axis=1)
+
+    def _require_finite_reward(self, reward: Array, stepped: NDArray[np.bool_]) -> None:
+        if np.ndim(reward) > 1 or np.size(reward) not in (1, self.count):
+            raise ValueError(
+                f"the reward of the goal {self.family.goal.name!r} must be [{self.count}], one of "
+                f"each simulation, got {list(np.shape(reward))}"
+            )
+        rewards = np.broadcast_to(reward, (self.count,))
+        where = first_not_finite(rewards, stepped)
+        if where:
+            what = f"the reward of the goal {self.family.goal.name!r}"
+            not_finite(self.family.name, what, float(rewards[where[0]]), where[0], self._tasks)
 
     def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
         expected = (self.count, len(self._control_half))

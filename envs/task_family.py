@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cloudpickle
@@ -9,10 +10,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Distribution
-from metarl.envs.dynamics import Bodies, Dynamics
+from metarl.envs.dynamics import Dynamics
 from metarl.envs.goals import Goal
 from metarl.envs.robot import Array, Fields, Robot
+from metarl.envs.robot_check import check_robot, readings, require_instance
 from metarl.envs.simulator import Simulator
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
@@ -52,6 +55,7 @@ class TaskFamily(HasTaskSpace):
     """The published variant that the numbers follow."""
 
     def __post_init__(self) -> None:
+        require_instance(self.robot)
         if self.horizon < 1:
             raise ValueError(f"horizon must be at least 1 step, got {self.horizon}")
         if self.action_scale <= 0:
@@ -66,6 +70,7 @@ class TaskFamily(HasTaskSpace):
             raise ValueError(
                 f"a contact cost needs contact forces: {self.robot.name}(contact_forces=True)"
             )
+        check_robot(self.robot, self.model)
         self.bodies(self.sample_tasks(1, seed=0))  # raises where the model lacks what varies
         if self.extrapolates:
             self.bodies(self.sample_tasks(1, seed=0, split="extrapolate"))
@@ -101,9 +106,13 @@ class TaskFamily(HasTaskSpace):
         """No: the simulations need no processes of their own."""
         return False
 
-    @property
+    @cached_property
     def model(self) -> mujoco.MjModel:
-        """The robot's compiled model, shared: copy it before writing to it."""
+        """The robot's compiled model, shared: copy it before writing to it.
+
+        Compiled once a family, whose simulations all have the same. A file that is edited later
+        counts for families made later.
+        """
         edits = tuple(dynamics.edit for dynamics in self.dynamics if dynamics.edit)
         return self.robot.load(edits)
 
@@ -120,12 +129,10 @@ class TaskFamily(HasTaskSpace):
     @property
     def observation_size(self) -> int:
         """How many numbers the robot observes."""
-        data = mujoco.MjData(self.model)
-        fields = {name: np.asarray(getattr(data, name))[None] for name in self.robot.fields}
-        told = 0
-        if self.reveals_task:
-            told = self.coordinates(self.sample_tasks(1, seed=0)).shape[1]
-        return self.robot.observe(fields).shape[1] + told
+        sensed = self.robot.observe(readings(self.robot, self.model, 1)).shape[1]
+        if not self.reveals_task:
+            return sensed
+        return sensed + self.coordinates(self.sample_tasks(1, seed=0)).shape[1]
 
     def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
         """Return the model fields that tasks change, [task, ...] each, by name."""

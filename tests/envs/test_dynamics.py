@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -11,9 +12,12 @@ from mujoco import MjSpec as Spec
 
 from metarl import envs
 from metarl.envs import Simulator, TaskFamily, Tasks, dynamics, goals
+from metarl.envs.model import Edit
 from metarl.envs.mujoco_log import quiet
 from metarl.envs.robot import Robot
 from metarl.envs.robots import Ant, HalfCheetah, Hopper, Walker2d
+from tests.envs import rig
+from tests.envs.rig import Rig, mjcf
 
 
 def make(robot: Robot, *varies: dynamics.Dynamics) -> TaskFamily:
@@ -56,9 +60,9 @@ def scale_damping(spec: Spec, model: mujoco.MjModel, value: float) -> None:
         joint.damping *= value
 
 
-def scale_gear(spec: Spec, model: mujoco.MjModel, value: float) -> None:
+def scale_force(spec: Spec, model: mujoco.MjModel, value: float) -> None:
     for actuator in spec.actuators:
-        actuator.gear *= value
+        actuator.gainprm[0] *= value
 
 
 def scale_gravity(spec: Spec, model: mujoco.MjModel, value: float) -> None:
@@ -102,12 +106,19 @@ def delayed(spec: Spec, model: mujoco.MjModel, value: float) -> None:
         actuator.delay = value * 5 * model.opt.timestep
 
 
+class Stubborn(HalfCheetah):
+    """Loads its model by itself, without the edits of dynamics."""
+
+    def load(self, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
+        return super().load()
+
+
 CASES: dict[str, tuple[Robot, dynamics.Dynamics, list[float], Callable]] = {
     "mass": (HalfCheetah(), dynamics.body_mass(0.5, 2.0), [0.5, 1.3, 2.0], scale_mass),
     "inertia": (Ant(contact_forces=False), dynamics.inertia(0.5, 2.0), [0.5, 2.0], scale_inertia),
     "friction": (HalfCheetah(), dynamics.friction(0.3, 3.0), [0.3, 3.0], scale_friction),
     "damping": (HalfCheetah(), dynamics.joint_damping(0.5, 2.0), [0.5, 2.0], scale_damping),
-    "strength": (HalfCheetah(), dynamics.motor_strength(0.5, 2.0), [0.5, 2.0], scale_gear),
+    "strength": (HalfCheetah(), dynamics.motor_strength(0.5, 2.0), [0.5, 1.7], scale_force),
     "gravity": (HalfCheetah(), dynamics.gravity(0.5, 2.0), [0.5, 2.0], scale_gravity),
     "slope": (HalfCheetah(), dynamics.ground_slope(0.3), [-0.3, 0.2], tilt),
     "payload": (HalfCheetah(), dynamics.payload(5.0), [0.0, 5.0], load),
@@ -177,7 +188,16 @@ def test_the_models_fields_are_those_of_the_edited_mjcf(case: str):
     bodies = family.bodies(Tasks(family.parameters, np.array(values)[:, None]))
     for sim, value in enumerate(values):
         model = edited(robot, edit, value)
+        # the compiler refuses a force range of zero: the edited MJCF has a gear of zero instead
+        silent = ~model.actuator_gear.any(axis=1)
+        assert {"dead", "crippled"}.isdisjoint({case}) == ("actuator_forcelimited" not in bodies)
         for name, field in bodies.items():
+            if name == "actuator_forcelimited":
+                np.testing.assert_array_equal(field[sim], silent)
+                continue
+            if name == "actuator_forcerange":
+                assert not field[sim, silent].any()
+                continue
             expected = getattr(model.opt, name[4:]) if "." in name else getattr(model, name)
             np.testing.assert_allclose(field[sim], expected, rtol=1e-12, atol=1e-12)
 
@@ -193,6 +213,26 @@ def test_a_delayed_action_acts_late():
             paths.append(play(simulator, np.full((5, 1, 6), strength))[1][:, 0])
         differs = (paths[0] != paths[1]).any(axis=1)
         assert differs.tolist() == [step >= delay for step in range(5)]
+
+
+def test_delays_add_to_those_of_the_models_actuators(tmp_path: Path):
+    """Of 2 physics steps, in the MJCF, and of control steps of 2 physics steps each."""
+    motor = '<motor joint="j" ctrlrange="-1 1" gear="5"{}/>'
+    original = mjcf(tmp_path, motor.format(' delay="0.004" nsample="3"'))
+    varied = rig.family(Rig(original), dynamics.action_delay(2, 2))
+    simulator = Simulator(varied, 3)
+    simulator.set_tasks(Tasks(("delay",), np.arange(3.0)[:, None]))
+    actions = np.random.default_rng(0).uniform(-1, 1, (30, 3, 1))
+    start, path = play(simulator, actions)
+    for sim, delay in enumerate((0.004, 0.008, 0.012)):
+        expected = mjcf(tmp_path, motor.format(f' delay="{delay}" nsample="20"'))
+        model = mujoco.MjModel.from_xml_path(str(expected))
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:] = np.split(start[sim], [model.nq])
+        for time, action in enumerate(actions[:, sim]):
+            data.ctrl[:] = action
+            mujoco.mj_step(model, data, nstep=2)
+            np.testing.assert_array_equal(path[time, sim], data.qpos)
 
 
 def test_variations_compose_on_one_field():
@@ -216,9 +256,9 @@ def test_variations_compose_on_one_field():
     }
     bodies = family.bodies(family.task(task))
     model = family.model
-    gear = 2.0 * model.actuator_gear
-    gear[1] = 0.0
-    np.testing.assert_array_equal(bodies["actuator_gear"][0], gear)
+    np.testing.assert_array_equal(bodies["actuator_gainprm"][0], 2.0 * model.actuator_gainprm)
+    assert bodies["actuator_forcelimited"][0].tolist() == [False, True, False, False, False, False]
+    assert not bodies["actuator_forcerange"][0].any()
     mass = 0.5 * model.body_mass
     mass[1] += 3.0
     np.testing.assert_array_equal(bodies["body_mass"][0], mass)
@@ -273,6 +313,7 @@ def test_bodies_survive_reset_pickling_and_any_number_of_threads():
         (lambda: dynamics.action_delay(0, 5), "longest delay must be at least 1"),
         (lambda: dynamics.crippled_leg(Ant(), (7,)), "a leg must be -1 to 3 for Ant, got 7"),
         (lambda: dynamics.crippled_leg(Hopper(), (0,)), "a leg must be -1 to -1 for Hopper"),
+        (lambda: dynamics.dead_actuator((-2,)), "dead actuator must be an index, or -1 for none"),
         (lambda: dynamics.dead_actuator(()), "dead_actuator needs at least one value"),
         (
             lambda: make(HalfCheetah(), dynamics.payload(1.0, body="trunk")),
@@ -281,6 +322,14 @@ def test_bodies_survive_reset_pickling_and_any_number_of_threads():
         (
             lambda: make(HalfCheetah(), dynamics.dead_actuator((6,))),
             "the robot has 6 actuators, 0 to 5; actuator 6 cannot be dead",
+        ),
+        (
+            lambda: make(HalfCheetah(), dynamics.dead_actuator((*range(6), 99))),
+            "the robot has 6 actuators, 0 to 5; actuator 99 cannot be dead",
+        ),
+        (
+            lambda: make(Stubborn(), dynamics.action_delay(2, 5)),
+            r"load\(edits\) must apply the edits .* for edit in edits: edit\(spec\)",
         ),
         (
             lambda: make(HalfCheetah(), dynamics.wind(1.0), dynamics.wind(2.0)),

@@ -1,0 +1,121 @@
+"""How much force actuators give, for every kind of actuator.
+
+An actuator's force is `gain(length, velocity) * (control or activation) + bias(length, velocity)`,
+cut off at `forcerange`, and `gear` times that acts on the joint or tendon. `gear` scales the length
+and the velocity that the gain and the bias are functions of as well: with another gear, a position
+servo of force `kp (control - gear q) - kv gear qd` settles elsewhere. With another gain alone it
+does too. So forces are scaled where they arise: gain, bias and limits by the same factor, which
+multiplies the force in every state and moves no setpoint.
+"""
+
+import mujoco
+import numpy as np
+from mujoco import mjtBias, mjtGain
+from numpy.typing import NDArray
+
+from metarl.envs.bodies import Bodies
+
+Indices = NDArray[np.integer] | tuple[int, ...]
+
+# kinds whose force is linear in the first three of their parameters
+_LINEAR_GAIN = [
+    mjtGain.mjGAIN_FIXED.value,
+    mjtGain.mjGAIN_AFFINE.value,
+    mjtGain.mjGAIN_PID.value,
+    mjtGain.mjGAIN_SO3.value,
+]
+_LINEAR_BIAS = [
+    mjtBias.mjBIAS_NONE.value,
+    mjtBias.mjBIAS_AFFINE.value,
+    mjtBias.mjBIAS_SO3.value,
+]
+_MUSCLE_FORCE, _MUSCLE_SCALE = 2, 3
+"""Parameters of a muscle: its peak force, and what gives the peak force where that is negative."""
+JOINT_TRANSMISSIONS = [mujoco.mjtTrn.mjTRN_JOINT.value, mujoco.mjtTrn.mjTRN_JOINTINPARENT.value]
+
+
+def scale_forces(bodies: Bodies, scale: NDArray[np.float64]) -> None:
+    """Multiply the force of every actuator by `scale`, [sim], in every state.
+
+    Limits of the force at the actuator, the joint and the tendon scale along. Passive parts stay:
+    an actuator's `damping` and `armature`, and gravity compensation.
+
+    Raises:
+        ValueError: for an actuator whose force is not proportional to parameters of the model.
+    """
+    model = bodies.model
+    _require_scalable(model)
+    for field, kinds, linear in (
+        ("actuator_gainprm", model.actuator_gaintype, _LINEAR_GAIN),
+        ("actuator_biasprm", model.actuator_biastype, _LINEAR_BIAS),
+    ):
+        values = bodies[field]
+        for actuator, kind in enumerate(kinds):
+            if kind in linear:
+                values[:, actuator, :3] *= scale[:, None]
+            else:  # a muscle
+                given = getattr(model, field)[actuator, _MUSCLE_FORCE] >= 0.0
+                values[:, actuator, _MUSCLE_FORCE if given else _MUSCLE_SCALE] *= scale
+    for field in ("actuator_forcerange", "jnt_actfrcrange", "tendon_actfrcrange"):
+        if getattr(model, field).any():
+            bodies[field] *= scale[:, None, None]
+
+
+def disable(bodies: Bodies, sims: NDArray[np.integer], actuators: Indices) -> None:
+    """Let actuators give no force at all: neither bias nor damping.
+
+    A limit of zero holds for every kind of actuator, and the implicit integrators leave out the
+    derivatives of a force at its limit: the motion is, bit for bit, that of a model without the
+    actuator. Its `armature` stays: the rotor still turns.
+
+    Args:
+        bodies: changed in place.
+        sims: indices of simulations, broadcast against `actuators`.
+        actuators: indices of the actuators that give no force.
+    """
+    model = bodies.model
+    bodies["actuator_forcelimited"][sims, actuators] = True
+    bodies["actuator_forcerange"][sims, actuators] = 0.0
+    for field in ("actuator_damping", "actuator_dampingpoly"):
+        if getattr(model, field).any():
+            bodies[field][sims, actuators] = 0.0
+    # gravity compensation that actuators give is the joint's: without a driver, there is none
+    dead = bodies["actuator_forcelimited"] & ~bodies["actuator_forcerange"].any(axis=-1)
+    on_joint = np.isin(model.actuator_trntype, JOINT_TRANSMISSIONS)
+    for joint in np.flatnonzero(model.jnt_actgravcomp):
+        drivers = on_joint & (model.actuator_trnid[:, 0] == joint)
+        if drivers.any():
+            idle = dead[:, drivers].all(axis=1)
+            bodies["jnt_actfrclimited"][idle, joint] = True
+            bodies["jnt_actfrcrange"][idle, joint] = 0.0
+
+
+def actuator_name(model: mujoco.MjModel, index: int) -> str:
+    """Return the name of an actuator, or its number and what it drives."""
+    name = model.actuator(index).name
+    if name:
+        return repr(name)
+    if model.actuator_trntype[index] in JOINT_TRANSMISSIONS:
+        joint = model.joint(model.actuator_trnid[index, 0]).name
+        return f"{index} (of joint {joint!r})" if joint else f"{index}"
+    return f"{index}"
+
+
+def _require_scalable(model: mujoco.MjModel) -> None:
+    for index in range(model.nactuator):
+        gain, bias = int(model.actuator_gaintype[index]), int(model.actuator_biastype[index])
+        feedforward = (
+            gain == mjtGain.mjGAIN_PID.value
+            and model.actuator_ctrlspec[index] & mujoco.mjtCtrlInput.mjINPUT_FF.value
+        )
+        scalable = (
+            gain in (*_LINEAR_GAIN, mjtGain.mjGAIN_MUSCLE.value)
+            and bias in (*_LINEAR_BIAS, mjtBias.mjBIAS_MUSCLE.value)
+            and model.actuator_plugin[index] < 0
+        )
+        if not scalable or feedforward:
+            raise ValueError(
+                f"the strength of actuator {actuator_name(model, index)} cannot be scaled: no "
+                f"parameters of the model multiply the force of a dcmotor, a plugin, a callback "
+                f"or a pid with the input 'ff'; leave motor_strength out, or use another actuator"
+            )
