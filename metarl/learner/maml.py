@@ -88,7 +88,7 @@ class MAML:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what decides how the learner acts; see `metarl.learner.state.fingerprint`."""
+        """A hash of what decides how the learner acts."""
         return state.fingerprint(self.family, self.state)
 
     def learn(
@@ -107,7 +107,7 @@ class MAML:
             callback: Stable-Baselines3 callbacks, called once an iteration. Its `locals` hold
                 `returns` (mean return before adaptation and after each step) and `trace`.
             log_interval: iterations between two rows of the log.
-            tb_log_name: unused unless a logger with TensorBoard output was set.
+            tb_log_name: for a logger with TensorBoard output.
             reset_num_timesteps: start counting steps at 0.
             progress_bar: show one.
         """
@@ -189,8 +189,7 @@ class MAML:
             library: skills to take the first step from; see `adapt`.
 
         Raises:
-            ValueError: for no experience, arrays that do not fit the family or each other, or a
-                library of another learner.
+            ValueError: for no experience, arrays that do not fit, or a library of another learner.
         """
         if library is not None:
             library.check(self)
@@ -234,8 +233,7 @@ class MAML:
     def as_rollouts(self, experience: Experience) -> Rollouts:
         """Return experience taken with this learner's `predict` as rollouts of one task.
 
-        They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at. Raises a ValueError
-        for arrays that do not fit the family or each other.
+        They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at.
         """
         on_cpu = {name: value.cpu() for name, value in self.parameters.items()}
         memory = nothing_seen(self.state.memory, 1)
@@ -288,14 +286,7 @@ class MAML:
         return actor.predict(observation, state, episode_start, deterministic)
 
     def save(self, path: str | Path) -> None:
-        """Write everything needed to go on, to one file, whole or not at all.
-
-        Args:
-            path: `.safetensors` is added when it has no ending.
-
-        Raises:
-            OSError: when the path cannot be written.
-        """
+        """Write everything needed to go on to one file, as `metarl.learner.state.write` does."""
         state.write(path, self.state, self.family, self.config)
 
     @classmethod
@@ -309,13 +300,9 @@ class MAML:
         """Return the learner that was saved.
 
         Args:
-            path: a checkpoint.
+            path: a checkpoint; FileNotFoundError where there is none, ValueError for another file.
             family: the family it was trained on, when that is not one of the catalogue's.
             settings: what to change, such as `device="cpu"` or `threads=1`.
-
-        Raises:
-            FileNotFoundError: when there is no such file.
-            ValueError: when the file is damaged, or of another kind or family.
         """
         saved = state.read(path)
         family = family or saved.catalogue_family()

@@ -5,6 +5,7 @@ import pytest
 
 import metarl
 from metarl import envs
+from metarl.agents.actor import Actor, AdaptedPolicy
 from metarl.bridges.context_vec_env import ContextVecEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv
 from tests.conftest import SMALL
@@ -13,34 +14,38 @@ TASK = {"velocity": 1.2}
 
 
 @pytest.fixture(scope="module")
-def adapted() -> metarl.agents.actor.AdaptedPolicy:
+def adapted() -> AdaptedPolicy:
     family = envs.make("HalfCheetahVel", horizon=5)
     settings = {**SMALL, "algorithm": "siamese", "rollouts": 2, "encoder_steps": 2}
     return metarl.MAML(family, **settings).learn(1).adapt(TASK, rollouts=2)
 
 
-def test_contexts_are_those_of_an_actor_that_is_told(adapted):
+def context_of(actor: Actor) -> np.ndarray:
+    assert actor.rules is not None
+    return actor.rules.acting().context(actor.memory[None])[0]
+
+
+def test_contexts_are_those_of_an_actor_that_is_told(adapted: AdaptedPolicy):
     family = envs.make("HalfCheetahVel", horizon=5)
     actor = adapted.actor
     actor.forget()
     env = ContextVecEnv(TaskVecEnv(family, 2, task=TASK), adapted)
     env.seed(0)
     observations = env.reset()
-    context = adapted.actor.rules.acting().context(actor.memory[None])[0]
-    np.testing.assert_allclose(observations[0, 17:], context, atol=1e-6)
+    np.testing.assert_allclose(observations[0, 17:], context_of(actor), atol=1e-6)
     for step in range(7):  # beyond the episode's end
         action, _ = actor.predict(observations[0, :17], deterministic=True)
-        following, rewards, dones, infos = env.step(np.stack([action, -action]))
+        env.step_async(np.stack([action, -action]))
+        following, rewards, dones, infos = env.step_wait()
         assert dones[0] == (step == 4)
         after = infos[0]["terminal_observation"] if dones[0] else following[0]
         actor.remember(observations[0, :17], action, float(rewards[0]), after[:17])
-        context = actor.rules.acting().context(actor.memory[None])[0]
-        np.testing.assert_allclose(following[0, 17:], context, atol=1e-5)
-        np.testing.assert_allclose(after[17:], context, atol=1e-5)
+        np.testing.assert_allclose(following[0, 17:], context_of(actor), atol=1e-5)
+        np.testing.assert_allclose(after[17:], context_of(actor), atol=1e-5)
         observations = following
 
 
-def test_a_policy_with_a_memory_goes_on_in_ppo(adapted):
+def test_a_policy_with_a_memory_goes_on_in_ppo(adapted: AdaptedPolicy):
     family = envs.make("HalfCheetahVel", horizon=5)
     plain = TaskVecEnv(family, 2, task=TASK)
     with pytest.raises(ValueError, match="the policy has a memory"):

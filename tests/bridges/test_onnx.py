@@ -58,7 +58,7 @@ def test_an_exported_memory_acts_as_the_actor_does_over_an_episode(tmp_path: Pat
             np.testing.assert_allclose(memory[0], actor.memory, rtol=1e-4, atol=1e-3)
             observation, reward, *_ = env.step(expected)
             actor.remember(seen, expected, float(reward), observation)
-            last = [seen[None], expected[None], np.float32([[reward]]), nothing + 1.0]
+            last = [seen[None], expected[None], np.array([[reward]], np.float32), nothing + 1.0]
         # the episode's last step is told with the reset: the robot keeps it out of the graph
         memory = actor.memory[None].copy()
 

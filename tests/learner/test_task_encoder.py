@@ -126,6 +126,7 @@ def test_an_actor_in_gymnasiums_environment_does_what_the_sampler_did(learner: m
         rollouts = sampler.sample(
             learner.policy, parameters, KEY, memory=memory, deterministic=True
         )
+    assert isinstance(learner.family, envs.TaskFamily)
     env, actor = TaskEnv(learner.family, task=task[0]), learner.actor(learner.parameters)
     env.reset(seed=0)
     size = learner.family.observation_size
