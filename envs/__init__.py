@@ -8,7 +8,7 @@ if __name__ == "envs":
 from metarl.envs import dynamics, goals
 from metarl.envs.catalogue import families, make, presets
 from metarl.envs.family import Family
-from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.foreign_family import ForeignFamily, task_through_reset_options
 from metarl.envs.registration import register
 from metarl.envs.robot import Robot
 from metarl.envs.simulator import Simulator
@@ -27,6 +27,7 @@ __all__ = [
     "goals",
     "make",
     "presets",
+    "task_through_reset_options",
 ]
 
 register()

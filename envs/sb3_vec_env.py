@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
 from metarl.envs.drawing import Frame
 from metarl.envs.episodes import ChoosesTasks, Episodes, Task, render_fps, reset_options
+from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.nearest import nearest
 from metarl.envs.pictures import Pictures
 from metarl.envs.task_family import TaskFamily
@@ -173,3 +174,16 @@ class TaskVecEnv(ChoosesTasks, VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:  # noqa: ANN401
         """Return that no environment is wrapped."""
         return [False for _ in self._get_indices(indices)]
+
+
+def vec_env(family: TaskFamily | ForeignFamily, num_envs: int, task: Tasks) -> VecEnv:
+    """Return environments of one task to train a model of Stable-Baselines3 in, actions -1 to 1.
+
+    Args:
+        family: of the task; one of ours is stepped by one native thread.
+        num_envs: how many.
+        task: one.
+    """
+    if isinstance(family, ForeignFamily):
+        return DummyVecEnv([lambda: family.environment(task)] * num_envs)
+    return TaskVecEnv(family, num_envs, task=task, threads=1)
