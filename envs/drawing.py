@@ -94,11 +94,16 @@ class Camera:
         self._renderer.close()
 
 
-def _renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
+def draw_headless() -> None:
+    """Let MuJoCo draw with EGL on Linux without a display, unless MUJOCO_GL says with what."""
     if sys.platform == "linux" and not {"DISPLAY", "MUJOCO_GL"} & set(os.environ):
         # MuJoCo has chosen a window system when it was imported; let it choose again
         os.environ["MUJOCO_GL"] = "egl"
         reload(gl_context)
+
+
+def _renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
+    draw_headless()
     try:
         return mujoco.Renderer(model, size[1], size[0])
     except Exception as error:

@@ -3,7 +3,7 @@
 envs = gymnasium.make_vec("metarl/HalfCheetahVel-v0", num_envs=64)
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from gymnasium import logger
@@ -38,7 +38,6 @@ class TaskVectorEnv(ChoosesTasks, VectorEnv[NDArray[np.float64], NDArray[np.floa
         preset: str = "default",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         threads: int = 0,
-        render_mode: Literal["rgb_array"] | None = None,
         **changes: Any,  # noqa: ANN401
     ) -> None:
         """Make the environments.
@@ -53,14 +52,14 @@ class TaskVectorEnv(ChoosesTasks, VectorEnv[NDArray[np.float64], NDArray[np.floa
                 new one instead of stepping it (NEXT_STEP), begins it in the step that ends the old
                 one (SAME_STEP), or nothing (DISABLED).
             threads: native threads; 0 for one a core.
-            render_mode: `rgb_array` or None.
-            changes: fields of the family to change, such as `horizon=200`; `width` and `height`
-                are those of rendered images, 480 pixels if not given.
+            changes: fields of the family to change, such as `horizon=200`; and of rendered images
+                the `render_mode` (`rgb_array` or None), `width` and `height` (480 pixels).
 
         Raises:
             ValueError: for an unknown family, preset, field, split or render mode, or a task that
                 the family does not have.
         """
+        render_mode: str | None = changes.pop("render_mode", None)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
         size = changes.pop("width", 480), changes.pop("height", 480)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from metarl.agents.policy import Parameters
-from metarl.envs.drawing import Camera, Frame
+from metarl.envs.drawing import Camera, Frame, draw_headless
 from metarl.envs.foreign_family import ForeignFamily, ForeignSimulator
 from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
@@ -121,6 +121,7 @@ def shoot(
         return most_likely(observation[None].astype(np.float32))[0]
 
     states, places, rewards = [], [], []
+    draw_headless()  # before an environment of others makes its own renderer
     with closing(family.simulate(1, threads=1)) as simulator, one_library_thread():
         simulator.set_tasks(task)
         for moment in play(simulator, act, streams(key, Purpose.START, [(0, 0)])):

@@ -112,4 +112,4 @@ def test_seeds_of_numpy_are_seeds_and_only_images_are_drawn():
     env = TaskVectorEnv("Point2D", 2)
     np.testing.assert_array_equal(env.reset(seed=np.int64(3))[0], env.reset(seed=3)[0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="render_mode must be rgb_array or None, got 'human'"):
-        TaskVectorEnv("Point2D", 2, render_mode="human")  # type: ignore[arg-type]
+        TaskVectorEnv("Point2D", 2, render_mode="human")

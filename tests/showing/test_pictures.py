@@ -1,5 +1,8 @@
 """Films of environments of others: their own pictures, kept exactly, in the panels of a film."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +91,29 @@ def test_pictures_are_kept_exactly():
 def test_other_pictures_are_refused(picture: Any):
     with pytest.raises(ValueError, match=r"must return a picture \[height, width, 3\] of uint8"):
         packed(picture)
+
+
+# imageio's reader leaves the pipes of its ffmpeg process to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_gymnasiums_mujoco_environments_are_filmed_headless(tmp_path: Path):
+    """In a process of its own, where nothing has been drawn before."""
+    code = (
+        "import sys, gymnasium, metarl\n"
+        "from metarl.envs.distributions import Uniform\n"
+        "def set_gravity(env, task):\n"
+        "    env.unwrapped.model.opt.gravity[2] = task['gravity']\n"
+        "make = lambda: gymnasium.make('InvertedPendulum-v5', render_mode='rgb_array')\n"
+        "gravity = (Uniform('gravity', -12.0, -8.0),)\n"
+        "family = metarl.envs.ForeignFamily('Balance', make, set_gravity, gravity, horizon=4)\n"
+        "learner = metarl.MAML(family, tasks=2, rollouts=2, hidden=(4,), threads=1)\n"
+        "metarl.render(learner, {'gravity': -10.0}, sys.argv[1], rollouts=2)\n"
+    )
+    path = tmp_path / "film.mp4"
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MUJOCO_GL")}
+    command = [sys.executable, "-c", code, str(path)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    pictures = iio.imread(path)
+    assert len(pictures) == pytest.approx(5 + 25, abs=1)
+    assert (pictures[0] != pictures[4]).any()
+    assert pictures[0].std() > 20.0
