@@ -9,7 +9,7 @@ import metarl.envs.mujoco_import  # noqa: F401, before anything imports MuJoCo
 from metarl.envs import dynamics, goals
 from metarl.envs.catalogue import families, make, presets
 from metarl.envs.family import Family
-from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.foreign_family import ForeignFamily, task_through_reset_options
 from metarl.envs.registration import register
 from metarl.envs.robot import Robot
 from metarl.envs.simulator import Simulator
@@ -28,6 +28,7 @@ __all__ = [
     "goals",
     "make",
     "presets",
+    "task_through_reset_options",
 ]
 
 register()

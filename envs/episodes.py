@@ -3,22 +3,26 @@
 Each of several simulations has its own clock, random generator and task; their episodes end and
 begin independently. Actions are in -1 to 1, the whole control range of the robot: the family's
 action scale, which is for policies of ours, is divided out.
+
+What they return belongs to the caller: nothing of it changes with a later step.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from metarl.envs.distributions import Split
+from metarl.envs.nearest import nearest
 from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
-Task = Tasks | Mapping[str, float] | None
+Task = Tasks | Mapping[str, float] | Sequence[Mapping[str, float] | None] | None
+"""One task for all simulations, or a table or list with one each; None draws them."""
 
 
 class Outcome(NamedTuple):
@@ -53,19 +57,21 @@ class Episodes:
         Args:
             family: the tasks.
             count: how many at once.
-            task: one for all, or a table with one row each; None draws one for each episode.
+            task: one for all, or a table or list with one each; None draws one for each episode.
             split: where tasks are drawn from.
             threads: native threads; 0 for one a core.
         """
         self.family = family
         self.count = count
         self.split: Split = split
-        self.fixed = None if task is None else self._table(task, count)
+        self._fixed = self._rows(task, count)
         self.simulator = Simulator(family, count, threads=threads)
         self.generators = [np.random.default_rng() for _ in range(count)]
         self.time = np.zeros(count, dtype=int)
         """Steps since each episode began, [sim]."""
-        self.tasks = self.fixed or family.sample_tasks(count, seed=0, split=split)
+        drawn = family.sample_tasks(count, seed=0, split=split).values
+        first = [row if row is not None else drawn[sim] for sim, row in enumerate(self._fixed)]
+        self.tasks = Tasks(family.parameters, np.stack(first))
         """The current task of each simulation."""
         self.simulator.set_tasks(self.tasks)
 
@@ -89,16 +95,14 @@ class Episodes:
         """Begin new episodes and return all observations, [sim, observation].
 
         Args:
-            sims: which simulations, as indices; None for all.
-            task: one for them, or a table with one row each; None for the fixed or a drawn one.
+            sims: which simulations, as ascending indices; None for all.
+            task: of these episodes alone; where it is None, the task that `set_task` gave or one
+                that is drawn.
         """
         chosen = np.arange(self.count) if sims is None else sims
-        if task is not None:
-            rows = self._table(task, len(chosen))
-        elif self.fixed is not None:
-            rows = self.fixed[chosen]
-        else:
-            rows = self._draw(chosen)
+        given = self._rows(task, len(chosen))
+        table = [self._next(sim, row) for sim, row in zip(chosen, given, strict=True)]
+        rows = Tasks(self.family.parameters, np.stack(table))
         values = self.tasks.values.copy()
         values[chosen] = rows.values
         self.tasks = Tasks(self.tasks.names, values)
@@ -122,19 +126,121 @@ class Episodes:
             result.observation, result.reward, result.terminated, truncated, result.succeeded
         )
 
-    def _table(self, task: Tasks | Mapping[str, float], count: int) -> Tasks:
-        table = self.family.task(task)
-        if len(table) == 1:
-            return table.repeat(count)
-        if len(table) != count:
-            raise ValueError(f"{count} simulations need 1 task or as many, got {len(table)}")
-        return table
+    def set_task(self, task: Task, sims: Sequence[int] | None = None) -> None:
+        """Decide the task of all episodes that begin from now on; running ones keep theirs.
 
-    def _draw(self, sims: NDArray[np.integer]) -> Tasks:
-        rows = [
-            self.family.sample_tasks(
-                1, seed=int(self.generators[sim].integers(2**32)), split=self.split
-            ).values
-            for sim in sims
-        ]
-        return Tasks(self.family.parameters, np.concatenate(rows))
+        Args:
+            task: one for these simulations, or a table or list with one each; None draws one for
+                each episode.
+            sims: which simulations; None for all.
+
+        Raises:
+            ValueError: for a task that the family does not have, or another number of them.
+            IndexError: for a simulation that there is not.
+        """
+        chosen = range(self.count) if sims is None else [int(sim) for sim in sims]
+        for sim in chosen:
+            if not 0 <= sim < self.count:
+                raise IndexError(f"there is no environment {sim}; there are {self.count}, from 0")
+        for sim, row in zip(chosen, self._rows(task, len(chosen)), strict=True):
+            self._fixed[sim] = row
+
+    def redraw_task(self, sims: Sequence[int] | None = None) -> None:
+        """Draw a task for these simulations and keep it for all episodes from now on."""
+        chosen = range(self.count) if sims is None else sims
+        rows = np.stack([self._draw(sim) for sim in chosen])
+        self.set_task(Tasks(self.family.parameters, rows), chosen)
+
+    def sample_tasks(self, count: int, seed: int | None = None) -> Tasks:
+        """Draw tasks of the split.
+
+        Args:
+            count: how many.
+            seed: of the draw; None draws it with the first simulation's generator.
+        """
+        drawn = int(self.generators[0].integers(2**32)) if seed is None else seed
+        return self.family.sample_tasks(count, seed=drawn, split=self.split)
+
+    def _rows(self, task: Task, count: int) -> list[Array | None]:
+        """Return the values of each simulation's task, [parameter]; None where one is drawn."""
+        if task is None:
+            return [None] * count
+        if isinstance(task, Tasks):
+            rows: list[Array | None] = list(self.family.task(task).values)
+        elif isinstance(task, Mapping):
+            rows = [self.family.task(task).values[0]]
+        elif isinstance(task, Sequence) and all(isinstance(t, Mapping | None) for t in task):
+            rows = [None if one is None else self.family.task(one).values[0] for one in task]
+        else:
+            raise ValueError(
+                f"a task is a mapping of {self.family.name}'s parameters "
+                f"({', '.join(self.family.parameters)}) to numbers, got {task!r}"
+            )
+        if len(rows) == 1:
+            return rows * count
+        if len(rows) != count:
+            raise ValueError(f"{count} simulations need 1 task or as many, got {len(rows)}")
+        return rows
+
+    def _next(self, sim: int | np.integer, given: Array | None) -> Array:
+        """Return the values of a new episode's task: as given, as `set_task` left it, or drawn."""
+        row = self._fixed[sim] if given is None else given
+        return self._draw(sim) if row is None else row
+
+    def _draw(self, sim: int | np.integer) -> Array:
+        """Return the values of a task drawn with the simulation's own generator, [parameter]."""
+        seed = int(self.generators[sim].integers(2**32))
+        return self.family.sample_tasks(1, seed=seed, split=self.split).values[0]
+
+
+class ChoosesTasks:
+    """The methods by which meta-learning code chooses an environment's tasks."""
+
+    _episodes: Episodes
+
+    def sample_tasks(self, count: int, seed: int | None = None) -> Tasks:
+        """Return `count` tasks of the environment's split, a row each.
+
+        Args:
+            count: how many.
+            seed: of the draw; None draws it with the (first) environment's generator.
+        """
+        return self._episodes.sample_tasks(count, seed)
+
+    def set_task(self, task: Task, indices: Sequence[int] | None = None) -> None:
+        """Decide the task of all episodes from the next reset on; a running one keeps its task.
+
+        Args:
+            task: such as `{"velocity": 1.2}`; for several environments also a table or list with
+                one each. None draws a task at each reset.
+            indices: which environments of several; None for all.
+
+        Raises:
+            ValueError: for a task that the family does not have, or another number of them.
+            IndexError: for an environment that there is not.
+        """
+        self._episodes.set_task(task, indices)
+
+    def reset_task(self, task: Task = None, indices: Sequence[int] | None = None) -> None:
+        """Do as `set_task`; without a task, draw one for each environment and keep it."""
+        if task is None:
+            self._episodes.redraw_task(indices)
+        else:
+            self._episodes.set_task(task, indices)
+
+
+def reset_options(options: Mapping[str, Any] | None, *known: str) -> Mapping[str, Any]:
+    """Return the options of a reset, {} for None.
+
+    Raises:
+        ValueError: for an option that is not known, which would have no effect.
+    """
+    for name in options or {}:
+        if name not in known:
+            raise ValueError(f"a reset has no option {name!r}{nearest(name, known)}")
+    return options or {}
+
+
+def render_fps(family: TaskFamily) -> int:
+    """Return the control steps of a second, rounded as Gymnasium does, and at least 1."""
+    return max(1, int(np.round(1.0 / family.dt)))

@@ -11,16 +11,22 @@
 
 It goes where a `TaskFamily` goes; its simulations are Gymnasium's vector environments, so they run
 at the speed of those.
+
+Actions of `predict` are from -1 to 1 for the whole range, as those of all families, whatever units
+the environment has: `family.environment(task)` is one that takes them.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+import cloudpickle
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit
 from numpy.typing import NDArray
 
 from metarl.envs.distributions import Distribution
@@ -29,7 +35,20 @@ from metarl.envs.robot import Array
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
 
-SetTask = Callable[[gymnasium.Env, dict[str, float]], None]
+SetTask = Callable[[gymnasium.Env, dict[str, float]], Any]
+"""Tells an environment its task, before a reset; a dict that it returns is the reset's options."""
+
+SUCCESS = ("is_success", "success")
+"""Keys of an info that tell success: of gymnasium-robotics and Stable-Baselines3, of Meta-World."""
+
+
+def task_through_reset_options(env: gymnasium.Env, task: dict[str, float]) -> dict[str, Any]:
+    """Tell an environment its task as `reset(options={"task": {...}})`; for `ForeignFamily`.
+
+    For one whose options are the parameters themselves, as those of Gymnasium's classic control
+    are, `set_task` is `lambda env, task: task`.
+    """
+    return {"task": task}
 
 
 @dataclass(frozen=True)
@@ -38,9 +57,11 @@ class ForeignFamily(HasTaskSpace):
 
     name: str
     make_env: Callable[[], gymnasium.Env]
-    """Makes one environment, with Box observations and actions."""
+    """Makes one environment, with Box observations and bounded Box actions; for films, with
+    `render_mode="rgb_array"`."""
     set_task: SetTask
-    """Tells an environment its task; called before each reset."""
+    """Tells an environment its task; called before each reset. A dict that it returns is passed on
+    as the reset's options; see `task_through_reset_options`."""
     distributions: tuple[Distribution, ...]
     """Of the task parameters."""
     horizon: int
@@ -50,24 +71,24 @@ class ForeignFamily(HasTaskSpace):
     processes: bool = False
     """Run each environment in a process of its own (AsyncVectorEnv)."""
     tells_success: bool = False
-    """Whether its info has `is_success`, as those of gymnasium-robotics do."""
+    """Whether its info has `is_success` or `success`, as those of gymnasium-robotics and of
+    Meta-World do."""
+    flatten_observation: bool = False
+    """Wrap it in Gymnasium's `FlattenObservation`: for Dict and Tuple observations."""
     preset: str = "default"
     """Of no meaning here: there are no published variants to choose from."""
     observation_size: int = field(init=False)
     """How many numbers are observed, read off an environment."""
     action_size: int = field(init=False)
     """How many numbers an action has, read off an environment."""
+    render_fps: float | None = field(init=False)
+    """How many of its pictures are a second, read off an environment; None where it makes none."""
 
     def __post_init__(self) -> None:
         _ = self.space  # raises where two parameters have one name
-        env = self.make_env()
+        env = self._new()
         try:
-            for kind, space in (
-                ("observations", env.observation_space),
-                ("actions", env.action_space),
-            ):
-                if not isinstance(space, Box):
-                    raise ValueError(f"{self.name} needs Box {kind}, got {space}")
+            self._check_spaces(env)
             limit = env.spec.max_episode_steps if env.spec else None
             if limit is not None and limit < self.horizon:
                 raise ValueError(
@@ -76,8 +97,17 @@ class ForeignFamily(HasTaskSpace):
                 )
             object.__setattr__(self, "observation_size", _size(env.observation_space))
             object.__setattr__(self, "action_size", _size(env.action_space))
+            draws = env.render_mode == "rgb_array"
+            # without a rate, RecordVideo of Gymnasium shows 30 pictures a second
+            rate = float(env.metadata.get("render_fps", 30)) if draws else None
+            object.__setattr__(self, "render_fps", rate)
         finally:
             env.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by value, with the functions that it is made of."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return _unpickle, (cloudpickle.dumps(values),)
 
     @property
     def space(self) -> TaskSpace:
@@ -107,6 +137,47 @@ class ForeignFamily(HasTaskSpace):
             "action_size": self.action_size,
         }
 
+    def environment(self, task: Tasks | Mapping[str, float]) -> gymnasium.Env:
+        """Return one environment as the policies know it, for `predict` or to train others in.
+
+        It takes actions from -1 to 1 for the whole range, observes numbers in one row, is told its
+        task at each reset and is truncated at the horizon.
+
+            env = family.environment({"mass": 1.2})
+            observation, _ = env.reset(seed=0)
+            env.step(learner.predict(observation, deterministic=True)[0])
+
+        Args:
+            task: one.
+
+        Raises:
+            ValueError: for several tasks, or one that the family does not have.
+        """
+        table = self.task(task)
+        if len(table) != 1:
+            raise ValueError(f"an environment has one task, got {len(table)}")
+        env: gymnasium.Env = _OfTasks(self._new(), self.set_task, 0, table[0])
+        if len(env.observation_space.shape or ()) != 1:
+            env = FlattenObservation(env)
+        return TimeLimit(RescaleAction(env, np.float32(-1.0), np.float32(1.0)), self.horizon)
+
+    def _new(self) -> gymnasium.Env:
+        """Return an environment that has not been told a task."""
+        env = self.make_env()
+        return FlattenObservation(env) if self.flatten_observation else env
+
+    def _check_spaces(self, env: gymnasium.Env) -> None:
+        """Raise ValueError for spaces that a policy cannot observe or act in."""
+        if not isinstance(env.observation_space, Box):
+            raise ValueError(
+                f"{self.name} needs Box observations, got {env.observation_space}; "
+                f"flatten_observation=True makes one row of numbers of them"
+            )
+        if not isinstance(env.action_space, Box):
+            raise ValueError(f"{self.name} needs Box actions, got {env.action_space}")
+        if not env.action_space.is_bounded():
+            raise ValueError(f"the actions of {self.name} need bounds, got {env.action_space}")
+
     def simulate(self, count: int, *, threads: int = 0) -> "ForeignSimulator":
         """Return copies of the environment, with no tasks yet; close them when done.
 
@@ -126,14 +197,13 @@ class ForeignSimulator:
         self.count = count
 
         def make(index: int) -> Callable[[], gymnasium.Env]:
-            return lambda: _OfTasks(family.make_env(), family.set_task, index)
+            return lambda: _OfTasks(family._new(), family.set_task, index)
 
         kind = AsyncVectorEnv if family.processes else SyncVectorEnv
         self._envs = kind([make(index) for index in range(count)])
         space: Any = self._envs.single_action_space
         self._low, self._high = space.low.ravel(), space.high.ravel()
-        if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
-            raise ValueError(f"the actions of {family.name} need bounds, got {space}")
+        self._success_told = False
         self._tasks: Tasks | None = None
         self._time = 0
         self._observation: Array = np.zeros((count, family.observation_size))
@@ -180,8 +250,9 @@ class ForeignSimulator:
                 f"the environment of {self.family.name} was truncated after {self._time} steps, "
                 f"before the horizon of {self.family.horizon}; make the horizon at most that"
             )
-        # the key of gymnasium-robotics and of SB3's evaluation
-        succeeded = np.asarray(info.get("is_success", np.zeros(self.count)), dtype=bool)
+        succeeded = self._succeeded(info)
+        if self._time >= self.family.horizon or not (live & ~terminated).any():
+            self._require_success()
         reward = np.where(live, reward, 0.0)
         # Gymnasium resets an ended environment in the next step: what it then observes is not told
         self._observation = np.where(live[:, None], self._flat(observation), self._observation)
@@ -190,6 +261,31 @@ class ForeignSimulator:
     def close(self) -> None:
         """Close the environments."""
         self._envs.close()
+
+    def pictures(self) -> tuple[NDArray[np.uint8], ...]:
+        """Return each environment's own picture of its state, [height, width, 3]."""
+        return self._envs.render()  # type: ignore[return-value]
+
+    def _succeeded(self, info: dict[str, Any]) -> NDArray[np.bool_]:
+        """Return what an info tells of success, [sim]; False where it does not."""
+        for key in SUCCESS:
+            if key in info:
+                self._success_told = True
+                return np.asarray(info[key], dtype=bool)
+        return np.zeros(self.count, dtype=bool)
+
+    def _require_success(self) -> None:
+        """Warn when an episode has ended without a word of the success that is to be told.
+
+        No error: an environment may speak of success only once there is some.
+        """
+        if self.family.tells_success and not self._success_told:
+            warnings.warn(
+                f"{self.family.name} tells_success, but in a whole episode its info had neither "
+                f"{' nor '.join(SUCCESS)}: success counts as 0. Let its step return "
+                f"info['is_success'], or set tells_success=False",
+                stacklevel=3,
+            )
 
     def _flat(self, observation: Any) -> Array:  # noqa: ANN401
         return np.asarray(observation, dtype=np.float64).reshape(self.count, -1)
@@ -202,20 +298,31 @@ class _OfTasks(gymnasium.Wrapper):
     episode has ended, without options: then the task stays.
     """
 
-    def __init__(self, env: gymnasium.Env, set_task: SetTask, index: int) -> None:
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        set_task: SetTask,
+        index: int,
+        task: dict[str, float] | None = None,
+    ) -> None:
         super().__init__(env)
         self._set_task = set_task
         self._index = index
-        self._task: dict[str, float] = {}
+        self._task: dict[str, float] = task or {}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         if options and "tasks" in options:
             self._task = options["tasks"][self._index]
-        self._set_task(self.env, self._task)
-        return self.env.reset(seed=seed)
+        # a copy: whoever changes the dict must not change the task of later episodes
+        told = self._set_task(self.env, dict(self._task))
+        return self.env.reset(seed=seed, options=told if isinstance(told, dict) else None)
 
 
 def _size(space: gymnasium.Space) -> int:
     return int(np.prod(space.shape or ()))
+
+
+def _unpickle(values: bytes) -> ForeignFamily:
+    return ForeignFamily(**cloudpickle.loads(values))

@@ -3,9 +3,12 @@
 env = gymnasium.make("metarl/HalfCheetahVel-v0", task={"velocity": 1.2})
 """
 
+import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import glfw
 import gymnasium
 import mujoco
 import numpy as np
@@ -14,13 +17,17 @@ from numpy.typing import NDArray
 
 from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
-from metarl.envs.drawing import Camera, camera
-from metarl.envs.episodes import Episodes
+from metarl.envs.episodes import ChoosesTasks, Episodes, render_fps, reset_options
+from metarl.envs.pictures import Pictures
 from metarl.envs.task_family import TaskFamily
 
 
-class TaskEnv(gymnasium.Env[NDArray, NDArray]):
-    """One simulation of a family; the info dict has the task."""
+class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
+    """One simulation of a family; the info dict has the task.
+
+    What it returns belongs to the caller. `copy.deepcopy` gives an environment in the same state,
+    with the same future: equal actions and resets lead to equal states.
+    """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}  # noqa: RUF012, as Gymnasium
 
@@ -63,15 +70,19 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
         self._episodes = Episodes(family, 1, task=task, split=split, threads=1)
         self.observation_space = self._episodes.observation_space
         self.action_space = self._episodes.action_space
-        self.metadata = {**self.metadata, "render_fps": round(1.0 / family.dt)}
+        self.metadata = {**self.metadata, "render_fps": render_fps(family)}
         self._size = width, height
-        self._camera: Camera | None = None
+        self._pictures = Pictures(self._episodes, self._size)
         self._window: MujocoRenderer | None = None
 
     @property
     def task(self) -> dict[str, float]:
-        """The task of the current episode."""
+        """The task of the current episode; setting it is `set_task`, for the episodes after it."""
         return self._episodes.tasks[0]
+
+    @task.setter
+    def task(self, task: Mapping[str, float] | None) -> None:
+        self.set_task(task)
 
     @property
     def model(self) -> mujoco.MjModel:
@@ -108,12 +119,16 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
         Args:
             seed: of the task, if it is drawn, and of the start state.
             options: `{"task": {...}}` gives this episode's task.
+
+        Raises:
+            ValueError: for another option, or a task that the family does not have.
         """
+        task = reset_options(options, "task").get("task")
         super().reset(seed=seed)  # sets np_random, which draws from here on
         self._episodes.generators[0] = self.np_random
-        observation = self._episodes.begin(task=(options or {}).get("task"))[0]
+        observation = self._episodes.begin(task=task)[0]
         if self.family.dynamics:
-            self.close()  # another body is drawn from here on
+            self._close_window()  # another body is drawn from here on
         if self.render_mode == "human":
             self.render()
         return observation, {"task": self.task}
@@ -140,28 +155,40 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
         )
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """Return the scene as an image [height, width, 3], or show it in a window."""
+        """Return the scene as an image [height, width, 3], or show it in a window.
+
+        Raises:
+            RuntimeError: when there is no OpenGL to draw with, or no display for a window.
+        """
         if self.render_mode is None:
             gymnasium.logger.warn("render() does nothing without a render_mode")
             return None
-        simulator = self._episodes.simulator
-        qpos = simulator.fields["qpos"][0]
         if self.render_mode == "human":
-            self._show(qpos)
+            self._show(self._episodes.simulator.fields["qpos"][0])
             return None
-        if self._camera is None:
-            self._camera = camera(self.family, self._size, simulator.model(0))
-        return self._camera.take(qpos, self.task, float(self._episodes.time[0]) * self.family.dt)
+        return self._pictures.take(0)
 
     def close(self) -> None:
         """Close the window or the renderer."""
-        for view in (self._camera, self._window):
-            if view is not None:
-                view.close()
-        self._camera = self._window = None
+        self._pictures.close()
+        self._close_window()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TaskEnv":
+        """Return an environment with the same future; a window stays with the original."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        for name, value in vars(self).items():
+            setattr(twin, name, None if name == "_window" else copy.deepcopy(value, memo))
+        return twin
+
+    def _close_window(self) -> None:
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def _show(self, qpos: NDArray[np.float64]) -> None:
         if self._window is None:
+            _require_display()
             model = self._episodes.simulator.model(0)
             distance, azimuth, elevation = self.family.robot.camera
             view = {"distance": distance, "azimuth": azimuth, "elevation": elevation}
@@ -172,3 +199,20 @@ class TaskEnv(gymnasium.Env[NDArray, NDArray]):
         self._window.data.qpos[:] = qpos
         mujoco.mj_forward(self._window.model, self._window.data)
         self._window.render("human")
+
+
+def _require_display() -> None:
+    """Raise RuntimeError where no window can be opened.
+
+    Gymnasium's viewer does not look whether GLFW has started and has a monitor: without one, an
+    assertion of GLFW ends the process.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")  # GLFW's errors are warnings of its Python package
+        shows = glfw.init() and glfw.get_primary_monitor()
+    if not shows:
+        reason = "; ".join(str(warning.message) for warning in said) or "there is no monitor"
+        raise RuntimeError(
+            f"no display to open a window on ({reason}); set DISPLAY, or draw into images with "
+            f"render_mode='rgb_array'"
+        )

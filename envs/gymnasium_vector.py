@@ -3,26 +3,29 @@
 envs = gymnasium.make_vec("metarl/HalfCheetahVel-v0", num_envs=64)
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from gymnasium import logger
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
-from metarl.envs.episodes import Episodes
+from metarl.envs.drawing import Frame
+from metarl.envs.episodes import ChoosesTasks, Episodes, Task, render_fps, reset_options
+from metarl.envs.pictures import Pictures
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
 
-class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]):
+class TaskVectorEnv(ChoosesTasks, VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]):
     """Several simulations of a family, each with its own task.
 
     The info dict has every task parameter as an array, [env]. With `AutoresetMode.SAME_STEP` it has
-    the last observations of ended episodes under `final_obs`, those of others being None.
+    the last observations of ended episodes under `final_obs`, those of others being None. What it
+    returns belongs to the caller.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
         family: str | TaskFamily,
         num_envs: int = 1,
         *,
-        task: Tasks | Mapping[str, float] | None = None,
+        task: Task = None,
         split: Split = "train",
         preset: str = "default",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
@@ -42,19 +45,24 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
         Args:
             family: the tasks; a name stands for `envs.make(name)`.
             num_envs: how many.
-            task: one for all, or a table with one row each; None draws one for each episode.
+            task: one for all, or a table or list with one each; None draws one for each episode.
             split: where tasks are drawn from.
             preset: a published variant, when the family is given by name.
             autoreset_mode: what a step does with an environment whose episode has ended: begins a
                 new one instead of stepping it (NEXT_STEP), begins it in the step that ends the old
                 one (SAME_STEP), or nothing (DISABLED).
             threads: native threads; 0 for one a core.
-            changes: fields of the family to change, such as `horizon=200`.
+            changes: fields of the family to change, such as `horizon=200`; and of rendered images
+                the `render_mode` (`rgb_array` or None), `width` and `height` (480 pixels).
 
         Raises:
-            ValueError: for an unknown family, preset, field or split, or a task that the family
-                does not have.
+            ValueError: for an unknown family, preset, field, split or render mode, or a task that
+                the family does not have.
         """
+        render_mode: str | None = changes.pop("render_mode", None)
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
+        size = changes.pop("width", 480), changes.pop("height", 480)
         if isinstance(family, str):
             family = make(family, preset=preset, **changes)
         elif changes:
@@ -63,11 +71,13 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {
-            "render_modes": [],
-            "render_fps": round(1.0 / family.dt),
+            "render_modes": ["rgb_array"],
+            "render_fps": render_fps(family),
             "autoreset_mode": self.autoreset_mode,
         }
         self._episodes = Episodes(family, num_envs, task=task, split=split, threads=threads)
+        self.render_mode = render_mode
+        self._pictures = Pictures(self._episodes, size)
         self.single_observation_space = self._episodes.observation_space
         self.single_action_space = self._episodes.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -91,10 +101,14 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
             seed: of the first environment, those after it counting up; or one each.
             options: `{"task": ...}` gives these episodes' tasks, one for all or a table;
                 `{"reset_mask": [env]}` begins only those.
+
+        Raises:
+            ValueError: for another option, a task that the family does not have, or another
+                number of seeds or tasks than of environments.
         """
-        options = options or {}
-        if isinstance(seed, int):
-            seeds: list[int | None] = [seed + env for env in range(self.num_envs)]
+        options = dict(reset_options(options, "task", "reset_mask"))
+        if isinstance(seed, int | np.integer):
+            seeds: list[int | None] = [int(seed) + env for env in range(self.num_envs)]
         else:
             seeds = [None] * self.num_envs if seed is None else seed
         if len(seeds) != self.num_envs:
@@ -151,6 +165,21 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
             observation = self._episodes.begin(ended)
             self._ended = np.zeros(self.num_envs, dtype=bool)
         return observation, reward, terminated, truncated, {**info, **self._info(), **success}
+
+    def render(self) -> tuple[Frame, ...] | None:  # type: ignore[override]
+        """Return a picture of each environment, [height, width, 3]; None without a render_mode.
+
+        Raises:
+            RuntimeError: when there is no OpenGL to draw with.
+        """
+        if self.render_mode is None:
+            logger.warn("render() does nothing without a render_mode")
+            return None
+        return tuple(self._pictures.take(env) for env in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:  # noqa: ANN401
+        """Free the renderers."""
+        self._pictures.close()
 
     def _info(self) -> dict[str, Any]:
         every = np.ones(self.num_envs, dtype=bool)

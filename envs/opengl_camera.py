@@ -48,13 +48,18 @@ class OpenGLCamera:
         self.renderer.close()
 
 
+def draw_headless() -> None:
+    """Let MuJoCo draw with EGL on Linux without a display, unless MUJOCO_GL says with what."""
+    if sys.platform == "linux" and not {"DISPLAY", "MUJOCO_GL"} & set(os.environ):
+        # MuJoCo has chosen a window system when it was imported; let it choose again
+        os.environ["MUJOCO_GL"] = "egl"
+        reload(gl_context)
+
+
 def _renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
     before = {name: os.environ.get(name) for name in _PLATFORM}
     try:
-        if sys.platform == "linux" and not {"DISPLAY", "MUJOCO_GL"} & set(os.environ):
-            # MuJoCo has chosen a window system when it was imported; let it choose again
-            os.environ["MUJOCO_GL"] = "egl"
-            reload(gl_context)
+        draw_headless()
         return mujoco.Renderer(model, size[1], size[0])
     except Exception as error:  # without the libraries PyOpenGL raises an AttributeError, on None
         # where EGL is missing, a process that inherits MUJOCO_GL=egl cannot even import mujoco

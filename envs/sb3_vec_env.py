@@ -3,31 +3,42 @@
 PPO("MlpPolicy", TaskVecEnv("HalfCheetahVel", 64, task={"velocity": 1.2})).learn(1_000_000)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from metarl.envs.catalogue import make
 from metarl.envs.distributions import Split
-from metarl.envs.drawing import Camera, camera
-from metarl.envs.episodes import Episodes
+from metarl.envs.drawing import Frame
+from metarl.envs.episodes import ChoosesTasks, Episodes, Task, render_fps, reset_options
+from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.nearest import nearest
+from metarl.envs.pictures import Pictures
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
+PER_ENVIRONMENT = ("set_task", "reset_task")
+"""Methods that `env_method` calls for the environments asked for alone."""
+OF_ALL = ("sample_tasks",)
+"""Methods that `env_method` calls once for each environment asked for."""
 
-class TaskVecEnv(VecEnv):
-    """Several simulations of a family; ended episodes begin anew in the same step."""
+
+class TaskVecEnv(ChoosesTasks, VecEnv):
+    """Several simulations of a family; ended episodes begin anew in the same step.
+
+    What it returns belongs to the caller.
+    """
 
     def __init__(
         self,
         family: str | TaskFamily,
         num_envs: int,
         *,
-        task: Tasks | Mapping[str, float] | None = None,
+        task: Task = None,
         split: Split = "train",
         threads: int = 0,
         render_mode: str | None = None,
@@ -37,27 +48,51 @@ class TaskVecEnv(VecEnv):
         Args:
             family: the tasks; a name stands for `envs.make(name)`.
             num_envs: how many.
-            task: one for all, or a table with one row each; None draws one for each episode.
+            task: one for all, or a table or list with one each; None draws one for each episode.
             split: where tasks are drawn from.
             threads: native threads; 0 for one a core.
             render_mode: `rgb_array` or None.
+
+        Raises:
+            ValueError: for an unknown family or split, a task that the family does not have, or
+                another render mode.
         """
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
         self.family = make(family) if isinstance(family, str) else family
         self._episodes = Episodes(self.family, num_envs, task=task, split=split, threads=threads)
         self.render_mode = render_mode
         self._actions: NDArray = np.zeros(0)
-        self._camera: Camera | None = None
+        self._pictures = Pictures(self._episodes, (480, 480))
         super().__init__(num_envs, self._episodes.observation_space, self._episodes.action_space)
+        self.metadata: dict[str, Any] = self.metadata | {"render_fps": render_fps(self.family)}
 
     @property
     def tasks(self) -> Tasks:
         """The current task of each environment."""
         return self._episodes.tasks
 
+    def set_options(self, options: list[dict] | dict | None = None) -> None:
+        """Give the next reset its options: `{"task": ...}` is the task of the episodes it begins.
+
+        Args:
+            options: for all environments, or a list with those of each.
+
+        Raises:
+            ValueError: for another option, or another number of them than of environments.
+        """
+        for one in options if isinstance(options, list) else [options]:
+            reset_options(one, "task")
+        if isinstance(options, list) and len(options) != self.num_envs:
+            raise ValueError(
+                f"{self.num_envs} environments need as many options, got {len(options)}"
+            )
+        super().set_options(options)
+
     def reset(self) -> NDArray[np.float64]:
         """Begin an episode in each environment; return the observations, [env, observation]."""
         self._episodes.seed(self._seeds)
-        observation = self._episodes.begin()
+        observation = self._episodes.begin(task=[one.get("task") for one in self._options])
         self.reset_infos = [{"task": task} for task in self.tasks]
         self._reset_seeds()
         self._reset_options()
@@ -87,30 +122,32 @@ class TaskVecEnv(VecEnv):
         return observation, reward.astype(np.float32), dones, infos
 
     def close(self) -> None:
-        """Free the renderer."""
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+        """Free the renderers."""
+        self._pictures.close()
 
-    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+    def get_images(self) -> Sequence[Frame]:
         """Return a picture of each environment."""
-        simulator = self._episodes.simulator
-        pictures = []
-        for env in range(self.num_envs):
-            if self._camera is None or self.family.dynamics:
-                self.close()
-                self._camera = camera(self.family, (480, 480), simulator.model(env))
-            time = float(self._episodes.time[env]) * self.family.dt
-            pictures.append(self._camera.take(simulator.fields["qpos"][env], self.tasks[env], time))
-        return pictures
+        return [self._pictures.take(env) for env in range(self.num_envs)]
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:  # noqa: ANN401
-        """Return an attribute, once for each environment asked for."""
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
+        """Return an attribute of each environment asked for; `task` is that of its episode."""
+        chosen = self._get_indices(indices)
+        if attr_name == "task":
+            return [self.tasks[env] for env in chosen]
+        return [getattr(self, attr_name) for _ in chosen]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ANN401
-        """Set an attribute, of all environments at once."""
-        setattr(self, attr_name, value)
+        """Set the `task` of the environments asked for, from their next episode on.
+
+        Raises:
+            AttributeError: for another attribute: the simulations share the family.
+        """
+        if attr_name != "task":
+            raise AttributeError(
+                f"set_attr sets task only, got {attr_name!r}; what else differs is a field of the "
+                f"family: TaskVecEnv(family.replace(...), ...)"
+            )
+        self.set_task(value, list(self._get_indices(indices)))
 
     def env_method(
         self,
@@ -119,10 +156,34 @@ class TaskVecEnv(VecEnv):
         indices: Any = None,  # noqa: ANN401
         **method_kwargs: Any,  # noqa: ANN401
     ) -> list[Any]:
-        """Call a method, once for each environment asked for."""
+        """Call `set_task`, `reset_task` or `sample_tasks` for each environment asked for.
+
+        Raises:
+            AttributeError: for another method: there are no single environments to call it on.
+        """
+        known = (*PER_ENVIRONMENT, *OF_ALL)
+        if method_name not in known:
+            raise AttributeError(f"env_method has no {method_name!r}{nearest(method_name, known)}")
         method = getattr(self, method_name)
-        return [method(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
+        of_one = method_name in PER_ENVIRONMENT
+        return [
+            method(*method_args, **method_kwargs, **({"indices": [env]} if of_one else {}))
+            for env in self._get_indices(indices)
+        ]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:  # noqa: ANN401
         """Return that no environment is wrapped."""
         return [False for _ in self._get_indices(indices)]
+
+
+def vec_env(family: TaskFamily | ForeignFamily, num_envs: int, task: Tasks) -> VecEnv:
+    """Return environments of one task to train a model of Stable-Baselines3 in, actions -1 to 1.
+
+    Args:
+        family: of the task; one of ours is stepped by one native thread.
+        num_envs: how many.
+        task: one.
+    """
+    if isinstance(family, ForeignFamily):
+        return DummyVecEnv([lambda: family.environment(task)] * num_envs)
+    return TaskVecEnv(family, num_envs, task=task, threads=1)

@@ -20,7 +20,7 @@ number of threads or simulations, to the last bit. The batch has hazards, which 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -278,6 +278,26 @@ class Simulator:
         reward = np.where(stepped, reward, 0.0)
         return Result(self._observe(stepped), reward, terminated, succeeded)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Simulator":
+        """Return simulations in the same state, which go on as these would."""
+        twin = Simulator(self.family, self.count, threads=self._batch.nthread)
+        memo[id(self)] = twin
+        if self._tasks is not None:
+            columns = [self._tasks[name] for name in self._tasks]
+            values = np.stack(columns, axis=1) if columns else np.zeros((self.count, 0))
+            twin.set_tasks(Tasks(tuple(self._tasks), values))
+        # all that the next step depends on, the solver's warm start included
+        twin._batch.state[:] = self._batch.state
+        twin._batch.warning[:] = self._batch.warning
+        for name, field in self._fields.items():
+            # derived fields lag one physics step behind the state, so they cannot be computed from
+            # it; the batch marks them as read-only because its next call writes them anew
+            copied = twin._fields[name]
+            writeable, copied.flags.writeable = copied.flags.writeable, True
+            copied[:] = field
+            copied.flags.writeable = writeable
+        return twin
+
     def close(self) -> None:
         """Do nothing: the batch's threads and memory go with the object."""
 
@@ -295,7 +315,9 @@ class Simulator:
             what = f"number {column} of {self._robot.name}.observe ({name})"
             not_finite(self.family.name, what, float(sensed[sim, column]), sim, self._tasks)
         if self._task_coordinates is None:
-            return sensed
+            # a copy: a robot may return a live field itself, which the next step would change in
+            # the hands of whoever keeps the observation, such as a replay buffer
+            return np.array(sensed, dtype=np.float64)
         return np.concatenate([sensed, self._task_coordinates], axis=1)
 
     def _require_finite_reward(self, reward: Array, stepped: NDArray[np.bool_]) -> None:

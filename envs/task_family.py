@@ -80,6 +80,10 @@ class TaskFamily(HasTaskSpace):
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return _unpickle, (cloudpickle.dumps(fields),)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TaskFamily":
+        """Return the family itself, which never changes."""
+        return self
+
     @property
     def distributions(self) -> tuple[Distribution, ...]:
         """The distributions of the goal's parameters, then of the body's."""

@@ -39,7 +39,8 @@ class Tasks:
         """Build a table from one mapping a task.
 
         Raises:
-            ValueError: when there are no rows or they name different parameters.
+            ValueError: when there are no rows, they name different parameters, or a value is not
+                one number; NumPy's are fine.
         """
         if not rows:
             raise ValueError("at least one task is needed")
@@ -49,7 +50,7 @@ class Tasks:
                 raise ValueError(
                     f"every task must have the same parameters: {sorted(names)} and {sorted(row)}"
                 )
-        return cls(names, np.array([[float(row[name]) for name in names] for row in rows]))
+        return cls(names, np.array([[_number(name, row[name]) for name in names] for row in rows]))
 
     @classmethod
     def from_json(cls, text: str) -> "Tasks":
@@ -113,3 +114,12 @@ class Tasks:
             for index, row in enumerate(self.values)
         )
         return "\n".join([header, *rows])
+
+
+def _number(name: str, value: object) -> float:
+    if np.ndim(value) == 0:  # type: ignore[arg-type]
+        try:
+            return float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            pass
+    raise ValueError(f"{name} must be one number, got {value!r}")

@@ -39,10 +39,10 @@ print(json.dumps({
 
 OPENGL = """\
 from metarl import envs
-from metarl.envs.drawing import Camera
+from metarl.envs.drawing import camera
 
 family = envs.make("Point2D")
-Camera(family, (64, 64), envs.Simulator(family, 1).model(0)).close()
+camera(family, (64, 64), envs.Simulator(family, 1).model(0)).close()
 """
 
 

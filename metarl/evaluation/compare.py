@@ -10,6 +10,8 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.envs.family import Family
+from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation import ppo
@@ -50,7 +52,8 @@ def compare(
             algorithm `pretrain` is fine-tuned by PPO; a run whose family reveals the task is not
             adapted at all.
         libraries: skills of some of the meta-learners.
-        others: anything that acts as a Stable-Baselines3 model does, by the name to show.
+        others: anything that acts as a Stable-Baselines3 model does, by the name to show. Its
+            actions are in the range of its `action_space`, or in -1 to 1 if it has none.
         tasks: how many new ones to draw, or a table; at least 2.
         progress_bar: show one, over PPO's tasks.
         settings: `seed`, `budget` and `workers`; see `ComparisonSettings` for what they are and
@@ -92,13 +95,13 @@ def compare(
 
 def _checked(
     runs: Sequence[MAML], libraries: Sequence[SkillLibrary]
-) -> tuple[list[MAML], TaskFamily]:
+) -> tuple[list[MAML], TaskFamily | ForeignFamily]:
     """Return the meta-learners and their family, when everything can be compared with them."""
     meta = [run for run in runs if run.config.algorithm != "pretrain" and not _is_told(run)]
     if not meta:
         raise ValueError("a comparison needs at least one run that was meta-learned")
     family = meta[0].family
-    if not isinstance(family, TaskFamily):
+    if not isinstance(family, TaskFamily | ForeignFamily):
         raise ValueError(f"{family.name} has no environments that PPO could be trained in")
     for run in runs:
         # a policy that is told the task observes it: other observations of the same tasks
@@ -133,7 +136,7 @@ def _told_the_task(told: Sequence[MAML], tasks: Tasks, seed: int) -> Named:
         yield "told the task", _flat(policy_returns(run, tasks, run.parameters, seed))
 
 
-def _as_they_are(others: Mapping[str, Model], family: TaskFamily, tasks: Tasks, seed: int) -> Named:
+def _as_they_are(others: Mapping[str, Model], family: Family, tasks: Tasks, seed: int) -> Named:
     """Models that are judged and not trained."""
     for name, model in others.items():
         rows = range(len(tasks))

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.envs.family import Simulations
 from metarl.envs.robot import Array
-from metarl.envs.simulator import Simulator
 from metarl.sampling.collect import Remembering
 
 
@@ -21,14 +21,14 @@ class Moment(NamedTuple):
 
 
 def play(
-    simulator: Simulator,
+    simulator: Simulations,
     act: Callable[[Array], NDArray[np.floating]],
     generators: Iterable[np.random.Generator],
     remembering: Remembering | None = None,
 ) -> Iterator[Moment]:
     """Play one episode in every simulation; yield its start and what each step led to.
 
-    While a moment is looked at, `simulator.fields` holds its state. The last moment is that in
+    While a moment is looked at, the simulator is in its state. The last moment is that in
     which no simulation is active any more, or the one at the family's horizon.
 
     Args:

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from metarl.agents.actor import Actor
 from metarl.bridges.sb3 import to_ppo
-from metarl.envs.sb3_vec_env import TaskVecEnv
+from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.sb3_vec_env import vec_env
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.comparison import Curve
@@ -62,7 +63,7 @@ def points(budget: int) -> list[int]:
 
 
 def ppo_curves(
-    family: TaskFamily,
+    family: TaskFamily | ForeignFamily,
     tasks: Tasks,
     starts: Sequence[Start],
     settings: ComparisonSettings,
@@ -98,7 +99,12 @@ def ppo_curves(
 
 
 def _returns(
-    family: TaskFamily, points: Sequence[int], seed: int, start: Start, task: Tasks, index: int
+    family: TaskFamily | ForeignFamily,
+    points: Sequence[int],
+    seed: int,
+    start: Start,
+    task: Tasks,
+    index: int,
 ) -> list[float]:
     """Return the mean return of PPO's policy on one task at each point of its training.
 
@@ -113,7 +119,7 @@ def _returns(
     torch.set_num_threads(1)
     # a policy that is handed on normalises observations itself
     env = VecNormalize(
-        TaskVecEnv(family, ENVIRONMENTS, task=task, threads=1),
+        vec_env(family, ENVIRONMENTS, task),
         norm_obs=start.actor is None,
         gamma=SETTINGS["gamma"],
     )
@@ -129,6 +135,7 @@ def _returns(
     for point in points:
         model.learn(point - model.num_timesteps, reset_num_timesteps=False)
         returns.append(model_return(judged, family, task, index, seed))
+    env.close()
     return returns
 
 

@@ -5,15 +5,16 @@ streams of one key, at the same numbers of task and rollout.
 """
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarl.envs.family import Family
 from metarl.envs.robot import Array
-from metarl.envs.simulator import Simulator
-from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.episodes import play
 from metarl.experience.memories import Remembered
@@ -28,7 +29,10 @@ class Model(Protocol):
     """What acts as a Stable-Baselines3 model does."""
 
     def predict(self, observation: Any, *, deterministic: bool = ...) -> tuple[Any, Any]:  # noqa: ANN401
-        """Return actions in -1 to 1, [n, action], for [n, observation], and a state."""
+        """Return actions, [n, action], for [n, observation], and a state.
+
+        Actions are in the range of its `action_space`, where it has one, and in -1 to 1 otherwise.
+        """
         ...
 
 
@@ -54,11 +58,11 @@ def policy_returns(
     return rollouts.returns.double().mean(1).numpy()
 
 
-def model_return(model: Model, family: TaskFamily, task: Tasks, index: int, seed: int) -> float:
+def model_return(model: Model, family: Family, task: Tasks, index: int, seed: int) -> float:
     """Return the mean return of a model's most likely actions on one task.
 
     Args:
-        model: with `predict`, whose actions are in -1 to 1.
+        model: with `predict`.
         family: of the task.
         task: one.
         index: the task's number among those compared.
@@ -67,15 +71,28 @@ def model_return(model: Model, family: TaskFamily, task: Tasks, index: int, seed
 
     def act(observation: Array) -> Array:
         action, _ = model.predict(observation, deterministic=True)
-        return np.asarray(action) / family.action_scale
+        return _of_the_whole_range(model, np.asarray(action)) / family.action_scale
 
-    simulator = Simulator(family, SCORED, threads=1)
-    simulator.set_tasks(task.repeat(SCORED))
     numbers = [(index, rollout) for rollout in range(SCORED)]
     total = np.zeros(SCORED)
-    for moment in play(simulator, act, streams(_key(seed), Purpose.START, numbers)):
-        total += moment.reward
+    with closing(family.simulate(SCORED, threads=1)) as simulator:
+        simulator.set_tasks(task.repeat(SCORED))
+        for moment in play(simulator, act, streams(_key(seed), Purpose.START, numbers)):
+            total += moment.reward
     return float(total.mean())
+
+
+def _of_the_whole_range(model: Model, action: NDArray) -> NDArray:
+    """Return a model's actions as parts of the control range, -1 to 1, [n, action].
+
+    A model that was trained in the environment of others itself acts in its units.
+    """
+    space = getattr(model, "action_space", None)
+    if not isinstance(space, Box) or ((space.low == -1.0).all() and (space.high == 1.0).all()):
+        return action
+    if not space.is_bounded():
+        raise ValueError(f"the actions of a model need bounds to be compared, got {space}")
+    return 2.0 * (action - space.low) / (space.high - space.low) - 1.0
 
 
 def _key(seed: int) -> Key:

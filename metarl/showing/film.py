@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from metarl.agents.policy import Parameters
 from metarl.envs.drawing import Camera, Frame, Renderer, camera
+from metarl.envs.foreign_family import ForeignFamily, ForeignSimulator
+from metarl.envs.opengl_camera import draw_headless
 from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
 from metarl.envs.task_family import TaskFamily
@@ -20,6 +22,7 @@ from metarl.experience.memories import Remembered
 from metarl.learner.maml import MAML
 from metarl.sampling.collect import Acting, Remembering
 from metarl.sampling.streams import Key, Phase, Purpose, streams
+from metarl.showing.pictures import Screen, packed
 from metarl.showing.settings import FilmSettings
 from metarl.skills.library import SkillLibrary
 from metarl.system.library_threads import one_library_thread
@@ -30,16 +33,20 @@ ASPECT, GHOST_ASPECT = 1.2, 16 / 9
 """Width over height of a panel."""
 INK, SOFT, PAPER, SHADE = (25, 30, 40), (110, 118, 130), (250, 250, 248), (64, 102, 191)
 
+Filmed = TaskFamily | ForeignFamily
+"""Families that can be filmed: those of others whose environments make pictures themselves."""
+
 
 class Take(NamedTuple):
     """One filmed episode."""
 
     title: str
-    qpos: NDArray[np.float64]
-    """The state at the start and after each step, [time + 1, nq]."""
+    states: Any
+    """What is drawn of the start and of each step, [time + 1]: positions, [nq] each; of an
+    environment of others its own pictures, as files."""
     position: NDArray[np.float64]
     """Where the robot is on the ground, [time + 1, 1 or 2] in m; no columns for a robot with
-    a fixed base."""
+    a fixed base, or of others."""
     rewards: NDArray[np.float64]
     """[time]."""
 
@@ -55,7 +62,7 @@ class Row(NamedTuple):
 
 def shoot_all(
     learner: MAML,
-    family: TaskFamily,
+    family: Filmed,
     task: Tasks | Mapping[str, float],
     settings: FilmSettings,
     library: SkillLibrary | None = None,
@@ -102,7 +109,7 @@ def _title(learner: MAML, step: int, rollouts: int) -> str:
 
 
 def shoot(
-    family: TaskFamily,
+    family: Filmed,
     policy: Acting,
     task: Tasks,
     parameters: Parameters,
@@ -127,20 +134,30 @@ def shoot(
         # the policy's axes are [task, rollout, observation], and its numbers float32
         return most_likely(observation[None].astype(np.float32))[0]
 
-    simulator = Simulator(family, 1, threads=1)
-    simulator.set_tasks(task)
-    robot = family.robot
+    states, places, rewards = [], [], []
+    draw_headless()  # before an environment of others makes its own renderer
+    with closing(family.simulate(1, threads=1)) as simulator, one_library_thread():
+        simulator.set_tasks(task)
+        starts = streams(key, Purpose.START, [(0, 0)])
+        remembering = Remembering(memory, 1) if memory else None
+        for moment in play(simulator, act, starts, remembering):
+            state, place = _look(simulator)
+            states.append(state)
+            places.append(place)
+            rewards.append(moment.reward[0])
+    drawn = states if isinstance(family, ForeignFamily) else np.stack(states)
+    return Take(title, drawn, np.stack(places), np.array(rewards[1:]))
+
+
+def _look(simulator: Simulator | ForeignSimulator) -> tuple[Any, Array]:
+    """Return what is drawn of the simulation, and where its robot is on the ground, [0 to 2]."""
+    if isinstance(simulator, ForeignSimulator):
+        return packed(simulator.pictures()[0]), np.zeros(0)
+    robot = simulator.family.robot
     names = ("x", "y") if robot.lookat is None else ()
     ground = [robot.tracks.index(name) for name in names if name in robot.tracks]
-    states, places, rewards = [], [], []
-    remembering = Remembering(memory, 1) if memory else None
-    with one_library_thread():
-        starts = streams(key, Purpose.START, [(0, 0)])
-        for moment in play(simulator, act, starts, remembering):
-            states.append(simulator.fields["qpos"][0].copy())
-            places.append(robot.position(simulator.fields)[0, ground])
-            rewards.append(moment.reward[0])
-    return Take(title, np.stack(states), np.stack(places), np.array(rewards[1:]))
+    place = robot.position(simulator.fields)[0, ground]
+    return simulator.fields["qpos"][0].copy(), place
 
 
 class Layout(NamedTuple):
@@ -186,7 +203,7 @@ class Layout(NamedTuple):
 
 
 def frames(
-    family: TaskFamily,
+    family: Filmed,
     rows: Sequence[Row],
     *,
     height: int = FilmSettings.height,
@@ -212,9 +229,7 @@ def frames(
     with ExitStack() as stack:
         cameras = []
         for row in rows:
-            simulator = Simulator(family, 1, threads=1)
-            simulator.set_tasks(row.task)
-            view = camera(family, layout.panel, simulator.model(0), renderer)
+            view = _camera(family, row.task, layout.panel, renderer)
             cameras.append(stack.enter_context(closing(view)))
         for index in drawn_steps(family, rows):
             page = Image.new("RGB", layout.page, PAPER)
@@ -228,25 +243,44 @@ def frames(
             yield np.asarray(page)
 
 
-def drawn_steps(family: TaskFamily, rows: Sequence[Row]) -> range:
+def _camera(
+    family: Filmed, task: Tasks, size: tuple[int, int], renderer: Renderer
+) -> Camera | Screen:
+    """Return what draws the states of takes of a task into panels, width and height [pixel]."""
+    if isinstance(family, ForeignFamily):
+        return Screen(size, PAPER)
+    simulator = Simulator(family, 1, threads=1)
+    simulator.set_tasks(task)
+    return camera(family, size, simulator.model(0), renderer)
+
+
+def drawn_steps(family: Filmed, rows: Sequence[Row]) -> range:
     """Return the control steps that a frame is drawn of."""
-    return range(0, max(len(take.qpos) for row in rows for take in row.takes), stride(family))
+    return range(0, max(len(take.states) for row in rows for take in row.takes), stride(family))
 
 
-def stride(family: TaskFamily) -> int:
+def stride(family: Filmed) -> int:
     """Return how many control steps a frame is: players do not show more than 50 a second."""
     # the tolerance keeps a dt of 0.02 that is not exact in binary from giving 2
-    return max(1, math.ceil(0.02 / family.dt - 1e-9))
+    return max(1, math.ceil(0.02 / step_time(family) - 1e-9))
+
+
+def step_time(family: Filmed) -> float:
+    """Return how long a control step is shown [s]: in real time, or at the environment's rate."""
+    if isinstance(family, ForeignFamily):
+        return 1.0 / (family.render_fps or 30.0)
+    return family.dt
 
 
 def _draw_header(
-    page: Image.Image, top: int, layout: Layout, family: TaskFamily, row: Row, index: int
+    page: Image.Image, top: int, layout: Layout, family: Filmed, row: Row, index: int
 ) -> None:
     """Write the task and the time above a row."""
     pen, font, margin = ImageDraw.Draw(page), _font(layout.pixels(20)), layout.pixels(8)
     line = top + layout.pixels(6)
     pen.text((margin, line), f"{family.name}   {row.task.label(0)}".rstrip(), INK, font)
-    clock = f"{index * family.dt:.2f} s"
+    # environments of others do not tell how long a step is
+    clock = f"{index * family.dt:.2f} s" if isinstance(family, TaskFamily) else f"step {index}"
     pen.text((page.width - margin, line), clock, SOFT, font, anchor="ra")
 
 
@@ -254,41 +288,43 @@ def _draw_panels(
     page: Image.Image,
     top: int,
     layout: Layout,
-    family: TaskFamily,
+    family: Filmed,
     row: Row,
-    view: Camera,
+    view: Camera | Screen,
     index: int,
 ) -> None:
     """Draw a row's takes side by side at one control step, each with its title and score."""
     pen, font, margin = ImageDraw.Draw(page), _font(layout.pixels(16)), layout.pixels(8)
     line = top + layout.header - layout.pixels(36)
     for column, take in enumerate(row.takes):
-        at = min(index, len(take.qpos) - 1)
-        picture = view.take(take.qpos[at], row.task[0], at * family.dt)
+        at = min(index, len(take.states) - 1)
+        picture = view.take(take.states[at], row.task[0], at * step_time(family))
         left = column * (layout.panel[0] + layout.gap)
         page.paste(Image.fromarray(picture), (left, top + layout.header))
         right = left + layout.panel[0] - margin
         pen.text((left + margin, line), take.title, INK, font)
-        pen.text((right, line), _score(take, at, family.dt), INK, font, anchor="ra")
+        pen.text((right, line), _score(take, at, step_time(family)), INK, font, anchor="ra")
 
 
 def _draw_ghost(
     page: Image.Image,
     top: int,
     layout: Layout,
-    family: TaskFamily,
+    family: Filmed,
     row: Row,
-    view: Camera,
+    view: Camera | Screen,
     index: int,
 ) -> None:
     """Draw a row's last take at one control step, with the first as a translucent robot."""
     pen, font, margin = ImageDraw.Draw(page), _font(layout.pixels(16)), layout.pixels(8)
     line = top + layout.header - layout.pixels(36)
     shadow, take = row.takes[0], row.takes[-1]
-    shadow_at, at = (min(index, len(shown.qpos) - 1) for shown in (shadow, take))
-    picture = view.take(take.qpos[at], row.task[0], at * family.dt, shadow.qpos[shadow_at])
+    shadow_at, at = (min(index, len(shown.states) - 1) for shown in (shadow, take))
+    picture = view.take(
+        take.states[at], row.task[0], at * step_time(family), shadow.states[shadow_at]
+    )
     page.paste(Image.fromarray(picture), (0, top + layout.header))
-    score = f"{take.title}:   {_score(take, at, family.dt)}"
+    score = f"{take.title}:   {_score(take, at, step_time(family))}"
     pen.text((margin, line), score, INK, font)
     shadow_score = f"{shadow.title}: return {shadow.rewards[:shadow_at].sum():.1f}"
     pen.text((layout.panel[0] - margin, line), shadow_score, SHADE, font, anchor="ra")

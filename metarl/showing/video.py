@@ -7,10 +7,12 @@ from typing import Any, Unpack
 from tqdm import tqdm
 
 from metarl.envs.drawing import Frame
+from metarl.envs.family import Family
+from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
-from metarl.showing.film import drawn_steps, frames, shoot_all, stride
+from metarl.showing.film import Filmed, drawn_steps, frames, shoot_all, step_time, stride
 from metarl.showing.settings import FilmKeywords, film_settings
 from metarl.skills.library import SkillLibrary
 from metarl.system.files import whole_file
@@ -48,17 +50,15 @@ def render(
 
     Raises:
         TypeError: for another setting.
-        ValueError: for another ending, no or negative steps, a height below 120, or a task that
-            the family does not have.
+        ValueError: for another ending, no or negative steps, a height below 120, a task that the
+            family does not have, or an environment of others that makes no pictures.
         RuntimeError: for the renderer `opengl` where there is none to draw with.
     """
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise ValueError(f"a video's name must end in {' or '.join(ENDINGS)}, got {path.name!r}")
     chosen = film_settings(settings)
-    family = learner.family
-    if not isinstance(family, TaskFamily):
-        raise ValueError(f"{family.name} cannot be filmed: its simulator is not MuJoCo's batch")
+    family = _filmed(learner.family, chosen.ghost)
     # the file is opened first: a place that cannot be written to shows before the film is made
     with whole_file(path) as temporary:
         rows = shoot_all(learner, family, task, chosen, library)
@@ -69,6 +69,23 @@ def render(
         bar = tqdm(pictures, total=count, unit="frame", disable=not progress_bar)
         write_video(temporary, iter(bar), frame_rate(family))
     return path
+
+
+def _filmed(family: Family, ghost: bool) -> Filmed:
+    """Return the family, when films can be made of it."""
+    if isinstance(family, TaskFamily):
+        return family
+    if not isinstance(family, ForeignFamily) or family.render_fps is None:
+        raise ValueError(
+            f"{family.name} cannot be filmed: its make_env must make an environment with "
+            f"render_mode='rgb_array'"
+        )
+    if ghost:
+        raise ValueError(
+            f"{family.name} cannot be filmed with a ghost, which takes the scene of a robot of "
+            f"metarl; film it with ghost=False"
+        )
+    return family
 
 
 def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
@@ -94,6 +111,11 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
             writer.append_data(picture)
 
 
-def frame_rate(family: TaskFamily) -> float:
-    """Return frames a second: real time, unless a step is too long for that."""
-    return 1.0 / (family.dt * stride(family)) if family.dt <= 0.1 else 20.0
+def frame_rate(family: Filmed) -> float:
+    """Return frames a second: real time, unless a step is too long for that.
+
+    Of environments of others, it is the rate that they state themselves.
+    """
+    if isinstance(family, TaskFamily) and family.dt > 0.1:
+        return 20.0
+    return 1.0 / (step_time(family) * stride(family))

@@ -1,13 +1,19 @@
 """Environments that are not ours: told their tasks, stepped alike, learned from."""
 
+import copy
+import pickle
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Dict
+from gymnasium.wrappers import RescaleAction
 
 import metarl
 from metarl.agents import GaussianPolicy
-from metarl.envs import ForeignFamily, Tasks
+from metarl.envs import ForeignFamily, Tasks, task_through_reset_options
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign_family import ForeignSimulator
 from metarl.sampling.collect import collect, empty_rollouts
@@ -148,6 +154,18 @@ def test_environments_are_closed_when_they_are_done_with():
             lambda: ForeignFamily("Cart", lambda: gymnasium.make("CartPole-v1"), set_mass, (), 10),
             "Cart needs Box actions, got Discrete",
         ),
+        (
+            lambda: ForeignFamily(
+                "Free",
+                lambda: gymnasium.wrappers.TransformAction(
+                    gymnasium.make("Pendulum-v1"), lambda action: action, Box(-np.inf, np.inf, (1,))
+                ),
+                set_mass,
+                (),
+                10,
+            ),
+            "the actions of Free need bounds, got Box",
+        ),
         (lambda: pendulum().task({"mass": 9.0}), "outside the range"),
         (
             lambda: ForeignFamily(
@@ -164,3 +182,179 @@ def test_environments_are_closed_when_they_are_done_with():
 def test_bad_input_is_named(call, message: str):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_action_applies_the_same_torque_on_every_way():
+    """The learner's own rollout, and `predict` stepping the environment, whose range is -2 to 2."""
+    family = pendulum()
+    learner = metarl.MAML(family, **{**SMALL, "tasks": 2})
+    task = family.task({"mass": 1.5})
+    key = Key(0, Phase.TRAIN)
+    rollouts = learner.sample(task, learner.parameters, 1, key, deterministic=True)
+    expected, rewards = rollouts.observations[0, 0].numpy(), rollouts.rewards[0, 0].numpy()
+    assert rollouts.actions.abs().max() > 0.01
+
+    plain = gymnasium.make("Pendulum-v1")
+    plain.unwrapped.m = 1.5  # type: ignore[attr-defined]
+    for env in (family.environment(task), RescaleAction(plain, np.float32(-1), np.float32(1))):
+        env.reset()
+        base: Any = env.unwrapped
+        # the states that it began in, from what it observed: cos, sin and the angular velocity
+        base.state = np.array([np.arctan2(expected[0, 1], expected[0, 0]), expected[0, 2]])
+        observation: Any = expected[0]
+        for step in range(family.horizon):
+            np.testing.assert_allclose(observation, expected[step], rtol=1e-3, atol=1e-3)
+            action, _ = learner.predict(observation, deterministic=True)
+            observation, reward, *_ = env.step(action)
+            assert float(reward) == pytest.approx(float(rewards[step]), rel=2e-3, abs=1e-3)
+            torque = 2.0 * float(action[0])
+            assert base.last_u == pytest.approx(torque, abs=1e-5)
+
+
+def test_its_environment_is_told_the_task_and_ends_at_the_horizon():
+    env = pendulum(horizon=3).environment({"mass": np.float64(1.25)})
+    assert (env.action_space.low, env.action_space.high) == (-1.0, 1.0)  # type: ignore[attr-defined]
+    for _ in range(2):
+        env.reset(seed=0)
+        assert env.unwrapped.m == 1.25  # type: ignore[attr-defined]
+        ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(3)]
+        assert ends == [(False, False), (False, False), (False, True)]
+    with pytest.raises(ValueError, match="an environment has one task, got 2"):
+        pendulum().environment(pendulum().sample_tasks(2, seed=0))
+
+
+class Reaching(Countdown):
+    """Is told its length as an option, and tells success in the third step, under some key."""
+
+    key: str | None = "success"
+    value: Any = 1.0
+
+    def reset(self, *, seed=None, options=None):
+        if options:
+            self.length = options["task"]["length"]
+        return super().reset()
+
+    def step(self, action):
+        observation, reward, ended, truncated, _ = super().step(action)
+        info = (
+            {}
+            if self.key is None
+            else {self.key: self.value if self.taken == 3 else 0 * self.value}
+        )
+        return observation, reward, ended, truncated, info
+
+
+def reaching(key: str | None, value: Any = 1.0, **settings: Any) -> ForeignFamily:
+    kind = type("Kind", (Reaching,), {"key": key, "value": value})
+    lengths = (Uniform("length", 1.0, 9.0),)
+    settings = {"horizon": 9, "tells_success": True, **settings}
+    return ForeignFamily("Reaching", kind, task_through_reset_options, lengths, **settings)
+
+
+@pytest.mark.parametrize("key", ["is_success", "success"])
+@pytest.mark.parametrize("value", [1.0, True, np.float32(1.0), np.bool_(True)])
+@pytest.mark.parametrize("processes", [False, True])
+def test_success_is_read_under_both_keys(key: str, value: Any, processes: bool):
+    family = reaching(key, value, processes=processes)
+    simulator = family.simulate(3)
+    lengths = np.array([[2.0], [3.0], [5.0]])
+    policy = GaussianPolicy(1, 1, (4,))
+    parameters = policy.initial(torch.Generator().manual_seed(0))
+    simulator.set_tasks(Tasks(("length",), lengths))
+    rollouts = collect(
+        simulator, policy, parameters, Key(0, Phase.TRAIN), empty_rollouts(family, 3, 1)
+    )
+    simulator.close()
+    assert rollouts.lengths.flatten().tolist() == [2, 3, 5], "told through the options of reset"
+    assert rollouts.succeeded.flatten().tolist() == [False, True, False], "in the last step"
+
+
+def test_an_evaluation_shows_the_success_of_others():
+    learner = metarl.MAML(reaching("success"), **SMALL)
+    tasks = Tasks(("length",), np.array([[3.0], [5.0]]))
+    evaluation = metarl.evaluate(learner, tasks=tasks, rollouts=2, steps=1)
+    assert evaluation.success is not None
+    assert evaluation.success[0].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_success_that_never_comes_is_missed():
+    simulator = reaching(None).simulate(2)
+    simulator.set_tasks(Tasks(("length",), np.array([[2.0], [4.0]])))
+    simulator.reset([np.random.default_rng(seed) for seed in range(2)])
+    active = np.ones(2, dtype=bool)
+    for _ in range(3):
+        active &= ~simulator.step(np.zeros((2, 1)), active).terminated
+    with pytest.warns(UserWarning, match=r"neither is_success nor success.*info\['is_success'\]"):
+        simulator.step(np.zeros((2, 1)), active)
+
+
+class Spaces(gymnasium.Env):
+    """Observes a number and a pair of them."""
+
+    observation_space = Dict({"one": Box(0.0, 9.0, (1,)), "pair": Box(0.0, 9.0, (2,))})
+    action_space = Box(-1.0, 1.0, (1,))
+    observed: Any = {"one": np.array([0], "f4"), "pair": np.array([2, 3], "f4")}  # noqa: RUF012
+
+    def reset(self, *, seed=None, options=None):
+        return self.observed, {}
+
+    def step(self, action):
+        return self.observed, 1.0, False, False, {}
+
+
+def test_dict_observations_are_flattened_when_asked():
+    def spaces(**settings: Any) -> ForeignFamily:
+        lengths = (Uniform("length", 1.0, 9.0),)
+        set_length = lambda env, task: setattr(env.unwrapped, "length", task["length"])  # noqa: E731
+        return ForeignFamily("Spaces", Spaces, set_length, lengths, 9, **settings)
+
+    with pytest.raises(ValueError, match=r"Box observations, got Dict.*flatten_observation=True"):
+        spaces()
+    family = spaces(flatten_observation=True)
+    assert family.observation_size == 3
+    simulator = family.simulate(2)
+    simulator.set_tasks(Tasks(("length",), np.array([[2.0], [9.0]])))
+    observation = simulator.reset([np.random.default_rng(seed) for seed in range(2)])
+    assert observation.tolist() == [[0.0, 2.0, 3.0]] * 2
+    env = family.environment({"length": 2.0})
+    assert env.reset()[0].tolist() == [0.0, 2.0, 3.0]
+    metarl.MAML(family, **SMALL).learn(1)
+
+
+def test_what_is_returned_stays_as_it_is():
+    simulator = pendulum().simulate(2)
+    simulator.set_tasks(Tasks(("mass",), np.ones((2, 1))))
+    kept: list[Any] = [simulator.reset([np.random.default_rng(seed) for seed in range(2)])]
+    copies = copy.deepcopy(kept)
+    for _ in range(4):
+        kept.append(simulator.step(np.ones((2, 1))))
+        copies.append(copy.deepcopy(kept[-1]))
+    for outcome, expected in zip(kept, copies, strict=True):
+        np.testing.assert_equal(outcome, expected)
+
+
+def test_is_pickled_with_its_functions():
+    family = pendulum(horizon=7)
+    again = pickle.loads(pickle.dumps(family))
+    assert again.describe() == family.describe()
+    assert again.environment({"mass": 2.0}).reset(seed=3)[0].tolist() == (
+        family.environment({"mass": 2.0}).reset(seed=3)[0].tolist()
+    )
+
+
+def test_numpys_numbers_are_task_values():
+    seen = []
+    family = ForeignFamily(
+        "PendulumMass",
+        lambda: gymnasium.make("Pendulum-v1"),
+        lambda env, task: seen.append(task["mass"]),
+        (Uniform("mass", 0.5, 2.0),),
+        horizon=5,
+    )
+    value: Any
+    for value in (np.float64(1.5), np.float32(1.5), np.int64(1), np.array(1.5)):
+        simulator = family.simulate(1)
+        simulator.set_tasks(family.task({"mass": value}))
+        simulator.reset([np.random.default_rng(0)])
+        assert seen[-1] == float(value)
+        assert type(seen[-1]) is float

@@ -1,6 +1,9 @@
 """`TaskEnv`: the checkers of Gymnasium and Stable-Baselines3, tasks, states, ends and pictures."""
 
+import os
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import cloudpickle
@@ -107,3 +110,31 @@ def test_environments_are_pickled_into_processes():
 def test_bad_input_is_named(call: Any, message: str):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="displays of other systems cannot be taken away"
+)
+def test_a_window_needs_a_display():
+    """In a process without one: GLFW itself would end the process."""
+    code = (
+        "import metarl.envs.gymnasium_env as g\n"
+        "try:\n"
+        "    g.TaskEnv('Point2D', render_mode='human').reset(seed=0)\n"
+        "except RuntimeError as error:\n"
+        "    print(error)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("no display to open a window on")
+    assert "render_mode='rgb_array'" in run.stdout
+
+
+@pytest.mark.parametrize("name", envs.families())
+def test_pictures_are_shown_in_real_time(name: str):
+    """The rate is that which Gymnasium asserts of its own environments."""
+    family = envs.make(name)
+    assert TaskEnv(family).metadata["render_fps"] == int(np.round(1.0 / family.dt))

@@ -1,11 +1,15 @@
 """`TaskVectorEnv` against Gymnasium's own vector of single environments."""
 
-from typing import Any
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers.vector import RecordVideo
 
 from metarl import envs
 from metarl.envs.gymnasium_env import TaskEnv
@@ -68,3 +72,44 @@ def test_vector_resets_some_and_says_when_it_should_have_been():
 def test_a_table_of_another_length_is_refused():
     with pytest.raises(ValueError, match="3 simulations need 1 task or as many, got 2"):
         TaskVectorEnv("Point2D", 3, task=envs.make("Point2D").sample_tasks(2, seed=0))
+
+
+class Clip:
+    """In place of MoviePy's, which writes files and need not be installed: keeps them."""
+
+    made: ClassVar[list[tuple[np.ndarray, int]]] = []
+
+    def __init__(self, frames: list[np.ndarray], fps: int) -> None:
+        self.made.append((np.stack(frames), fps))
+
+    def write_videofile(self, path: str, logger: object) -> None:
+        assert path.endswith(".mp4")
+
+
+def test_gymnasium_records_videos_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for name in ("moviepy", "moviepy.video", "moviepy.video.io"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    clips = ModuleType("moviepy.video.io.ImageSequenceClip")
+    clips.ImageSequenceClip = Clip  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, clips.__name__, clips)
+    settings = {"horizon": 6, "render_mode": "rgb_array", "width": 64, "height": 48}
+    env: Any = gymnasium.make_vec("metarl/HopperRandParams-v0", num_envs=4, **settings)
+    recorded = RecordVideo(env, str(tmp_path / "films"), episode_trigger=lambda n: n == 0)
+    recorded.reset(seed=0)
+    for _ in range(8):
+        recorded.step(np.zeros((4, 3), np.float32))
+    pictures = env.render()
+    assert [picture.shape for picture in pictures] == [(48, 64, 3)] * 4
+    assert (pictures[0] != pictures[1]).any(), "other bodies"
+    recorded.close()
+    ((frames, fps),) = Clip.made
+    assert fps == 125, "a control step is 0.008 s"
+    assert frames.shape == (7, 96, 128, 3), "the start and six steps, two by two"
+    assert (frames[0] != frames[6]).any()
+
+
+def test_seeds_of_numpy_are_seeds_and_only_images_are_drawn():
+    env = TaskVectorEnv("Point2D", 2)
+    np.testing.assert_array_equal(env.reset(seed=np.int64(3))[0], env.reset(seed=3)[0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="render_mode must be rgb_array or None, got 'human'"):
+        TaskVectorEnv("Point2D", 2, render_mode="human")

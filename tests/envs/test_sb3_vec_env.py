@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
@@ -62,3 +63,68 @@ def test_ppo_trains_on_the_batched_vec_env():
     with one_library_thread():
         model.learn(20_000)
     assert score() > before + 2.0
+
+
+HERE, AWAY = {"x": 0.25, "y": 0.25}, {"x": -0.5, "y": 0.5}
+
+
+def test_options_attributes_and_methods_are_obeyed():
+    """As `DummyVecEnv` does with single environments, for all of them or for some."""
+    env = VecMonitor(TaskVecEnv(envs.make("Point2D", horizon=3), 3, task=HERE))
+    env.set_options({"task": AWAY})
+    env.reset()
+    assert env.get_attr("task") == [AWAY] * 3
+    env.reset()
+    assert env.get_attr("task") == [HERE] * 3, "options are of one reset"
+    env.set_options([{"task": AWAY}, {}, {}])
+    env.reset()
+    assert env.get_attr("task") == [AWAY, HERE, HERE]
+    env.set_attr("task", AWAY, indices=2)
+    env.reset()
+    assert env.get_attr("task") == [HERE, HERE, AWAY]
+    assert env.get_attr("task", indices=[2]) == [AWAY]
+    assert env.env_method("set_task", AWAY, indices=[0, 1]) == [None, None]
+    env.reset()
+    assert env.get_attr("task") == [AWAY] * 3
+    assert [len(tasks) for tasks in env.env_method("sample_tasks", 4)] == [4, 4, 4]
+    env.env_method("reset_task", indices=0)
+    env.reset()
+    assert env.get_attr("task", [1, 2]) == [AWAY, AWAY] != env.get_attr("task", [0, 1])
+
+
+def test_seeds_are_obeyed():
+    env = TaskVecEnv("HalfCheetahVel", 2)
+    starts = []
+    for seed in (4, 4, 5):
+        env.seed(seed)
+        starts.append((env.reset(), env.get_attr("task")))
+    np.testing.assert_array_equal(starts[0][0], starts[1][0])
+    np.testing.assert_array_equal(starts[0][0][1], starts[2][0][0])
+    assert starts[0][1] == starts[1][1]
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda env: env.set_options({"taks": HERE}), ValueError, "no option 'taks'; did you mean"),
+        (lambda env: env.set_options([{}, {}]), ValueError, "3 environments need as many options"),
+        (lambda env: env.set_attr("horizon", 9), AttributeError, "set_attr sets task only"),
+        (lambda env: env.env_method("reset"), AttributeError, "env_method has no 'reset'"),
+        (lambda env: env.set_attr("task", {"z": 1.0}), ValueError, "has the task parameters x, y"),
+        (lambda env: TaskVecEnv("Point2D", 1, render_mode="human"), ValueError, "render_mode must"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_refused(call: Any, kind: type[Exception], message: str):
+    with pytest.raises(kind, match=message):
+        call(TaskVecEnv("Point2D", 3))
+
+
+def test_pictures_of_every_environment_in_real_time():
+    env = TaskVecEnv("AntCrippled", 2, render_mode="rgb_array")
+    assert env.metadata["render_fps"] == 20
+    env.set_options([{"task": {"crippled_leg": leg}} for leg in (0.0, 1.0)])
+    env.reset()
+    pictures = env.get_images()
+    assert (pictures[0] != pictures[1]).any()
+    assert env.render().shape == (960, 480, 3)  # type: ignore[union-attr]
+    env.close()

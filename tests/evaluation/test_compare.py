@@ -4,12 +4,15 @@ import json
 from importlib import import_module
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
 
 import metarl
 from metarl import envs
+from metarl.envs.distributions import Uniform
+from metarl.evaluation import scoring
 from metarl.evaluation.compare import compare
 from metarl.showing import figures
 from tests.conftest import SMALL
@@ -62,6 +65,48 @@ def test_a_small_comparison(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert data["curves"]["maml-trpo"]["steps"] == [0, 5, 15, 30, 45]
     with Image.open(figure) as picture:
         assert picture.size == (1200, 690)
+
+
+class Steady:
+    """Always asks for the torque 1, in the environment's own units of -2 to 2."""
+
+    action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,))
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool = False):
+        return np.ones((len(observation), 1)), None
+
+
+def test_families_of_others_are_compared_alike(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "ROLLOUTS", (1, 2))
+    family = envs.ForeignFamily(
+        "PendulumMass",
+        lambda: gymnasium.make("Pendulum-v1"),
+        lambda env, task: setattr(env.unwrapped, "m", task["mass"]),
+        (Uniform("mass", 0.5, 2.0, "kg"),),
+        horizon=5,
+    )
+    settings = {**SMALL, "tasks": 2}
+    meta = metarl.MAML(family, **settings)
+    pretrained = metarl.MAML(family, **settings, algorithm="pretrain")
+    others = {"itself": meta, "steady": Steady()}
+    comparison = compare([meta, pretrained], others=others, tasks=2, budget=2000, workers=1)
+    start = comparison.curves["maml-trpo"].returns[0, :, 0]
+    np.testing.assert_allclose(comparison.curves["itself"].returns[0, :, 0], start, rtol=1e-4)
+    handed_on = comparison.curves["PPO from pretraining"].returns[0, :, 0]
+    table = envs.Tasks.from_dicts(comparison.settings["tasks"])
+    expected = scoring.policy_returns(pretrained, table, pretrained.parameters, 0)
+    np.testing.assert_allclose(handed_on, expected, rtol=1e-4)
+    assert comparison.curves["PPO from scratch"].steps.tolist() == [2000]
+    half = [scoring.model_return(HalfOfTheRange(), family, table[i : i + 1], i, 0) for i in (0, 1)]
+    steady = comparison.curves["steady"].returns[0, :, 0]
+    np.testing.assert_allclose(steady, half, rtol=1e-12)
+
+
+class HalfOfTheRange:
+    """As `Steady`, with actions in -1 to 1."""
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool = False):
+        return np.full((len(observation), 1), 0.5), None
 
 
 def test_what_cannot_be_compared_is_named():

@@ -33,9 +33,9 @@ def test_both_sides_start_alike_and_show_robot_and_goal(cheetah: metarl.MAML):
         film.shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "a title")
         for stage in stages
     ]
-    np.testing.assert_array_equal(takes[0].qpos[0], takes[1].qpos[0])
-    assert not np.array_equal(takes[0].qpos[-1], takes[1].qpos[-1])
-    assert takes[0].qpos.shape == (11, FAMILY.model.nq)
+    np.testing.assert_array_equal(takes[0].states[0], takes[1].states[0])
+    assert not np.array_equal(takes[0].states[-1], takes[1].states[-1])
+    assert takes[0].states.shape == (11, FAMILY.model.nq)
     first = next(film.frames(FAMILY, [film.Row(task, takes)]))
     sides = [first[film.HEADER :, :480], first[film.HEADER :, -480:]]
     np.testing.assert_array_equal(sides[0], sides[1])
@@ -50,7 +50,7 @@ def test_the_filmed_states_are_those_of_the_episode(cheetah: metarl.MAML):
     key = Key(3, Phase.ADAPT)
     stage = next(cheetah.adaptation(task, 4, [0.5], key))
     take = film.shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "")
-    forward = -np.diff(take.qpos[:, 0]) / FAMILY.dt
+    forward = -np.diff(take.states[:, 0]) / FAMILY.dt
     assert len(forward) == len(take.rewards) == 10
     # what the control cost takes off is at most 6 actuators' worth
     difference = forward - take.rewards
@@ -73,7 +73,7 @@ def test_a_robot_that_falls_is_filmed_until_then():
     take = film.shoot(family, hopper.policy, task, one, key, "")
     length = int(rollout.lengths[0, 0])
     assert 1 < length < 60
-    assert len(take.qpos) == len(take.position) == length + 1
+    assert len(take.states) == len(take.position) == length + 1
     np.testing.assert_array_equal(
         take.rewards.astype(np.float32), rollout.rewards[0, 0, :length].numpy()
     )
@@ -94,7 +94,7 @@ def test_a_row_a_task_and_a_take_a_number_of_steps(cheetah: metarl.MAML):
         key, inner_lrs = Key(2, Phase.ADAPT), [cheetah.config.inner_lr] * 3
         stages = list(cheetah.adaptation(row.task, 4, inner_lrs, key))
         expected = film.shoot(FAMILY, cheetah.policy, row.task, stages[3].parameters, key, "")
-        np.testing.assert_array_equal(row.takes[2].qpos, expected.qpos)
+        np.testing.assert_array_equal(row.takes[2].states, expected.states)
 
 
 def test_the_score_is_the_speed_of_a_quarter_second_and_the_return_so_far():

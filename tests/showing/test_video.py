@@ -59,10 +59,10 @@ def test_the_film_is_what_the_camera_sees(cheetah: metarl.MAML, tmp_path: Path):
     take = shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "")
     with closing(camera(FAMILY, (480, 400))) as view:
         for frame in (0, 6, 10):
-            direct = view.take(take.qpos[frame], task[0], frame * FAMILY.dt)
+            direct = view.take(take.states[frame], task[0], frame * FAMILY.dt)
             difference = np.abs(pictures[frame, HEADER:, -480:] - direct)
             assert difference.mean() < 3.0
-            other = view.take(take.qpos[10 - frame if frame != 6 else 0], task[0], 0.0)
+            other = view.take(take.states[10 - frame if frame != 6 else 0], task[0], 0.0)
             assert np.abs(pictures[frame, HEADER:, -480:] - other).mean() > 3.0
 
 
