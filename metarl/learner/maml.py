@@ -183,8 +183,8 @@ class MAML:
         `adapt` on the same data.
 
         Args:
-            experience: one a step. The first is taken with this learner's `predict`, each
-                other one with the policy that `adapt_from` returned for those before it.
+            experience: one a step. The first is taken with `actor().explore`, each other one with
+                `explore` of the policy that `adapt_from` returned for those before it.
             seed: of the returned policy's exploration.
             library: skills to take the first step from; see `adapt`.
 
@@ -232,7 +232,7 @@ class MAML:
             )
 
     def as_rollouts(self, experience: Experience) -> Rollouts:
-        """Return experience taken with this learner's `predict` as rollouts of one task.
+        """Return experience taken with `actor().explore` as rollouts of one task.
 
         They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at. Raises a ValueError
         for arrays that do not fit the family or each other.
@@ -344,11 +344,13 @@ class MAML:
     def get_vec_normalize_env(self) -> None:
         """Return None: the policy itself normalises observations, if asked to."""
 
-    def actor(self, parameters: Parameters, seed: int | np.random.Generator = 0) -> Actor:
+    def actor(
+        self, parameters: Parameters | None = None, seed: int | np.random.Generator = 0
+    ) -> Actor:
         """Return the policy with some parameters, such as a stage's of `adaptation`, to act with.
 
         Args:
-            parameters: of one network.
+            parameters: of one network; None for those before adaptation.
             seed: of its exploration, or a generator.
         """
-        return Actor(self.policy, parameters, self.family.action_scale, seed)
+        return Actor(self.policy, parameters or self.parameters, self.family.action_scale, seed)
