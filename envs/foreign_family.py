@@ -10,7 +10,8 @@
     metarl.MAML(family).learn(1_000_000)
 
 It goes where a `TaskFamily` goes; its simulations are Gymnasium's vector environments, so they run
-at the speed of those.
+at the speed of those. Actions of `predict` are from -1 to 1 for the environment's range, as for all
+families: `gymnasium.wrappers.RescaleAction(env, -1, 1)` takes them.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from metarl.envs.distributions import Distribution
 from metarl.envs.family import Result
+from metarl.envs.global_randomness import OwnRandomness, seed_globals
 from metarl.envs.robot import Array
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
@@ -129,7 +131,9 @@ class ForeignSimulator:
             return lambda: _OfTasks(family.make_env(), family.set_task, index)
 
         kind = AsyncVectorEnv if family.processes else SyncVectorEnv
-        self._envs = kind([make(index) for index in range(count)])
+        self._randomness = OwnRandomness()
+        with self._randomness:
+            self._envs = kind([make(index) for index in range(count)])
         space: Any = self._envs.single_action_space
         self._low, self._high = space.low.ravel(), space.high.ravel()
         if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
@@ -150,7 +154,8 @@ class ForeignSimulator:
             raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
         seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]
         self._time = 0
-        observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
+        with self._randomness:
+            observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
         self._observation = self._flat(observation)
         return self._observation.copy()
 
@@ -171,9 +176,10 @@ class ForeignSimulator:
         part = np.clip(self.family.action_scale * np.nan_to_num(action), -1.0, 1.0)
         control = self._low + (self._high - self._low) * (part + 1.0) / 2.0
         space = self._envs.action_space
-        observation, reward, terminated, truncated, info = self._envs.step(
-            control.reshape(space.shape).astype(space.dtype)
-        )
+        with self._randomness:
+            observation, reward, terminated, truncated, info = self._envs.step(
+                control.reshape(space.shape).astype(space.dtype)
+            )
         self._time += 1
         if self._time < self.family.horizon and (truncated & live).any():
             raise ValueError(
@@ -211,6 +217,8 @@ class _OfTasks(gymnasium.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            seed_globals(seed)  # for an environment that draws from them and not from `np_random`
         if options and "tasks" in options:
             self._task = options["tasks"][self._index]
         self._set_task(self.env, self._task)
