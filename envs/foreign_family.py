@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from metarl.envs.distributions import Distribution
 from metarl.envs.family import Result
 from metarl.envs.global_randomness import OwnRandomness, seed_globals
+from metarl.envs.plain import check_horizon_and_scale, make_plain
 from metarl.envs.robot import Array
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
@@ -61,6 +62,8 @@ class ForeignFamily(HasTaskSpace):
     """How many numbers an action has, read off an environment."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
+        check_horizon_and_scale(self.horizon, self.action_scale)
         _ = self.space  # raises where two parameters have one name
         env = self.make_env()
         try:

@@ -93,8 +93,8 @@ class TaskVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArray]
                 `{"reset_mask": [env]}` begins only those.
         """
         options = options or {}
-        if isinstance(seed, int):
-            seeds: list[int | None] = [seed + env for env in range(self.num_envs)]
+        if isinstance(seed, int | np.integer):
+            seeds: list[int | None] = [int(seed) + env for env in range(self.num_envs)]
         else:
             seeds = [None] * self.num_envs if seed is None else seed
         if len(seeds) != self.num_envs:

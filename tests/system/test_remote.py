@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ class UsersError(Exception):
     pass
 
 
+@pytest.fixture(scope="module")
+def counter() -> Iterator[Remote]:
+    with Remote("counter", Counter, 0) as remote:
+        remote.answer()
+        yield remote
+
+
 def test_an_object_is_made_and_called_elsewhere():
     with Remote("counter", Counter, 5) as remote:
         assert remote.answer() is None
@@ -73,19 +81,19 @@ def test_an_object_is_made_and_called_elsewhere():
         (KeyError, ("id",), KeyError, "'id'"),
     ],
 )
-def test_an_error_arrives_with_file_line_and_message(make, arguments, kind, message):
-    with Remote("counter", Counter, 0) as remote:
-        remote.answer()
-        remote.call("fail", make, *arguments)
-        with pytest.raises(kind) as raised:
-            remote.answer()
-        assert str(raised.value).removeprefix(f"{__name__}.") == message
-        (note,) = raised.value.__notes__
-        assert note.startswith("in counter:\n")
-        assert f'"{Path(__file__)}", line ' in note
-        assert "raise make(*arguments)" in note
-        remote.call("add", 1)
-        assert remote.answer() == 1, "the object is still there"
+def test_an_error_arrives_with_file_line_and_message(
+    counter: Remote, make, arguments, kind, message
+):
+    counter.call("fail", make, *arguments)
+    with pytest.raises(kind) as raised:
+        counter.answer()
+    assert str(raised.value).removeprefix(f"{__name__}.") == message
+    (note,) = raised.value.__notes__
+    assert note.startswith("in counter:\n")
+    assert f'"{Path(__file__)}", line ' in note
+    assert "raise make(*arguments)" in note
+    counter.call("add", 0)
+    assert counter.answer() == 0, "the object is still there"
 
 
 def test_an_object_that_cannot_be_made_is_told():
