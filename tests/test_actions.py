@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 import metarl
 from metarl import envs
 from metarl.agents import Actor, GaussianPolicy
+from metarl.agents.actor import AdaptedPolicy
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.envs.gymnasium_vector import TaskVectorEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv
@@ -82,6 +83,8 @@ def test_what_is_explored_is_cut_off_for_the_robot_alone(scale: float):
     np.testing.assert_array_equal(action, np.clip(sampled, -1.0, 1.0))
     mean = actor.policy.acting(actor.parameters)(observations.astype(np.float32))
     np.testing.assert_allclose(np.std(sampled / scale - mean, axis=0), 1.0, atol=0.05)
+    adapted = AdaptedPolicy({}, actor_of(17, 6, scale, spread=0.0), np.zeros((2, 1)))
+    np.testing.assert_array_equal(adapted.explore(observations)[1], sampled)
     same, _ = actor_of(17, 6, scale, spread=0.0).predict(observations)
     np.testing.assert_array_equal(action, same)
 

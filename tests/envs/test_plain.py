@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -42,7 +43,7 @@ def test_fields_of_families_may_be_numpys():
         "Pendulum",
         lambda: gymnasium.make("Pendulum-v1"),
         lambda env, task: None,
-        (Uniform("mass", np.float32(0.5), np.float64(2.0)),),
+        (Uniform("mass", np.float32(0.5), np.float64(2.0)),),  # type: ignore[arg-type]
         horizon=np.int16(12),  # type: ignore[arg-type]
         action_scale=np.float32(0.5),  # type: ignore[arg-type]
     )
@@ -63,7 +64,7 @@ def test_fields_of_families_may_be_numpys():
         ("action_scale", np.float32("nan"), "action_scale must be a positive number, got nan"),
     ],
 )
-def test_other_types_are_refused_in_a_line(field: str, value: object, message: str):
+def test_other_types_are_refused_in_a_line(field: str, value: Any, message: str):
     with pytest.raises(ValueError, match=message):
         envs.make("Point2D", **{field: value})
 

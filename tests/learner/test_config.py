@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_what_could_be_trained_can_be_saved(tmp_path: Path):
         ("device", 0, "a text, got 0"),
     ],
 )
-def test_another_type_is_refused_in_a_line(name: str, value: object, expected: str):
+def test_another_type_is_refused_in_a_line(name: str, value: Any, expected: str):
     with pytest.raises(ValueError, match=f"{name} must be {expected}"):
         metarl.MAML("Point2D", **{name: value})
     with pytest.raises(ValueError, match=r"window must be a whole number, got 2.5"):

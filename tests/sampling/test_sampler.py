@@ -178,6 +178,11 @@ class Reckless(gymnasium.Env):
         return np.array([self.made_with, np.random.rand(), random.random()], np.float32)  # noqa: NPY002
 
 
+def global_state() -> tuple:
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002
+    return random.getstate(), str(numpys)
+
+
 @pytest.mark.parametrize("processes", [False, True])
 def test_environments_with_global_randomness_are_sampled_the_same(processes: bool):
     """Here, in other processes and in processes of their own; and the user's draws stay theirs."""
@@ -198,11 +203,11 @@ def test_environments_with_global_randomness_are_sampled_the_same(processes: boo
             each.set_tasks(tasks)
             random.seed(len(sampled))
             np.random.seed(len(sampled))  # noqa: NPY002
-            outside = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+            outside = global_state()
             for iteration in (0, 1, 0):
                 key = Key(7, Phase.TRAIN, iteration)
                 sampled.append(each.sample(policy, parameters, key))
-            assert outside == (random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002
+            assert outside == global_state()
     first, second, third, *others = sampled
     assert not same(first, second)
     assert same(first, third)
