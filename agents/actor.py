@@ -103,6 +103,34 @@ class Actor:
         Raises:
             ValueError: for an observation of another size.
         """
+        action = self._action(observation, deterministic, state)
+        return np.clip(action, -1.0, 1.0), state
+
+    def explore(
+        self, observation: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return sampled actions for the robot, and what a log of them must hold.
+
+        Both are in parts of the robot's control range. The first is cut off at -1 and 1, as
+        `predict` returns it. The second is not: `metarl.Experience` takes it, since the density of
+        an action can be told only from what was sampled.
+
+        Args:
+            observation: [observation] or [n, observation].
+
+        Raises:
+            ValueError: for an observation of another size.
+        """
+        action = self._action(observation, deterministic=False)
+        return np.clip(action, -1.0, 1.0), action
+
+    def _action(
+        self,
+        observation: NDArray[np.floating],
+        deterministic: bool,
+        state: tuple[NDArray, ...] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return actions in parts of the control range, not cut off, [action] or [n, action]."""
         size = self.observation_size
         observation = np.asarray(observation, dtype=np.float32)
         if observation.ndim not in (1, 2) or observation.shape[-1] != size:
@@ -119,8 +147,8 @@ class Actor:
         if not deterministic:
             noise = self._generator.standard_normal(action.shape, dtype=np.float32)
             action += self.policy.std(self.parameters).numpy() * noise
-        action = np.clip(self.action_scale * action, -1.0, 1.0)
-        return action.reshape(*observation.shape[:-1], -1), state
+        action *= self.action_scale
+        return action.reshape(*observation.shape[:-1], -1)
 
 
 @dataclass(frozen=True)
@@ -153,3 +181,9 @@ class AdaptedPolicy:
     ) -> None:
         """Remember what came of an action; see `Actor.remember`."""
         self.actor.remember(observation, action, reward, next_observation)
+
+    def explore(
+        self, observation: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return actions for the robot and for the log; see `Actor.explore`."""
+        return self.actor.explore(observation)

@@ -11,7 +11,6 @@ on each core.
 import argparse
 import json
 import math
-import os
 import resource
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ import numpy as np
 from metarl import envs
 from metarl.learner.maml import MAML
 from metarl.sampling.collect import rollout_layout
+from metarl.system.cores import cores
 
 SIZES = ((10, 100), (30, 100), (100, 100), (300, 100), (1000, 100), (10, 20), (1000, 20))
 """Tasks, and steps of a rollout."""
@@ -79,7 +79,7 @@ def busy(repeats: int) -> tuple[float, float]:
         return time.perf_counter() - began
 
     alone = statistics.median(iteration() for _ in range(repeats))
-    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 1)]
+    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(cores())]
     try:
         beside = statistics.median(iteration() for _ in range(repeats))
     finally:

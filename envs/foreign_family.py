@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 
 from metarl.envs.distributions import Distribution
 from metarl.envs.family import Result
+from metarl.envs.global_randomness import OwnRandomness, seed_globals
+from metarl.envs.plain import check_horizon_and_scale, make_plain
 from metarl.envs.robot import Array
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
@@ -85,6 +87,8 @@ class ForeignFamily(HasTaskSpace):
     """How many of its pictures are a second, read off an environment; None where it makes none."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
+        check_horizon_and_scale(self.horizon, self.action_scale)
         _ = self.space  # raises where two parameters have one name
         env = self._new()
         try:
@@ -200,7 +204,9 @@ class ForeignSimulator:
             return lambda: _OfTasks(family._new(), family.set_task, index)
 
         kind = AsyncVectorEnv if family.processes else SyncVectorEnv
-        self._envs = kind([make(index) for index in range(count)])
+        self._randomness = OwnRandomness()
+        with self._randomness:
+            self._envs = kind([make(index) for index in range(count)])
         space: Any = self._envs.single_action_space
         self._low, self._high = space.low.ravel(), space.high.ravel()
         self._success_told = False
@@ -220,7 +226,8 @@ class ForeignSimulator:
             raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
         seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]
         self._time = 0
-        observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
+        with self._randomness:
+            observation, _ = self._envs.reset(seed=seeds, options={"tasks": list(self._tasks)})
         self._observation = self._flat(observation)
         return self._observation.copy()
 
@@ -241,9 +248,10 @@ class ForeignSimulator:
         part = np.clip(self.family.action_scale * np.nan_to_num(action), -1.0, 1.0)
         control = self._low + (self._high - self._low) * (part + 1.0) / 2.0
         space = self._envs.action_space
-        observation, reward, terminated, truncated, info = self._envs.step(
-            control.reshape(space.shape).astype(space.dtype)
-        )
+        with self._randomness:
+            observation, reward, terminated, truncated, info = self._envs.step(
+                control.reshape(space.shape).astype(space.dtype)
+            )
         self._time += 1
         if self._time < self.family.horizon and (truncated & live).any():
             raise ValueError(
@@ -313,6 +321,8 @@ class _OfTasks(gymnasium.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            seed_globals(seed)  # for an environment that draws from them and not from `np_random`
         if options and "tasks" in options:
             self._task = options["tasks"][self._index]
         # a copy: whoever changes the dict must not change the task of later episodes

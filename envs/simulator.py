@@ -37,6 +37,7 @@ from metarl.envs.observation_names import observation_names
 from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.robot_check import Readings
 from metarl.envs.tasks import Tasks
+from metarl.system.cores import cores
 
 # warnings after which MuJoCo has put a state back to the model's defaults: the episode ends
 _BLOWN_UP = [
@@ -137,7 +138,7 @@ class Simulator:
         contact_forces = "cfrc_ext" in self._robot.fields
         # one MjData for each simulation, where a field is read that step does not compute; without
         # it, memory grows with threads only
-        self._batch = Batch(family.model, count, threads, persistent=contact_forces)
+        self._batch = Batch(family.model, count, threads or cores(), persistent=contact_forces)
         bound = {name: self._batch.bind(name) for name in self._robot.fields if name != "cfrc_ext"}
         self._fields = Readings(self._robot, bound)
         self._contacts = ContactForces(self._batch) if contact_forces else None

@@ -14,6 +14,7 @@ from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Distribution
 from metarl.envs.dynamics import Dynamics
 from metarl.envs.goals import Goal
+from metarl.envs.plain import check_horizon_and_scale, make_plain, plain
 from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.robot_check import check_robot, readings, require_instance
 from metarl.envs.simulator import Simulator
@@ -56,10 +57,8 @@ class TaskFamily(HasTaskSpace):
 
     def __post_init__(self) -> None:
         require_instance(self.robot)
-        if self.horizon < 1:
-            raise ValueError(f"horizon must be at least 1 step, got {self.horizon}")
-        if self.action_scale <= 0:
-            raise ValueError(f"action_scale must be positive, got {self.action_scale}")
+        make_plain(self)
+        check_horizon_and_scale(self.horizon, self.action_scale)
         missing = [track for track in self.goal.tracks if track not in self.robot.tracks]
         if missing:
             raise ValueError(
@@ -190,7 +189,7 @@ class TaskFamily(HasTaskSpace):
             "name": self.name,
             "preset": self.preset,
             "robot": self.robot.name,
-            "robot_settings": self.robot.settings,
+            "robot_settings": plain(self.robot.settings),
             "goal": self.goal.name,
             "varies": self.space.describe(),
             "parameters": list(self.parameters),

@@ -117,9 +117,8 @@ class Tasks:
 
 
 def _number(name: str, value: object) -> float:
-    if np.ndim(value) == 0:  # type: ignore[arg-type]
-        try:
-            return float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            pass
-    raise ValueError(f"{name} must be one number, got {value!r}")
+    """Return a task parameter as a float, whatever kind of number it is."""
+    try:
+        return float(np.asarray(value, dtype=np.float64).item())
+    except (TypeError, ValueError):
+        raise ValueError(f"task parameter {name} must be a number, got {value!r}") from None

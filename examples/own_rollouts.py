@@ -17,9 +17,7 @@ import metarl
 from metarl.agents import Actor
 
 
-def drive(
-    robot: gymnasium.Env, policy: "metarl.MAML | Actor", rollouts: int, seed: int
-) -> metarl.Experience:
+def drive(robot: gymnasium.Env, policy: Actor, rollouts: int, seed: int) -> metarl.Experience:
     """Let a policy act and keep a log, as arrays with the axes [rollout, time]."""
     observations, actions, rewards, last = [], [], [], []
     for rollout in range(rollouts):
@@ -29,9 +27,10 @@ def drive(
         worth: list[float] = []
         over = False
         while not over:
-            action, _ = policy.predict(observation)  # exploring, as adaptation needs
+            # exploring, as adaptation needs; the log keeps what exceeds the control range
+            action, sampled = policy.explore(observation)
             seen.append(observation)
-            done.append(action)
+            done.append(sampled)
             observation, reward, terminated, truncated, _ = robot.step(action)
             worth.append(float(reward))
             over = terminated or truncated
@@ -54,7 +53,7 @@ def main() -> None:
 
     robot = gymnasium.make("metarl/HalfCheetahDir-v0", task={"direction": -1.0})
     learner = metarl.load(arguments.run)
-    first = drive(robot, learner, arguments.rollouts, seed=0)
+    first = drive(robot, learner.actor(), arguments.rollouts, seed=0)
     arguments.out.mkdir(parents=True, exist_ok=True)
     np.savez(
         arguments.out / "log.npz",

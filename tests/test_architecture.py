@@ -17,7 +17,7 @@ SKILLS = LEARNER | {"skills"}
 EVALUATION = SKILLS | {"evaluation", "bridges"}
 SHOWING = EVALUATION | {"showing"}
 MAY_IMPORT = {
-    "envs": {"envs"},
+    "envs": {"envs", "system"},
     "agents": {"agents"},
     "system": {"system"},
     "experience": {"experience", "agents"},

@@ -14,7 +14,7 @@ from torch import Tensor
 from metarl.agents.policy import Parameters
 from metarl.algorithms.fisher import flatten
 from metarl.algorithms.objective import LossAndKL, OuterObjective
-from metarl.algorithms.trace import Trace
+from metarl.algorithms.trace import Trace, not_finite
 from metarl.algorithms.trust_region import TrustRegion, trust_region_step
 
 Memory = Mapping[str, Tensor]
@@ -86,8 +86,9 @@ def adam(
         vector = flatten(gradient)
         if epoch == 0:
             first_loss, first_norm = float(loss), float(vector.norm())
-        if not (torch.isfinite(loss) and torch.isfinite(vector).all()):
-            trace = Trace.kept("the gradient is not finite", first_loss, first_norm)
+        reason = not_finite(loss, gradient)
+        if reason:
+            trace = Trace.kept(reason, first_loss, first_norm, finite=False)
             return Update(start, dict(memory), trace)
         for name, leaf in leaves.items():
             leaf.grad = gradient[name]
@@ -97,7 +98,8 @@ def adam(
     with torch.no_grad():
         after = objective.evaluate(stepped)
     if not (torch.isfinite(after.loss) and torch.isfinite(after.kl)):
-        trace = Trace.kept("the policy after the step is not finite", first_loss, first_norm)
+        reason = "the policy after the step is not finite"
+        trace = Trace.kept(reason, first_loss, first_norm, finite=False)
         return Update(start, dict(memory), trace)
     trace = Trace(
         accepted=True,
@@ -163,7 +165,8 @@ def interpolate(
         after = objective.evaluate(stepped)
     loss, norm = float(before.loss), float(flatten(towards).norm())
     if not (math.isfinite(norm) and torch.isfinite(after.loss)):
-        trace = Trace.kept("the adapted parameters are not finite", loss, norm)
+        reason = not_finite(after.loss, towards) or "the step is not finite"
+        trace = Trace.kept(reason.replace("gradient", "step"), loss, norm, finite=False)
         return Update(start, dict(memory), trace)
     trace = Trace(
         accepted=True,

@@ -1,7 +1,10 @@
 """`Trace`: what an outer step did, and why it was accepted or not."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from torch import Tensor
 
 
 class Trace(NamedTuple):
@@ -25,9 +28,18 @@ class Trace(NamedTuple):
     cg_residual: float = math.nan
     """Trust region: ||F x - g|| / ||g|| for the direction x that conjugate gradients reached."""
 
+    finite: bool = True
+    """Whether all numbers on the way were finite; the parameters are kept otherwise."""
+
     @classmethod
     def kept(
-        cls, reason: str, loss: float, gradient_norm: float, cg_residual: float = math.nan
+        cls,
+        reason: str,
+        loss: float,
+        gradient_norm: float,
+        cg_residual: float = math.nan,
+        *,
+        finite: bool = True,
     ) -> "Trace":
         """Return the trace of a step that kept the parameters.
 
@@ -36,6 +48,7 @@ class Trace(NamedTuple):
             loss: at the parameters.
             gradient_norm: of the loss there.
             cg_residual: when conjugate gradients ran.
+            finite: whether all numbers were.
         """
         return cls(
             accepted=False,
@@ -46,4 +59,18 @@ class Trace(NamedTuple):
             gradient_norm=gradient_norm,
             step_fraction=0.0,
             cg_residual=cg_residual,
+            finite=finite,
         )
+
+
+def not_finite(loss: Tensor, gradient: Mapping[str, Tensor]) -> str | None:
+    """Return what of a loss and its gradient is not finite, in words; None when all is.
+
+    Args:
+        loss: a scalar.
+        gradient: of the loss, by parameter.
+    """
+    names = [name for name, value in gradient.items() if not value.isfinite().all()]
+    if names:
+        return f"the gradient of {', '.join(names)} is not finite"
+    return None if loss.isfinite() else "the loss is not finite"

@@ -23,7 +23,7 @@ from torch import Tensor
 from metarl.agents.policy import Parameters
 from metarl.algorithms.fisher import Product, flatten, unflatten
 from metarl.algorithms.objective import LossAndKL
-from metarl.algorithms.trace import Trace
+from metarl.algorithms.trace import Trace, not_finite
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,14 @@ def trust_region_step(
     start = {name: value.detach() for name, value in parameters.items()}
     norm = float(gradient.norm())
 
-    def stay(reason: str, cg_residual: float = math.nan) -> tuple[dict[str, Tensor], Trace]:
-        return start, Trace.kept(reason, float(loss), norm, cg_residual)
+    def stay(
+        reason: str, cg_residual: float = math.nan, finite: bool = True
+    ) -> tuple[dict[str, Tensor], Trace]:
+        return start, Trace.kept(reason, float(loss), norm, cg_residual, finite=finite)
 
-    if not (math.isfinite(norm) and torch.isfinite(loss)):
-        return stay("the gradient is not finite")
+    reason = not_finite(loss, unflatten(gradient, start))
+    if reason or not math.isfinite(norm):
+        return stay(reason or "the gradient's norm is not finite", finite=False)
     if norm == 0.0:
         return stay("the gradient is zero")
 
@@ -113,14 +116,17 @@ def trust_region_step(
     # x' A x without another product, since A x = g - r for the damped matrix A
     curvature = float(direction.dot(gradient - residual))
     if not (math.isfinite(curvature) and curvature > 0.0):
-        return stay("the Fisher matrix is not positive along the step", cg_residual)
+        reason = "the Fisher matrix is not positive along the step"
+        return stay(reason, cg_residual, finite=math.isfinite(curvature))
     full = -math.sqrt(2.0 * settings.max_kl / curvature) * direction
 
     origin = flatten(start)
+    finite = False
     for backtrack in range(settings.max_backtracks):
         fraction = settings.backtrack_ratio**backtrack
         candidate = unflatten(origin + fraction * full, start)
         after = evaluate(candidate)
+        finite |= bool(torch.isfinite(after.loss))
         is_lower = torch.isfinite(after.loss) and after.loss < loss
         if is_lower and after.kl <= settings.max_kl:
             trace = Trace(
@@ -134,4 +140,6 @@ def trust_region_step(
                 cg_residual=cg_residual,
             )
             return candidate, trace
+    if not finite:
+        return stay("the loss after the step is not finite, however short", cg_residual, False)
     return stay("no step within the trust region lowers the loss", cg_residual)

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -50,7 +51,7 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
 
     Raises:
         ValueError: for a policy with an adapted context, which PPO's network has no place for, or
-            an environment with other spaces.
+            an environment with other spaces, or whose actions have no bounds.
     """
     actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
     network = actor.policy
@@ -67,6 +68,7 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
         )
     if CONTEXT in actor.parameters:
         raise ValueError("a policy with an adapted context cannot be handed on")
+    middle, half = _range(env.action_space)
     kwargs = {
         "net_arch": {"pi": list(network.hidden), "vf": list(network.hidden)},
         "activation_fn": ACTIVATIONS[network.activation],
@@ -78,13 +80,24 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
     hidden: list[Any] = [layer for layer in policy_net if hasattr(layer, "weight")]
     output: Any = model.policy.action_net
     with torch.no_grad():
-        for number, layer in enumerate([*hidden, output]):
-            # the environment's actions are in -1 to 1, ours in the family's scale: scaling the
-            # output layer's weights and bias scales the mean action exactly
-            scale = actor.action_scale if number == len(hidden) else 1.0
-            layer.weight.copy_(scale * actor.parameters[f"weight{number}"].T)
-            layer.bias.copy_(scale * actor.parameters[f"bias{number}"])
-        std = actor.action_scale * network.std(actor.parameters)
+        for number, layer in enumerate(hidden):
+            layer.weight.copy_(actor.parameters[f"weight{number}"].T)
+            layer.bias.copy_(actor.parameters[f"bias{number}"])
+        # middle + half * action_scale * (W h + b): a linear map of the last layer is one itself
+        scale, last = half * actor.action_scale, len(hidden)
+        output.weight.copy_(scale.unsqueeze(1) * actor.parameters[f"weight{last}"].T)
+        output.bias.copy_(middle + scale * actor.parameters[f"bias{last}"])
         log_std: Any = model.policy.log_std
-        log_std.copy_(std.log())
+        log_std.copy_((scale * network.std(actor.parameters)).log())
     return model
+
+
+def _range(space: gymnasium.Space) -> tuple[Tensor, Tensor]:
+    """Return the middle of an action space and half its width, [action] each.
+
+    An action of ours is a part of the control range: -1 is its low end, 1 its high end.
+    """
+    if not (isinstance(space, gymnasium.spaces.Box) and space.is_bounded()):
+        raise ValueError(f"the environment's actions need bounds, got {space}")
+    low, high = (torch.from_numpy(end.astype(np.float64)) for end in (space.low, space.high))
+    return (low + high) / 2.0, (high - low) / 2.0

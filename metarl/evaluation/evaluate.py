@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metarl.envs.distributions import Split
 from metarl.envs.family import Family
+from metarl.envs.plain import plain
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.interval import Interval, interquartile, interval
 from metarl.evaluation.settings import (
@@ -269,6 +270,7 @@ def new_tasks(family: Family, tasks: int | Tasks, seed: int, split: Split) -> Ta
     Raises:
         ValueError: for fewer than 2, or tasks that the family does not have.
     """
+    tasks = plain(tasks)
     count = tasks if isinstance(tasks, int) else len(tasks)
     if count < 2:
         raise ValueError(f"an interval needs at least 2 tasks, got {count}")

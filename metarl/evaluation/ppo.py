@@ -1,15 +1,11 @@
 """Stable-Baselines3's PPO on each new task alone, from a new policy or from a pretrained one."""
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
@@ -23,6 +19,8 @@ from metarl.envs.tasks import Tasks
 from metarl.evaluation.comparison import Curve
 from metarl.evaluation.scoring import model_return
 from metarl.evaluation.settings import ComparisonSettings
+from metarl.system.cores import cores
+from metarl.system.remote import Remote, spread
 
 ENVIRONMENTS = 20
 SETTINGS: dict[str, Any] = {
@@ -84,12 +82,16 @@ def ppo_curves(
     """
     steps = points(settings.budget)
     jobs = [(start, tasks[i : i + 1], i) for start in starts for i in range(len(tasks))]
-    workers = settings.workers or os.cpu_count() or 1
-    # spawned, since forking a process that has torch's threads may deadlock
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        trained = pool.map(
-            partial(_returns, family, steps, settings.seed), *zip(*jobs, strict=True)
-        )
+    with ExitStack() as stack:
+        trainers = [
+            stack.enter_context(
+                Remote(f"PPO process {number}", Trainer, family, steps, settings.seed)
+            )
+            for number in range(min(settings.workers or cores(), len(jobs)))
+        ]
+        for trainer in trainers:
+            trainer.answer()
+        trained = spread(trainers, "returns", jobs)
         bar = tqdm(trained, total=len(jobs), unit="task", disable=not progress_bar)
         returns = iter(list(bar))
     for start in starts:
@@ -98,45 +100,51 @@ def ppo_curves(
         yield start.method, Curve(np.array(judged), of_tasks[None])
 
 
-def _returns(
-    family: TaskFamily | ForeignFamily,
-    points: Sequence[int],
-    seed: int,
-    start: Start,
-    task: Tasks,
-    index: int,
-) -> list[float]:
-    """Return the mean return of PPO's policy on one task at each point of its training.
+class Trainer:
+    """What one process trains PPO with, on one task after another."""
 
-    Args:
-        family: of the task.
-        points: environment steps.
-        seed: of the start states that it is judged from.
-        start: where it starts from; a policy that is handed on is judged too.
-        task: one.
-        index: the task's number among those compared.
-    """
-    torch.set_num_threads(1)
-    # a policy that is handed on normalises observations itself
-    env = VecNormalize(
-        vec_env(family, ENVIRONMENTS, task),
-        norm_obs=start.actor is None,
-        gamma=SETTINGS["gamma"],
-    )
-    settings = {**SETTINGS, "seed": 1000 * start.seed + index, "device": "cpu"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if start.actor:
-            model = to_ppo(start.actor, env, **settings)
-        else:
-            model = PPO("MlpPolicy", env, **settings)
-    judged = _Normalised(model, env)
-    returns = [model_return(judged, family, task, index, seed)] if start.actor else []
-    for point in points:
-        model.learn(point - model.num_timesteps, reset_num_timesteps=False)
-        returns.append(model_return(judged, family, task, index, seed))
-    env.close()
-    return returns
+    def __init__(
+        self, family: TaskFamily | ForeignFamily, points: Sequence[int], seed: int
+    ) -> None:
+        """Take what all tasks have in common.
+
+        Args:
+            family: of the tasks.
+            points: environment steps at which PPO is judged.
+            seed: of the start states that it is judged from.
+        """
+        self._family, self._points, self._seed = family, points, seed
+
+    def returns(self, start: Start, task: Tasks, index: int) -> list[float]:
+        """Return the mean return of PPO's policy on one task at each point of its training.
+
+        Args:
+            start: where it starts from; a policy that is handed on is judged too.
+            task: one.
+            index: the task's number among those compared.
+        """
+        # a policy that is handed on normalises observations itself
+        env = VecNormalize(
+            vec_env(self._family, ENVIRONMENTS, task),
+            norm_obs=start.actor is None,
+            gamma=SETTINGS["gamma"],
+        )
+        settings = {**SETTINGS, "seed": 1000 * start.seed + index, "device": "cpu"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if start.actor:
+                model = to_ppo(start.actor, env, **settings)
+            else:
+                model = PPO("MlpPolicy", env, **settings)
+        judged = _Normalised(model, env)
+        returns = (
+            [model_return(judged, self._family, task, index, self._seed)] if start.actor else []
+        )
+        for point in self._points:
+            model.learn(point - model.num_timesteps, reset_num_timesteps=False)
+            returns.append(model_return(judged, self._family, task, index, self._seed))
+        env.close()
+        return returns
 
 
 class _Normalised(NamedTuple):

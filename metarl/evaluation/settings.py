@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from metarl.envs.distributions import Split
 from metarl.envs.nearest import nearest
+from metarl.envs.plain import plain
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -100,4 +101,4 @@ def settings_of(kind: type[S], keywords: Mapping[str, Any]) -> S:
     for name in keywords:
         if name not in known:
             raise TypeError(f"no setting {name!r}{nearest(name, known)}")
-    return kind(**keywords)
+    return kind(**{name: plain(value) for name, value in keywords.items()})

@@ -1,5 +1,6 @@
 """`Experience`: rollouts that the user brings, such as a real robot's log."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from metarl.agents.gaussian import Gaussian
 from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.experience.memories import Remembered, with_contexts
 from metarl.experience.rollouts import Rollouts
@@ -19,7 +21,8 @@ class Experience:
     observations: ArrayLike
     """[rollout, time, observation], before each step."""
     actions: ArrayLike
-    """[rollout, time, action], as `predict` returned them: -1 to 1."""
+    """[rollout, time, action], as the second value of `explore`: in parts of the control range,
+    before they are cut off at -1 and 1."""
     rewards: ArrayLike
     """[rollout, time]."""
     final_observations: ArrayLike
@@ -44,6 +47,9 @@ class Experience:
             action_scale: the part of the control range that an action of 1 of the policy asks for.
             memory: what each rollout began with, of one task; None for a policy without memory.
 
+        Where an action was cut off at -1 or 1, a draw from what the policy samples beyond stands
+        for it, with a warning: see `_beyond`.
+
         Raises:
             ValueError: when the shapes do not fit the policy or each other, or a number of a step
                 that took place is not finite.
@@ -60,10 +66,10 @@ class Experience:
 
         # padding may hold anything, NaN too, which a weight of 0 would not remove: 0 * NaN is NaN
         observations = np.where(valid[..., None], arrays["observations"], 0.0)
-        actions = np.where(valid[..., None], arrays["actions"], 0.0) / action_scale
+        actions = np.where(valid[..., None], arrays["actions"], 0.0)
         rollouts = Rollouts(
             observations=_tensor(observations)[None],
-            actions=_tensor(actions)[None],
+            actions=_tensor(actions / action_scale)[None],
             means=torch.zeros(1, *actions.shape),
             rewards=_tensor(np.where(valid, arrays["rewards"], 0.0))[None],
             log_probs=torch.zeros(1, count, time),
@@ -77,8 +83,10 @@ class Experience:
             if memory:
                 rollouts = with_contexts(rollouts, memory)
             gaussian = policy(parameters, rollouts.observations[0].flatten(0, 1))
-            log_probs = gaussian.log_prob(rollouts.actions[0].flatten(0, 1))
+            acted = _uncut(actions, gaussian, action_scale)
+            log_probs = gaussian.log_prob(acted.flatten(0, 1))
         return rollouts._replace(
+            actions=acted[None],
             means=gaussian.mean.view(1, count, time, -1),
             log_probs=log_probs.view(1, count, time),
         )
@@ -89,7 +97,7 @@ class Experience:
         Raises:
             ValueError: when observations do not have three axes, all of at least 1.
         """
-        observations = np.asarray(self.observations, dtype=np.float32)
+        observations = _array("observations", self.observations)
         if observations.ndim != 3 or 0 in observations.shape:
             raise ValueError(
                 "observations must be [rollout, time, observation], "
@@ -98,14 +106,27 @@ class Experience:
         count, time, _ = observations.shape
         return {
             "observations": observations,
-            "actions": np.asarray(self.actions, dtype=np.float32),
-            "rewards": np.asarray(self.rewards, dtype=np.float32),
-            "final_observations": np.asarray(self.final_observations, dtype=np.float32),
+            "actions": _array("actions", self.actions),
+            "rewards": _array("rewards", self.rewards),
+            "final_observations": _array("final_observations", self.final_observations),
             "lengths": np.asarray(np.full(count, time) if self.lengths is None else self.lengths),
             "terminated": np.asarray(
                 np.zeros(count, bool) if self.terminated is None else self.terminated
             ),
         }
+
+
+def _array(name: str, rows: ArrayLike) -> NDArray:
+    """Return a field of an experience as float32, or raise a `ValueError` that names it."""
+    try:
+        return np.asarray(rows, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        if "inhomogeneous" in str(error):
+            raise ValueError(
+                f"{name} are of unequal lengths: pad the rollouts to the length of the longest, "
+                "and give the steps that took place as lengths=[...]"
+            ) from None
+        raise ValueError(f"{name} must be numbers: {error}") from None
 
 
 def _check_shapes(arrays: dict[str, NDArray], policy: GaussianPolicy, seen: int) -> None:
@@ -136,6 +157,59 @@ def _check_finite(arrays: dict[str, NDArray], valid: NDArray[np.bool_]) -> None:
         numbers = arrays[name] if name == "final_observations" else arrays[name][valid]
         if not np.isfinite(numbers).all():
             raise ValueError(f"{name} must be finite numbers")
+
+
+def _uncut(actions: NDArray, gaussian: Gaussian, action_scale: float) -> Tensor:
+    """Return the actions that the policy sampled, [rollout, time, action], in its own units.
+
+    A number of exactly -1 or 1 was cut off. Its density under the Gaussian is not that of what was
+    sampled: a policy gradient from it points elsewhere (cosine 0.65 with an action scale of 1).
+
+    Args:
+        actions: as logged, [rollout, time, action].
+        gaussian: the policy's distributions, [rollout * time, action].
+        action_scale: the part of the control range that an action of 1 of the policy asks for.
+    """
+    acted = _tensor(actions / action_scale)
+    cut = np.abs(actions) == 1.0
+    if cut.any():
+        warnings.warn(
+            f"{cut.sum()} of {cut.size} logged actions are exactly -1 or 1: cut off at the end of "
+            "the control range. They are replaced by draws from beyond it, which is right on "
+            "average only; log the second value of explore(observation) instead",
+            stacklevel=2,
+        )
+        side = torch.from_numpy(np.where(cut, np.sign(actions), 0.0)).flatten(0, 1)
+        drawn = _beyond(side / action_scale, gaussian).to(acted.dtype)
+        acted = torch.where(side.view_as(acted) == 0.0, acted, drawn.view_as(acted))
+    return acted
+
+
+def _beyond(limit: Tensor, gaussian: Gaussian) -> Tensor:
+    """Return draws of the actions that were cut off at limits, given that they lay beyond.
+
+    The robot does the same for all actions beyond a limit, so that given the action that it took,
+    what was sampled is independent of all that followed. Draws from the conditional distribution
+    are then distributed as the actions themselves were, and gradients from them are as unbiased.
+    (Fujita and Maeda 2018, "Clipped Action Policy Gradient", take the conditional expectation of
+    the score instead, which no single action has.)
+
+    With c = (|limit| - mean) / std on the limit's side, P(beyond) = Phi(-c), and
+    eps = -Phi^-1(u Phi(-c)) for uniform u.
+
+    Args:
+        limit: in the policy's units, [..., action]; its sign says the side.
+        gaussian: what was sampled from, [..., action].
+    """
+    side = limit.sign()
+    mean, std = gaussian.mean.double(), gaussian.log_std.double().exp()
+    nearest = side * (limit - mean) / std
+    # the same draws for the same log, so that adapting to it twice gives the same policy
+    uniform = torch.rand(limit.shape, dtype=torch.float64, generator=torch.Generator())
+    # of a probability that underflows nothing can be drawn: the limit itself is as good
+    eps = -torch.special.ndtri((1.0 - uniform) * torch.special.ndtr(-nearest))
+    eps = torch.maximum(torch.where(eps.isfinite(), eps, nearest), nearest)
+    return mean + side * std * eps
 
 
 def _tensor(array: NDArray) -> Tensor:

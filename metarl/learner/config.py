@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
+import torch
+
 from metarl.envs.nearest import nearest
+from metarl.envs.plain import make_plain
 
 AlgorithmName = Literal[
     "maml-trpo",
@@ -140,7 +143,11 @@ class Config:
     for as many as are worth it. They change speed only."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON has lists
+        make_plain(self)
+        if isinstance(self.hidden, list):  # as JSON has it
+            object.__setattr__(self, "hidden", tuple(self.hidden))
+        if isinstance(self.device, torch.device):
+            object.__setattr__(self, "device", str(self.device))
 
     def check(self) -> None:
         """Check every value.
@@ -179,7 +186,10 @@ class Config:
         for name in ("fisher_fraction", "backtrack_ratio"):
             self._check(name, 0.0 < getattr(self, name) <= 1.0, "in (0, 1]")
         self._check(
-            "hidden", all(isinstance(n, int) and n >= 1 for n in self.hidden), "sizes of at least 1"
+            "hidden",
+            isinstance(self.hidden, tuple)
+            and all(isinstance(n, int) and n >= 1 for n in self.hidden),
+            "sizes of at least 1, such as (64, 64)",
         )
 
     def _check(self, name: str, good: bool, expected: str) -> None:
@@ -194,6 +204,9 @@ class Config:
             ValueError: for an unknown setting, with the nearest one, or a value not allowed.
         """
         return checked(cls, settings)
+
+
+_IN_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 
 class Settings(Protocol):
@@ -220,5 +233,15 @@ def checked(kind: type[S], settings: Mapping[str, Any]) -> S:
         if name not in known:
             raise ValueError(f"no setting {name!r}{nearest(name, known)}")
     config = kind(**settings)
+    _check_types(config)
     config.check()
     return config
+
+
+def _check_types(config: Settings) -> None:
+    """Raise a `ValueError` for a field of another type than declared; a float may be whole."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        allowed = (int, float) if field.type is float else (field.type,)
+        if field.type in _IN_WORDS and type(value) not in allowed:
+            raise ValueError(f"{field.name} must be {_IN_WORDS[field.type]}, got {value!r}")

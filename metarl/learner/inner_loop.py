@@ -148,6 +148,24 @@ def inner_loop(
             adapted = inner_step(state.policy, stage, recipe, inner[step])
             if skills and step == 0:
                 adapted = skills.first_step(rollouts, adapted)
+            _check_finite(adapted, step + 1)
+
+
+def _check_finite(adapted: Parameters, steps: int) -> None:
+    """Check parameters, [task, ...] each, after some inner steps.
+
+    Raises:
+        ValueError: with the first parameter that has a number which is not finite, and its task.
+    """
+    finite = {name: value.isfinite().flatten(1).all(1) for name, value in adapted.items()}
+    if torch.stack(list(finite.values())).all():  # on a GPU this is waited for once
+        return
+    name = next(name for name, of_tasks in finite.items() if not of_tasks.all())
+    task = int((~finite[name]).nonzero()[0])
+    raise ValueError(
+        f"parameter {name} of task {task} is not finite after inner step {steps}; "
+        "a smaller inner_lr may help"
+    )
 
 
 def inner_loop_on(
@@ -180,4 +198,5 @@ def inner_loop_on(
         memory = memory.pooled(rollouts) if memory else None
         if skills and step == 0:
             adapted = skills.first_step(rollouts, adapted)
+        _check_finite(adapted, step + 1)
     return {name: value[0] for name, value in adapted.items()}, memory

@@ -183,8 +183,8 @@ class MAML:
         `adapt` on the same data.
 
         Args:
-            experience: one a step. The first is taken with this learner's `predict`, each
-                other one with the policy that `adapt_from` returned for those before it.
+            experience: one a step. The first is taken with `actor().explore`, each other one with
+                `explore` of the policy that `adapt_from` returned for those before it.
             seed: of the returned policy's exploration.
             library: skills to take the first step from; see `adapt`.
 
@@ -231,7 +231,7 @@ class MAML:
             )
 
     def as_rollouts(self, experience: Experience) -> Rollouts:
-        """Return experience taken with this learner's `predict` as rollouts of one task.
+        """Return experience taken with `actor().explore` as rollouts of one task.
 
         They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at.
         """
@@ -334,17 +334,18 @@ class MAML:
 
     def actor(
         self,
-        parameters: Parameters,
+        parameters: Parameters | None = None,
         seed: int | np.random.Generator = 0,
         memory: Remembered | None = None,
     ) -> Actor:
         """Return the policy with some parameters, such as a stage's of `adaptation`, to act with.
 
         Args:
-            parameters: of one network.
+            parameters: of one network; None for those before adaptation.
             seed: of its exploration, or a generator.
             memory: of the task, such as a stage's; None for a task not met before.
         """
         memory = memory or nothing_seen(self.state.memory, 1)
         remembered = (memory.rules, memory.start[0].numpy()) if memory else None
+        parameters = parameters or self.parameters
         return Actor(self.policy, parameters, self.family.action_scale, seed, remembered)

@@ -3,6 +3,7 @@
 import csv
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -98,12 +99,19 @@ def run_logger(folder: Path, steps: int, verbose: bool) -> Logger:
     return Logger(str(folder), outputs)
 
 
+PATIENCE = 10
+"""Iterations in a row that may keep the parameters because a number is not finite. One may be an
+unlucky draw of tasks; where all of ten are, nothing changes from one to the next any more."""
+
+
 class Clock:
-    """How long training takes since it began, here and now."""
+    """How long training takes since it began, here and now, and how long it has been stuck."""
 
     def __init__(self, timesteps: int) -> None:
         """Start, at so many environment steps."""
         self._began, self._timesteps = time.monotonic(), timesteps
+        self.stuck = 0
+        """Iterations in a row whose outer step met a number that is not finite."""
 
     def read(self, timesteps: int) -> tuple[float, float]:
         """Return the time since the start [s], and environment steps per second since then."""
@@ -119,6 +127,9 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
         state: after the iteration.
         progress: what the iteration brought.
         clock: started with training.
+
+    Raises:
+        RuntimeError: when the parameters were kept in as many iterations as `PATIENCE` says.
     """
     returns, trace = progress.returns, progress.trace
     elapsed, fps = clock.read(state.num_timesteps)
@@ -142,6 +153,20 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
         log.record("train/encoder_loss", progress.encoder_loss)
     if not trace.accepted:
         log.warn(f"iteration {state.iteration}: parameters kept, since {trace.reason}")
+    clock.stuck = 0 if trace.finite else clock.stuck + 1
+    if clock.stuck:
+        # a logger without a terminal shows no `warn`
+        warnings.warn(
+            f"iteration {state.iteration}: parameters kept, since {trace.reason}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    if clock.stuck == PATIENCE:
+        raise RuntimeError(
+            f"training is stuck: in {PATIENCE} iterations in a row the parameters were kept, at "
+            f"last since {trace.reason}. A smaller inner_lr or outer_lr, or rewards and "
+            "observations of smaller size, may help"
+        )
 
 
 class ProgressBar(BaseCallback):

@@ -54,6 +54,7 @@ def train(
         raise ValueError(f"{out} holds a run already; resume it, or choose another folder")
     if total_timesteps < 1:
         raise ValueError(f"total_timesteps must be at least 1, got {total_timesteps}")
+    total_timesteps = int(total_timesteps)
     learner.save(out / CHECKPOINT)
     _write_config(learner, out, total_timesteps)
     return _learn(learner, out, total_timesteps, progress_bar)
@@ -91,6 +92,7 @@ def resume(
             f"total_timesteps must be more than that, got {total_timesteps}"
         )
     else:
+        total_timesteps = int(total_timesteps)
         _write_config(learner, out, total_timesteps)
     if learner.num_timesteps < total_timesteps:
         _learn(learner, out, total_timesteps, progress_bar)

@@ -15,10 +15,10 @@ from torch import Tensor
 from metarl.agents.gaussian import noise_log_prob
 from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import Array, Parameters
-from metarl.envs.family import Family, Simulations
+from metarl.envs.family import Family, Result, Simulations
 from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
-from metarl.sampling.streams import Key, Purpose, streams
+from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.system.library_threads import one_library_thread
 
 
@@ -87,8 +87,60 @@ def collect(
             of_episode = [number for number in numbers if begin <= number[1] < episode.stop]
             start = simulator.reset(streams(key, Purpose.START, of_episode))
             part = Rollouts(*(field[:, episode] for field in out))
-            _run_episode(simulator, most_likely, start, part, remembering)
+            try:
+                _run_episode(simulator, most_likely, start, part, remembering)
+            except NotFiniteError as error:
+                raise ValueError(error.located(simulator.family.name, key, first, begin)) from None
     return out
+
+
+class NotFiniteError(Exception):
+    """A number that arose in an episode and is not finite; it says where among the simulations."""
+
+    def __init__(self, what: str, value: NDArray, task: int, simulation: int, when: str) -> None:
+        """Take what it is and where.
+
+        Args:
+            what: such as `action`.
+            value: of one simulation.
+            task: the task's number in the chunk.
+            simulation: the simulation's number among those of its task.
+            when: in the episode.
+        """
+        super().__init__(what)
+        self._what, self._value, self._when = what, value, when
+        self._task, self._simulation = task, simulation
+
+    def located(self, family: str, key: Key, first: int, begin: int) -> str:
+        """Return where it arose, in words.
+
+        Args:
+            family: its name.
+            key: of the rollouts.
+            first: number of the chunk's first task.
+            begin: number of the episode's first rollout.
+        """
+        iteration = f"iteration {key.iteration}, " if key.phase is Phase.TRAIN else ""
+        return (
+            f"{family}: {self._what} of {iteration}task {first + self._task}, rollout "
+            f"{begin + self._simulation}, {self._when}, with {key.step} inner steps taken is not "
+            f"finite: {self._value}"
+        )
+
+
+def _check_finite(what: str, values: NDArray, active: NDArray[np.bool_], when: str) -> None:
+    """Raise a `NotFiniteError` for the first active simulation with a bad number.
+
+    Args:
+        what: the values are, such as `action`.
+        values: [task, simulation of the task, ...].
+        active: which simulations count, [task, simulation of the task].
+        when: in the episode.
+    """
+    bad = active & ~np.isfinite(values).reshape(*active.shape, -1).all(-1)
+    if bad.any():
+        task, simulation = (int(index) for index in np.argwhere(bad)[0])
+        raise NotFiniteError(what, values[task, simulation], task, simulation, when)
 
 
 def _draw_noise(
@@ -135,6 +187,8 @@ def _run_episode(
     count, size = simulator.count, observation.shape[-1]
     active = np.ones(count, dtype=bool)
     succeeded = np.zeros(count, dtype=bool)
+    if not simulator.family.native:
+        _check_finite("observation", observation.reshape(*each, -1), active.reshape(each), "reset")
     time = 0
     while time < rewards.shape[-1] and active.any():
         observations[:, :, time, :size] = observation.reshape(*each, -1)
@@ -145,7 +199,7 @@ def _run_episode(
         actions[:, :, time] += mean
         action = actions[:, :, time].reshape(count, -1)
         before = observation
-        observation, reward, fallen, arrived = simulator.step(action, active)
+        observation, reward, fallen, arrived = _step(simulator, actions[:, :, time], active, time)
         rewards[:, :, time] = reward.reshape(each)
         if remembering:
             remembering.remember(before, action, reward, observation, active)
@@ -161,6 +215,28 @@ def _run_episode(
         memories[:] = remembering.memory.reshape(*each, -1)
     terminated[:] = ~active.reshape(each)
     achieved[:] = succeeded.reshape(each)
+
+
+def _step(simulator: Simulations, actions: NDArray, active: NDArray[np.bool_], time: int) -> Result:
+    """Step the simulations; raise a `NotFiniteError` where a number is bad.
+
+    Args:
+        simulator: see `_run_episode`.
+        actions: [task, simulation of the task, action].
+        active: which simulations to step, [sim].
+        time: of the step, from 0.
+    """
+    each = actions.shape[:2]
+    stepped, when = active.reshape(each), f"step {time}"
+    try:
+        result = simulator.step(actions.reshape(simulator.count, -1), active)
+    except ValueError:  # of several reasons this one can be told better from here
+        _check_finite("action", actions, stepped, when)
+        raise
+    if not simulator.family.native:  # ours look after their own numbers
+        _check_finite("observation after", result.observation.reshape(*each, -1), stepped, when)
+        _check_finite("reward", result.reward.reshape(each), stepped, when)
+    return result
 
 
 class Remembering:

@@ -65,7 +65,7 @@ def film_settings(keywords: FilmKeywords) -> FilmSettings:
         ValueError: for a value that is not allowed.
     """
     settings = settings_of(FilmSettings, keywords)
-    steps = keywords.get("steps", settings.steps)
+    steps: int | Sequence[int] = settings.steps
     shown = (steps,) if isinstance(steps, int) else tuple(steps)
     if len(shown) == 1 and shown[0]:
         shown = (0, *shown)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from metarl.envs.plain import make_plain
 from metarl.learner.config import checked
 
 
@@ -33,6 +34,9 @@ class SimilarityConfig:
     """Adam's step size."""
     seed: int = 0
     """Decides tasks, start states, exploration, weights and windows."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     def check(self) -> None:
         """Check every value.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.policy import Parameters
+from metarl.envs.plain import plain
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.learner.inner_loop import Fingerprinted
@@ -78,6 +79,7 @@ class SkillLibrary:
             ValueError: when the encoder was trained on another learner.
         """
         similarity.check(learner)
+        tasks = plain(tasks)
         if isinstance(tasks, int):
             tasks = learner.family.sample_tasks(tasks, seed=(seed, 2))
         table = learner.family.task(tasks)

@@ -5,7 +5,6 @@ results are bit-identical for any number of threads. Torch's own threads wait fo
 every operation: they are slower than this, and starve when another process wants the processor.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from metarl.system.cores import cores
 from metarl.system.library_threads import one_library_thread
 
 ROWS = 10_000
@@ -44,7 +44,7 @@ class TaskThreads:
             threads: how many; 0 for one a core.
             device: where the tensors are. On a GPU all tasks are one chunk, for one thread.
         """
-        self.count = threads or os.cpu_count() or 1
+        self.count = threads or cores()
         self._on_cpu = device.type == "cpu"
         self._pool: ThreadPoolExecutor | None = None
         self._stack = ExitStack()

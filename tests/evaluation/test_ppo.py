@@ -1,5 +1,9 @@
 """PPO on each task alone: when it is judged, in which order, and by which numbers."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 
 import metarl
@@ -37,6 +41,27 @@ def test_curves_come_in_the_order_of_their_starts():
     before = policy_returns(learner, tasks, learner.parameters, seed=3)
     np.testing.assert_allclose(handed_on.returns[0, :, 0], before, rtol=1e-4)
     assert not np.array_equal(first.returns, second.returns), "seeds are PPO's own"
+
+
+SCRIPT = """
+import metarl
+from metarl.evaluation import ppo
+from metarl.evaluation.settings import ComparisonSettings
+family = metarl.envs.make("Point2D", horizon=5)
+tasks = family.sample_tasks(2, seed=0)
+starts = [ppo.Start("from scratch", 0, None)]
+settings = ComparisonSettings(budget=2000, workers=2)
+for name, curve in ppo.ppo_curves(family, tasks, starts, settings):
+    print(name, curve.steps, curve.returns.shape)
+"""
+
+
+def test_a_script_needs_no_main_guard(tmp_path: Path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "from scratch [2000] (1, 2, 1)\n", done.stderr
 
 
 def test_a_model_behind_normalised_observations_is_judged_on_plain_ones():

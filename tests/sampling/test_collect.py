@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 
 from metarl import envs
 from metarl.agents.policy import Array, GaussianPolicy, Parameters
+from metarl.envs.distributions import Uniform
+from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import collect, empty_rollouts
 from metarl.sampling.streams import Key, Phase, torch_generator
@@ -120,3 +124,86 @@ def test_counts_must_fit():
     out = empty_rollouts(family, 4, 3)
     with pytest.raises(ValueError, match="10 simulations cannot take 3 rollouts of 4 tasks each"):
         collect(simulator, policy, policy.initial(torch_generator(0)), KEY, out)
+
+
+class Faulty(gymnasium.Env):
+    """Says something that is no number, at a step and of a kind that its task tells."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    kind, time = 0.0, 0
+
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return self._say(0.0, 1.0), {}
+
+    def step(self, action):
+        self.time += 1
+        return (
+            self._say(2.0, 3.0),
+            np.inf if (self.kind, self.time) == (4.0, 2) else 0.0,
+            False,
+            False,
+            {},
+        )
+
+    def _say(self, reset: float, later: float):
+        bad = self.kind == reset + 1.0 and self.time in (0, 3)
+        return np.array([0.0, np.nan if bad else 1.0], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (1.0, r"observation of iteration 2, task 5, rollout 0, reset, .* \[ 0. nan\]"),
+        (3.0, r"observation after of iteration 2, task 5, rollout 0, step 2, .* \[ 0. nan\]"),
+        (4.0, "reward of iteration 2, task 5, rollout 0, step 1, with 0 inner steps .*: inf"),
+    ],
+)
+def test_what_an_environment_of_others_says_is_checked(kind: float, message: str):
+    family = ForeignFamily(
+        "Faulty",
+        Faulty,
+        lambda env, task: setattr(env.unwrapped, "kind", task["kind"]),
+        (Uniform("kind", 0.0, 5.0),),
+        horizon=6,
+    )
+    policy = GaussianPolicy(2, 1)
+    simulator = family.simulate(6)
+    simulator.set_tasks(Tasks(("kind",), np.repeat([[0.0], [0.0], [kind]], 2, axis=0)))
+    out = empty_rollouts(family, 3, 2)
+    with pytest.raises(ValueError, match=f"Faulty: {message}"):
+        collect(simulator, policy, policy.initial(torch_generator(0)), KEY, out, first=3)
+    simulator.close()
+
+
+class Lost:
+    """A policy that has no answer in one task's second rollout from some step on."""
+
+    def __init__(self) -> None:
+        self.time = 0
+
+    def acting(self, parameters: Parameters) -> Callable[[Array], Array]:
+        def act(observation: Array) -> Array:
+            actions = np.zeros((*observation.shape[:-1], 2), np.float32)
+            if self.time == 3:
+                actions[1, 1] = np.nan
+            self.time += 1
+            return actions
+
+        return act
+
+    def std(self, parameters: Parameters) -> Tensor:
+        return torch.ones(2)
+
+
+def test_an_action_that_is_no_number_is_located():
+    family = envs.make("Point2D", horizon=5)
+    simulator = envs.Simulator(family, 4)
+    simulator.set_tasks(family.sample_tasks(2, seed=0).repeat(2))
+    expected = "Point2D: action of iteration 2, task 8, rollout 1, step 3, with 1 inner steps"
+    with pytest.raises(ValueError, match=expected):
+        collect(simulator, Lost(), {}, KEY._replace(step=1), empty_rollouts(family, 2, 2), first=7)
+    key = Key(7, Phase.ADAPT)
+    with pytest.raises(ValueError, match="Point2D: action of task 1, rollout 1, step 3"):
+        collect(simulator, Lost(), {}, key, empty_rollouts(family, 2, 2))

@@ -1,9 +1,11 @@
 """Sampling here and in other processes: the same rollouts to the last bit, and honest failures."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import gymnasium
@@ -128,7 +130,7 @@ def test_a_process_that_dies_is_named():
     family, tasks, policy, parameters = setting("HalfCheetahVel")
     with Workers(family, TASKS, ROLLOUTS, policy.shapes, count=2) as workers:
         workers.set_tasks(tasks)
-        os.kill(workers._workers[1]._process.pid, signal.SIGKILL)
+        os.kill(workers._workers[1].process.pid, signal.SIGKILL)
         with pytest.raises(RuntimeError, match=r"process 1 ended with code -9; memory may have"):
             workers.sample(policy, parameters, KEY)
     with pytest.raises(RuntimeError, match="were stopped"):
@@ -155,6 +157,143 @@ def test_environments_of_a_script_are_carried_along():
         assert same(
             workers.sample(policy, parameters, KEY), sampler.sample(policy, parameters, KEY)
         )
+
+
+class Reckless(gymnasium.Env):
+    """Draws from the global generators wherever it can, and never from its own."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self) -> None:
+        self.made_with = np.random.rand()  # noqa: NPY002
+
+    def reset(self, *, seed=None, options=None):
+        return self._observe(), {}
+
+    def step(self, action):
+        return self._observe(), random.gauss(0.0, 1.0), random.random() < 0.02, False, {}
+
+    def _observe(self):
+        return np.array([self.made_with, np.random.rand(), random.random()], np.float32)  # noqa: NPY002
+
+
+def global_state() -> tuple:
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002
+    return random.getstate(), str(numpys)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_environments_with_global_randomness_are_sampled_the_same(processes: bool):
+    """Here, in other processes and in processes of their own; and the user's draws stay theirs."""
+    family = ForeignFamily(
+        "Reckless",
+        Reckless,
+        lambda env, task: None,
+        (Uniform("x", 0.0, 1.0),),
+        horizon=8,
+        processes=processes,
+    )
+    tasks = family.sample_tasks(4, seed=0)
+    policy = GaussianPolicy(3, 1)
+    parameters = {n: v.expand(4, *v.shape) for n, v in policy.initial(torch_generator(0)).items()}
+    with Sampler(family, 4, 3) as sampler, Workers(family, 4, 3, policy.shapes, count=2) as workers:
+        sampled = []
+        for each in (sampler, workers):
+            each.set_tasks(tasks)
+            random.seed(len(sampled))
+            np.random.seed(len(sampled))  # noqa: NPY002
+            outside = global_state()
+            for iteration in (0, 1, 0):
+                key = Key(7, Phase.TRAIN, iteration)
+                sampled.append(each.sample(policy, parameters, key))
+            assert outside == global_state()
+    first, second, third, *others = sampled
+    assert not same(first, second)
+    assert same(first, third)
+    assert all(same(a, b) for a, b in zip((first, second, third), others, strict=True))
+    assert len(first.observations[:, :, 0, 1].unique()) == 12, "each rollout has its own"
+
+
+REGISTERING = """
+import gymnasium, numpy as np
+import metarl
+from metarl.envs.distributions import Uniform
+
+class Ours(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    def __init__(self, size=1):
+        self.size = size
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+    def step(self, action):
+        return np.zeros(2, np.float32), float(self.size), False, False, {}
+
+class Wrapper(gymnasium.Wrapper):
+    pass
+
+gymnasium.register("Ours/ByClass-v0", Ours, kwargs={"size": 2})
+gymnasium.register("Ours/ByName-v0", "__main__:Ours", kwargs={"size": 3})
+gymnasium.register("Ours/Known-v0", "gymnasium.envs.classic_control:PendulumEnv")
+gymnasium.register("Ours/Wild-v0", Ours, kwargs={"file": open(__file__)})
+ids = "Ours/ByClass-v0", "Ours/ByName-v0", "Ours/Known-v0"
+family = metarl.envs.ForeignFamily(
+    "Ours", lambda: Wrapper([gymnasium.make(id) for id in ids][1]), lambda env, task: None,
+    (Uniform("x", 0.0, 1.0),), horizon=4,
+)
+def told(locals, _):
+    print(locals["returns"])
+metarl.MAML(family, tasks=4, rollouts=2, workers=2).learn(1, told)
+"""
+
+
+def test_what_a_script_registers_is_known_in_the_processes(tmp_path: Path):
+    (tmp_path / "script.py").write_text(REGISTERING)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "[12.0, 12.0]\n", done.stderr
+
+
+class JointError(Exception):
+    """With a constructor that pickle does not know how to call."""
+
+    def __init__(self, joint: str, step: int) -> None:
+        super().__init__(f"{joint} is stuck in step {step}")
+
+
+class Failing(Reckless):
+    def step(self, action):
+        raise JointError("knee", 0)
+
+
+def test_an_error_of_an_environment_arrives_with_its_line():
+    family = ForeignFamily(
+        "Failing", Failing, lambda env, task: None, (Uniform("x", 0.0, 1.0),), horizon=8
+    )
+    policy = GaussianPolicy(3, 1)
+    parameters = {n: v.expand(4, *v.shape) for n, v in policy.initial(torch_generator(0)).items()}
+    with Workers(family, 4, 1, policy.shapes, count=2) as workers:
+        workers.set_tasks(family.sample_tasks(4, seed=0))
+        with pytest.raises(RuntimeError, match="JointError: knee is stuck in step 0") as raised:
+            workers.sample(policy, parameters, KEY)
+    (note,) = raised.value.__notes__
+    assert note.startswith("in sampling process 0:")
+    assert 'raise JointError("knee", 0)' in note
+
+
+def test_a_family_that_cannot_be_sent_is_refused_in_a_line():
+    lock = threading.Lock()
+    family = ForeignFamily(
+        "Locked",
+        Reckless,
+        lambda env, task: setattr(env, "lock", lock),
+        (Uniform("x", 0.0, 1.0),),
+        horizon=8,
+    )
+    with pytest.raises(TypeError, match=r"Locked cannot be sent to .*lock.*workers=1 samples in"):
+        Workers(family, 4, 1, {}, count=2)
 
 
 SCRIPT = """

@@ -1,0 +1,43 @@
+"""NumPy's numbers and arrays, and paths, as Python's own, which JSON and a checkpoint can hold."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a value with everything of NumPy's in it as Python's own; others as they are."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {plain(key): plain(entry) for key, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(plain(entry) for entry in value)
+    return value
+
+
+def make_plain(instance: Any) -> None:  # noqa: ANN401
+    """Make NumPy's scalars among a frozen dataclass's fields Python's own, when it is made."""
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name, None)  # fields with `init=False` may come later
+        if isinstance(value, np.generic | np.ndarray | PurePath | list | tuple):
+            object.__setattr__(instance, field.name, plain(value))
+
+
+def check_horizon_and_scale(horizon: int, action_scale: float) -> None:
+    """Check what every family has.
+
+    Raises:
+        ValueError: with the field's name, its value and what is allowed.
+    """
+    if not (isinstance(horizon, int) and horizon >= 1):
+        raise ValueError(f"horizon must be a whole number of at least 1 step, got {horizon!r}")
+    if not (isinstance(action_scale, int | float) and 0.0 < action_scale < float("inf")):
+        raise ValueError(f"action_scale must be a positive number, got {action_scale!r}")
