@@ -18,6 +18,14 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from metarl import envs
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
+from metarl.family_option import (
+    FamilyOption,
+    changed,
+    family_of,
+    family_words,
+    is_reference,
+    run_family,
+)
 from metarl.learner.config import AlgorithmName, Config
 from metarl.learner.defaults import defaults
 
@@ -62,7 +70,8 @@ def train_command(start: Config) -> Callable[..., None]:
         """Train a meta-policy into a new run folder.
 
         Args:
-            family: The task family; see `metarl families`.
+            family: The task family; see `metarl families`. One of your own is named by the function
+                that returns it, FILE.py:FUNCTION or MODULE:FUNCTION.
             out: The run folder to make.
             config: Settings of the meta-learner; the defaults are those of the family, preset and
                 algorithm named.
@@ -79,24 +88,52 @@ def train_command(start: Config) -> Callable[..., None]:
         changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
         if reveal_task:
             changes["reveals_task"] = True
-        variant = envs.make(family, preset=preset, **changes)
+        reference = family if is_reference(family) else None
+        if reference is None:
+            variant = envs.make(family, preset=preset, **changes)
+        elif preset == "default":
+            variant = changed(family_of(reference), changes)
+        else:
+            raise ValueError(
+                f"{reference} has no preset {preset!r}: only the catalogue has presets"
+            )
         learner = MAML(variant, verbose=int(verbose), **asdict(config))
-        _finish(lambda: train_into(learner, out, total_timesteps, progress_bar=True), out)
+        _finish(
+            lambda: train_into(
+                learner, out, total_timesteps, progress_bar=True, family_reference=reference
+            ),
+            out,
+            reference,
+        )
 
     return train
 
 
-def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> None:
+def resume(
+    run_folder: Positional[Path],
+    total_timesteps: int | None = None,
+    family: FamilyOption = None,
+) -> None:
     """Resume a run; the results are identical to those of an uninterrupted one.
 
     Args:
         run_folder: The run folder that `metarl train` wrote.
         total_timesteps: Environment steps in all; as many as at its start when left out.
+        family: The function that returns the run's family, when it is not one of the catalogue's.
     """
     from metarl.learner.runs import resume
 
+    own = run_family(run_folder, family)
     _finish(
-        lambda: resume(run_folder, total_timesteps=total_timesteps, progress_bar=True), run_folder
+        lambda: resume(
+            run_folder,
+            total_timesteps=total_timesteps,
+            progress_bar=True,
+            family=own,
+            family_reference=family,
+        ),
+        run_folder,
+        family,
     )
 
 
@@ -117,14 +154,15 @@ def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_000_000, seed: 
         print(f"{kind}: {path}")
 
 
-def _finish(training: "Callable[[], MAML]", folder: Path) -> None:
+def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None) -> None:
+    option = family_words(reference)
     try:
         learner = training()
     except KeyboardInterrupt:
-        print(f"\nstopped; resume with: metarl resume {folder}", file=sys.stderr)
+        print(f"\nstopped; resume with: metarl resume {folder}{option}", file=sys.stderr)
         sys.exit(130)
     print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
-    print(f"run: {folder}\nnext: metarl evaluate {folder}")
+    print(f"run: {folder}\nnext: metarl evaluate {folder}{option}")
 
 
 def _warn(message: Warning | str, *_: object) -> None:
@@ -141,9 +179,12 @@ def defaults_for(words: Sequence[str]) -> Config:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--algorithm", default=Config.algorithm)
     given, _ = parser.parse_known_args(words)
-    family = next((word for word in words if word in envs.families()), "")
     known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
-    return Config(**defaults(family, given.preset, known))
+    name, preset = next((word for word in words if word in envs.families()), ""), given.preset
+    if words and is_reference(words[0]):
+        own = family_of(words[0])
+        name, preset = own.name, own.preset
+    return Config(**defaults(name, preset, known))
 
 
 def run(words: Sequence[str]) -> None:
@@ -156,8 +197,10 @@ def run(words: Sequence[str]) -> None:
     name, *rest = words
     commands = (families, resume, evaluate, compare, similarity, render, report, demo)
     others = {command.__name__: command for command in commands}
-    command = train_command(defaults_for(rest)) if name == "train" else others[name]
     try:
+        if name == "train" and rest[:1] == ["--family"]:
+            del rest[0]  # the family is positional here, but other commands have the option
+        command = train_command(defaults_for(rest)) if name == "train" else others[name]
         tyro.cli(command, prog=f"metarl {name}", args=rest)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"metarl: {error}", file=sys.stderr)
