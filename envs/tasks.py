@@ -49,7 +49,7 @@ class Tasks:
                 raise ValueError(
                     f"every task must have the same parameters: {sorted(names)} and {sorted(row)}"
                 )
-        return cls(names, np.array([[float(row[name]) for name in names] for row in rows]))
+        return cls(names, np.array([[_number(name, row[name]) for name in names] for row in rows]))
 
     @classmethod
     def from_json(cls, text: str) -> "Tasks":
@@ -113,3 +113,10 @@ class Tasks:
             for index, row in enumerate(self.values)
         )
         return "\n".join([header, *rows])
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"the task parameter {name} must be a number, got {value!r}") from None

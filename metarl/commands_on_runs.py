@@ -5,7 +5,7 @@ Options that several commands share are fields of one settings class, or one of 
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _SKILLS = "A library of skills to take the first step from, written by `metarl similarity`"
 Library = Annotated[Path | None, arg(help=f"{_SKILLS}.")]
 Libraries = Annotated[tuple[Path, ...], arg(help=f"{_SKILLS}; of several runs, one for each.")]
+TaskFile = Annotated[
+    Path | None,
+    arg(help="Tasks to measure on in place of drawn ones: .json with a list of objects or .csv."),
+]
 Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 
 
@@ -31,6 +35,7 @@ def evaluate(
     split: tuple[Split, ...] = (EvaluationSettings.split,),
     library: Libraries = (),
     out: Path | None = None,
+    task_file: TaskFile = None,
     run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Measure the return before and after adaptation, on tasks drawn apart from those of training.
@@ -44,6 +49,7 @@ def evaluate(
             both; a table each.
         library: One a run.
         out: Where the files go; the first run folder when left out.
+        task_file: One for all tables.
         run: How runs are loaded.
     """
     from metarl.evaluation.evaluate import evaluate
@@ -54,11 +60,12 @@ def evaluate(
         raise ValueError("name at least one run folder")
     learners = [run.learner(folder) for folder in run_folders]
     skills = [SkillLibrary.load(path) for path in library]
+    if task_file is not None and split != (EvaluationSettings.split,):
+        raise ValueError("--split draws tasks and --task-file gives them: choose one of the two")
     tables: list[tuple[Split, int]] = [(part, count) for part in split for count in rollouts]
     for part, count in tables:
-        evaluation = evaluate(
-            learners, rollouts=count, split=part, library=skills, **asdict(adaptation)
-        )
+        chosen = asdict(adaptation) | _given(task_file)
+        evaluation = evaluate(learners, rollouts=count, split=part, library=skills, **chosen)
         name = "evaluation"
         if len(tables) > 1 or part != "test":
             name += f"_{part}_{count}"
@@ -76,6 +83,7 @@ def compare(
     out: Path,
     comparison: OmitArgPrefixes[ComparisonSettings] = ComparisonSettings(),  # noqa: B008
     library: Libraries = (),
+    task_file: TaskFile = None,
     run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Compare adaptation with fine-tuning and with training from scratch, on the same new tasks.
@@ -86,6 +94,7 @@ def compare(
         out: A folder for the numbers and the figure.
         comparison: New tasks, and what the other methods may use.
         library: Of the meta-learned runs.
+        task_file: At least two tasks.
         run: How runs are loaded.
     """
     from metarl.evaluation.compare import compare
@@ -96,7 +105,7 @@ def compare(
         [run.learner(folder) for folder in run_folders],
         libraries=[SkillLibrary.load(path) for path in library],
         progress_bar=True,
-        **asdict(comparison),
+        **asdict(comparison) | _given(task_file),
     )
     numbers, figure = figures.save(result, out)
     print(f"{result}\nnumbers: {numbers}\nfigure: {figure}")
@@ -176,6 +185,7 @@ def report(
     adaptation: OmitArgPrefixes[AdaptationSettings] = AdaptationSettings(),  # noqa: B008
     rollouts: int = EvaluationSettings.rollouts,
     library: Library = None,
+    task_file: TaskFile = None,
     run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Write a run's tables, figures and a film to one HTML file that needs no network.
@@ -187,6 +197,7 @@ def report(
         adaptation: New tasks and inner steps of the evaluation.
         rollouts: Rollouts of each task that an inner step learns from.
         library: Of the run.
+        task_file: For the evaluation.
         run: How runs are loaded.
     """
     from metarl.showing.report import report
@@ -199,7 +210,7 @@ def report(
         library=_library(library),
         device=run.device,
         family=run_family(run_folder, run.family),
-        **asdict(adaptation),
+        **asdict(adaptation) | _given(task_file),
     )
     print(f"report: {path}")
 
@@ -218,6 +229,11 @@ def parse_task(words: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
     return task
+
+
+def _given(task_file: Path | None) -> dict[str, Any]:
+    """Return the keyword that replaces how many tasks are drawn, where a file has them."""
+    return {} if task_file is None else {"tasks": task_file}
 
 
 def _library(path: Path | None) -> "SkillLibrary | None":
