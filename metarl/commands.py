@@ -202,6 +202,8 @@ def run(words: Sequence[str]) -> None:
             del rest[0]  # the family is positional here, but other commands have the option
         command = train_command(defaults_for(rest)) if name == "train" else others[name]
         tyro.cli(command, prog=f"metarl {name}", args=rest)
+    except BrokenPipeError:
+        raise  # no bad input: see `metarl.cli.main`
     except (ValueError, OSError, RuntimeError) as error:
         print(f"metarl: {error}", file=sys.stderr)
         sys.exit(2)
