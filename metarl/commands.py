@@ -37,21 +37,28 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
     """List the task families, or describe one.
 
     Args:
-        family: A family; all when left out.
+        family: A family, or the function that returns one of your own; all when left out.
         json: Print JSON.
     """
     names = envs.families() if family is None else (family,)
-    rows = [{**envs.make(name).describe(), "presets": envs.presets(name)} for name in names]
+    own = family is not None and is_reference(family)
+    rows = [
+        {**made.describe(), "presets": envs.presets(name)}
+        for name in names
+        for made in [family_of(name) if own else envs.make(name)]
+    ]
     if json:
         print(json_format.dumps(rows, indent=2))
         return
     for row in rows:
-        print(f"{row['name']}: {row['robot']}, {row['goal']}, {row['horizon']} steps")
+        words = [row[part] for part in ("robot", "goal") if part in row]
+        print(f"{row['name']}: {', '.join([*words, str(row['horizon'])])} steps")
         print(f"    varies   {'; '.join(row['varies'])}")
         print(f"    spaces   observation {row['observation_size']}, action {row['action_size']}")
         if row["presets"]:
             print(f"    presets  {', '.join(row['presets'])}")
-        print(f"    source   {row['source']}")
+        if "source" in row:
+            print(f"    source   {row['source']}")
 
 
 def train_command(start: Config) -> Callable[..., None]:
@@ -70,8 +77,8 @@ def train_command(start: Config) -> Callable[..., None]:
         """Train a meta-policy into a new run folder.
 
         Args:
-            family: The task family; see `metarl families`. One of your own is named by the function
-                that returns it, FILE.py:FUNCTION or MODULE:FUNCTION.
+            family: A task family (see `metarl families`), or FILE.py:FUNCTION or MODULE:FUNCTION,
+                the function that returns one of your own.
             out: The run folder to make.
             config: Settings of the meta-learner; the defaults are those of the family, preset and
                 algorithm named.
@@ -88,7 +95,8 @@ def train_command(start: Config) -> Callable[..., None]:
         changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
         if reveal_task:
             changes["reveals_task"] = True
-        reference = family if is_reference(family) else None
+        is_own = is_reference(family) or family.endswith(".py")
+        reference = family if is_own else None
         if reference is None:
             variant = envs.make(family, preset=preset, **changes)
         elif preset == "default":

@@ -297,3 +297,21 @@ def test_the_settings_are_those_of_the_own_familys_preset(folder: Path):
     )
     config = commands.defaults_for([f"{folder / 'published.py'}:family", "--out", "x"])
     assert (config.inner_lr, config.hidden, config.tasks) == (0.5, (100, 100), 40)
+
+
+def test_families_describes_it_too(folder: Path, capsys: pytest.CaptureFixture[str]):
+    call("families", f"{folder / 'own.py'}:family")
+    assert capsys.readouterr().out.startswith("Stay: Point, stay, 12 steps\n")
+    call("families", f"{folder / 'own.py'}:pendulum")
+    assert capsys.readouterr().out.startswith("PendulumMass: 12 steps\n")
+    call("families", f"{folder / 'own.py'}:pendulum", "--json")
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["parameters"], row["presets"]) == ("PendulumMass", ["mass"], [])
+
+
+def test_a_file_without_a_function_is_told_the_form(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        call("train", folder / "own.py", "--out", tmp_path / "run")
+    assert "is named MODULE:FUNCTION or FILE.py:FUNCTION, got" in capsys.readouterr().err

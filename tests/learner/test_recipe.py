@@ -72,8 +72,7 @@ def test_the_policy_has_the_sizes_of_the_family_and_the_settings(point: envs.Tas
     assert state.policy.normaliser is None
     assert (state.iteration, state.num_timesteps, state.optimiser) == (0, 0, {})
     cavia = recipe(algorithm="cavia", context_size=3).initial_state(point)
-    assert cavia.parameters["context"].tolist() == [0.0, 0.0, 0.0]
-    assert cavia.parameters["weight0"].shape == (5, 8)
+    assert (cavia.policy.context_size, state.policy.context_size) == (3, 0)
 
 
 def test_initial_parameters_depend_on_the_seed_alone(point: envs.TaskFamily):
