@@ -1,6 +1,7 @@
 """Writes families.md and a still of each family, from the catalogue itself.
 
 python docs/make_families.py            # text and stills
+python docs/make_families.py AntDir     # text, and the still of one family
 python docs/make_families.py --text     # text only
 """
 
@@ -152,11 +153,13 @@ def still(name: str) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("families", nargs="*", default=envs.families(), metavar="FAMILY")
     parser.add_argument("--text", action="store_true")
+    arguments = parser.parse_args()
     (DOCS / "families.md").write_text(text())
-    if not parser.parse_args().text:
+    if not arguments.text:
         STILLS.mkdir(exist_ok=True)
-        for name in envs.families():
+        for name in arguments.families:
             still(name).save(STILLS / f"{name}.png", optimize=True)
 
 

@@ -69,8 +69,14 @@ class TaskSpace:
         """Return one task or a table of them as a table with this space's columns in order.
 
         Raises:
+            TypeError: for something else than a mapping or a table.
             ValueError: when parameters are missing, unknown, or outside both of their ranges.
         """
+        if not isinstance(task, Tasks | Mapping):
+            names = ", ".join(f"{name!r}: ..." for name in self.names)
+            raise TypeError(
+                f"a task of {self.family} is {{{names}}} or a row of Tasks, got {task!r}"
+            )
         tasks = task if isinstance(task, Tasks) else Tasks.from_dicts([task])
         if set(tasks.names) != set(self.names):
             raise ValueError(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from metarl import agents, envs
     from metarl.bridges.onnx import export
     from metarl.bridges.sb3 import to_ppo
+    from metarl.evaluation.callback import EvaluateCallback
     from metarl.evaluation.changes import changes
     from metarl.evaluation.compare import compare
     from metarl.evaluation.evaluate import evaluate
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAML",
     "Config",
+    "EvaluateCallback",
     "Experience",
     "Similarity",
     "SkillLibrary",
@@ -54,6 +56,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
     "Config": "metarl.learner.config",
+    "EvaluateCallback": "metarl.evaluation.callback",
     "Experience": "metarl.experience.log",
     "MAML": "metarl.learner.maml",
     "Similarity": "metarl.skills.similarity",

@@ -1,6 +1,7 @@
 """The command line's overview of commands; a command's own modules load when it is named."""
 
 import argparse
+import os
 import sys
 
 COMMANDS = {
@@ -22,7 +23,17 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that is named, or show the overview."""
-    words = sys.argv[1:]
+    try:
+        _main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # who read the output, such as `head`, has closed it; Python would complain once more when
+        # it flushes at exit (see the documentation of the signal module)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # 128 + SIGPIPE, as a shell has it
+
+
+def _main(words: list[str]) -> None:
     if words and words[0] in COMMANDS:
         from metarl.commands import run
 

@@ -18,6 +18,14 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from metarl import envs
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
+from metarl.family_option import (
+    FamilyOption,
+    changed,
+    family_of,
+    family_words,
+    is_reference,
+    run_family,
+)
 from metarl.learner.config import AlgorithmName, Config
 from metarl.learner.defaults import defaults
 
@@ -29,21 +37,28 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
     """List the task families, or describe one.
 
     Args:
-        family: A family; all when left out.
+        family: A family, or the function that returns one of your own; all when left out.
         json: Print JSON.
     """
     names = envs.families() if family is None else (family,)
-    rows = [{**envs.make(name).describe(), "presets": envs.presets(name)} for name in names]
+    own = family is not None and is_reference(family)
+    rows = [
+        {**made.describe(), "presets": envs.presets(name)}
+        for name in names
+        for made in [family_of(name) if own else envs.make(name)]
+    ]
     if json:
         print(json_format.dumps(rows, indent=2))
         return
     for row in rows:
-        print(f"{row['name']}: {row['robot']}, {row['goal']}, {row['horizon']} steps")
+        words = [row[part] for part in ("robot", "goal") if part in row]
+        print(f"{row['name']}: {', '.join([*words, str(row['horizon'])])} steps")
         print(f"    varies   {'; '.join(row['varies'])}")
         print(f"    spaces   observation {row['observation_size']}, action {row['action_size']}")
         if row["presets"]:
             print(f"    presets  {', '.join(row['presets'])}")
-        print(f"    source   {row['source']}")
+        if "source" in row:
+            print(f"    source   {row['source']}")
 
 
 def train_command(start: Config) -> Callable[..., None]:
@@ -62,7 +77,8 @@ def train_command(start: Config) -> Callable[..., None]:
         """Train a meta-policy into a new run folder.
 
         Args:
-            family: The task family; see `metarl families`.
+            family: A task family (see `metarl families`), or FILE.py:FUNCTION or MODULE:FUNCTION,
+                the function that returns one of your own.
             out: The run folder to make.
             config: Settings of the meta-learner; the defaults are those of the family, preset and
                 algorithm named.
@@ -79,24 +95,53 @@ def train_command(start: Config) -> Callable[..., None]:
         changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
         if reveal_task:
             changes["reveals_task"] = True
-        variant = envs.make(family, preset=preset, **changes)
+        is_own = is_reference(family) or family.endswith(".py")
+        reference = family if is_own else None
+        if reference is None:
+            variant = envs.make(family, preset=preset, **changes)
+        elif preset == "default":
+            variant = changed(family_of(reference), changes)
+        else:
+            raise ValueError(
+                f"{reference} has no preset {preset!r}: only the catalogue has presets"
+            )
         learner = MAML(variant, verbose=int(verbose), **asdict(config))
-        _finish(lambda: train_into(learner, out, total_timesteps, progress_bar=True), out)
+        _finish(
+            lambda: train_into(
+                learner, out, total_timesteps, progress_bar=True, family_reference=reference
+            ),
+            out,
+            reference,
+        )
 
     return train
 
 
-def resume(run_folder: Positional[Path], total_timesteps: int | None = None) -> None:
+def resume(
+    run_folder: Positional[Path],
+    total_timesteps: int | None = None,
+    family: FamilyOption = None,
+) -> None:
     """Resume a run; the results are identical to those of an uninterrupted one.
 
     Args:
         run_folder: The run folder that `metarl train` wrote.
         total_timesteps: Environment steps in all; as many as at its start when left out.
+        family: The function that returns the run's family, when it is not one of the catalogue's.
     """
     from metarl.learner.runs import resume
 
+    own = run_family(run_folder, family)
     _finish(
-        lambda: resume(run_folder, total_timesteps=total_timesteps, progress_bar=True), run_folder
+        lambda: resume(
+            run_folder,
+            total_timesteps=total_timesteps,
+            progress_bar=True,
+            family=own,
+            family_reference=family,
+        ),
+        run_folder,
+        family,
     )
 
 
@@ -117,14 +162,15 @@ def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_000_000, seed: 
         print(f"{kind}: {path}")
 
 
-def _finish(training: "Callable[[], MAML]", folder: Path) -> None:
+def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None) -> None:
+    option = family_words(reference)
     try:
         learner = training()
     except KeyboardInterrupt:
-        print(f"\nstopped; resume with: metarl resume {folder}", file=sys.stderr)
+        print(f"\nstopped; resume with: metarl resume {folder}{option}", file=sys.stderr)
         sys.exit(130)
     print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
-    print(f"run: {folder}\nnext: metarl evaluate {folder}")
+    print(f"run: {folder}\nnext: metarl evaluate {folder}{option}")
 
 
 def _warn(message: Warning | str, *_: object) -> None:
@@ -141,9 +187,12 @@ def defaults_for(words: Sequence[str]) -> Config:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--algorithm", default=Config.algorithm)
     given, _ = parser.parse_known_args(words)
-    family = next((word for word in words if word in envs.families()), "")
     known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
-    return Config(**defaults(family, given.preset, known))
+    name, preset = next((word for word in words if word in envs.families()), ""), given.preset
+    if words and is_reference(words[0]):
+        own = family_of(words[0])
+        name, preset = own.name, own.preset
+    return Config(**defaults(name, preset, known))
 
 
 def run(words: Sequence[str]) -> None:
@@ -156,9 +205,13 @@ def run(words: Sequence[str]) -> None:
     name, *rest = words
     commands = (families, resume, evaluate, compare, similarity, render, report, demo)
     others = {command.__name__: command for command in commands}
-    command = train_command(defaults_for(rest)) if name == "train" else others[name]
     try:
+        if name == "train" and rest[:1] == ["--family"]:
+            del rest[0]  # the family is positional here, but other commands have the option
+        command = train_command(defaults_for(rest)) if name == "train" else others[name]
         tyro.cli(command, prog=f"metarl {name}", args=rest)
+    except BrokenPipeError:
+        raise  # no bad input: see `metarl.cli.main`
     except (ValueError, OSError, RuntimeError) as error:
         print(f"metarl: {error}", file=sys.stderr)
         sys.exit(2)

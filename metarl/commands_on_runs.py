@@ -5,12 +5,13 @@ Options that several commands share are fields of one settings class, or one of 
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl.envs.distributions import Split
 from metarl.evaluation.settings import AdaptationSettings, ComparisonSettings, EvaluationSettings
+from metarl.family_option import RunSettings, family_words, run_family
 from metarl.showing.settings import FilmSettings
 from metarl.skills.config import SimilarityConfig
 
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from metarl.skills.library import SkillLibrary
 
 _SKILLS = "A library of skills to take the first step from, written by `metarl similarity`"
-Device = Annotated[
-    str, arg(help="Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one.")
-]
 Library = Annotated[Path | None, arg(help=f"{_SKILLS}.")]
 Libraries = Annotated[tuple[Path, ...], arg(help=f"{_SKILLS}; of several runs, one for each.")]
+TaskFile = Annotated[
+    Path | None,
+    arg(help="Tasks to measure on in place of drawn ones: .json with a list of objects or .csv."),
+]
 Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 
 
@@ -33,7 +35,8 @@ def evaluate(
     split: tuple[Split, ...] = (EvaluationSettings.split,),
     library: Libraries = (),
     out: Path | None = None,
-    device: Device = "auto",
+    task_file: TaskFile = None,
+    run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Measure the return before and after adaptation, on tasks drawn apart from those of training.
 
@@ -46,22 +49,23 @@ def evaluate(
             both; a table each.
         library: One a run.
         out: Where the files go; the first run folder when left out.
-        device: Of the updates.
+        task_file: One for all tables.
+        run: How runs are loaded.
     """
     from metarl.evaluation.evaluate import evaluate
-    from metarl.learner.runs import load
     from metarl.showing import figures
     from metarl.skills.library import SkillLibrary
 
     if not run_folders:
         raise ValueError("name at least one run folder")
-    learners = [load(folder, device=device) for folder in run_folders]
+    learners = [run.learner(folder) for folder in run_folders]
     skills = [SkillLibrary.load(path) for path in library]
+    if task_file is not None and split != (EvaluationSettings.split,):
+        raise ValueError("--split draws tasks and --task-file gives them: choose one of the two")
     tables: list[tuple[Split, int]] = [(part, count) for part in split for count in rollouts]
     for part, count in tables:
-        evaluation = evaluate(
-            learners, rollouts=count, split=part, library=skills, **asdict(adaptation)
-        )
+        chosen = asdict(adaptation) | _given(task_file)
+        evaluation = evaluate(learners, rollouts=count, split=part, library=skills, **chosen)
         name = "evaluation"
         if len(tables) > 1 or part != "test":
             name += f"_{part}_{count}"
@@ -79,7 +83,8 @@ def compare(
     out: Path,
     comparison: OmitArgPrefixes[ComparisonSettings] = ComparisonSettings(),  # noqa: B008
     library: Libraries = (),
-    device: Device = "auto",
+    task_file: TaskFile = None,
+    run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Compare adaptation with fine-tuning and with training from scratch, on the same new tasks.
 
@@ -89,18 +94,18 @@ def compare(
         out: A folder for the numbers and the figure.
         comparison: New tasks, and what the other methods may use.
         library: Of the meta-learned runs.
-        device: Of the updates.
+        task_file: At least two tasks.
+        run: How runs are loaded.
     """
     from metarl.evaluation.compare import compare
-    from metarl.learner.runs import load
     from metarl.showing import figures
     from metarl.skills.library import SkillLibrary
 
     result = compare(
-        [load(folder, device=device) for folder in run_folders],
+        [run.learner(folder) for folder in run_folders],
         libraries=[SkillLibrary.load(path) for path in library],
         progress_bar=True,
-        **asdict(comparison),
+        **asdict(comparison) | _given(task_file),
     )
     numbers, figure = figures.save(result, out)
     print(f"{result}\nnumbers: {numbers}\nfigure: {figure}")
@@ -110,7 +115,7 @@ def similarity(
     run_folder: Positional[Path],
     config: OmitArgPrefixes[SimilarityConfig] = SimilarityConfig(),  # noqa: B008
     skills: int = 100,
-    device: Device = "auto",
+    run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Learn how similar tasks are, and make a library of skills for new tasks to start from.
 
@@ -118,16 +123,15 @@ def similarity(
         run_folder: A run folder or a checkpoint.
         config: Settings of the encoder.
         skills: How many known tasks to adapt to for the library.
-        device: Of the updates.
+        run: How runs are loaded.
     """
     from metarl.evaluation.retrieval import retrieval
-    from metarl.learner.runs import load
     from metarl.showing import figures
     from metarl.skills.encoder_training import train_similarity
     from metarl.skills.library import SkillLibrary
 
     folder = _folder(run_folder)
-    learner = load(run_folder, device=device)
+    learner = run.learner(run_folder)
     encoder = train_similarity(learner, progress_bar=True, **asdict(config))
     quality = retrieval(learner, encoder, seed=config.seed)
     numbers, *pictures = figures.save(quality, folder)
@@ -136,7 +140,8 @@ def similarity(
         print(f"figure: {picture}")
     library = folder / "library.safetensors"
     SkillLibrary.build(learner, encoder, tasks=skills, seed=config.seed).save(library)
-    print(f"library: {library}\nnext: metarl evaluate {run_folder} --library {library}")
+    words = f"{run_folder} --library {library}{family_words(run.family)}"
+    print(f"library: {library}\nnext: metarl evaluate {words}")
 
 
 def render(
@@ -146,7 +151,7 @@ def render(
     out: Path | None = None,
     film: OmitArgPrefixes[FilmSettings] = FilmSettings(),  # noqa: B008
     library: Library = None,
-    device: Device = "auto",
+    run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Film a policy before and after adaptation, side by side or one as a ghost.
 
@@ -157,12 +162,11 @@ def render(
         out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
         film: What is filmed of each task, and how.
         library: Of the run.
-        device: Of the updates.
+        run: How runs are loaded.
     """
-    from metarl.learner.runs import load
     from metarl.showing.video import render
 
-    learner = load(run_folder, device=device)
+    learner = run.learner(run_folder)
     path = render(
         learner,
         parse_task(task) or learner.family.sample_tasks(draw, seed=film.seed, split="test"),
@@ -181,7 +185,8 @@ def report(
     adaptation: OmitArgPrefixes[AdaptationSettings] = AdaptationSettings(),  # noqa: B008
     rollouts: int = EvaluationSettings.rollouts,
     library: Library = None,
-    device: Device = "auto",
+    task_file: TaskFile = None,
+    run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Write a run's tables, figures and a film to one HTML file that needs no network.
 
@@ -192,7 +197,8 @@ def report(
         adaptation: New tasks and inner steps of the evaluation.
         rollouts: Rollouts of each task that an inner step learns from.
         library: Of the run.
-        device: Of the updates.
+        task_file: For the evaluation.
+        run: How runs are loaded.
     """
     from metarl.showing.report import report
 
@@ -202,8 +208,9 @@ def report(
         task=parse_task(task) or None,
         rollouts=rollouts,
         library=_library(library),
-        device=device,
-        **asdict(adaptation),
+        device=run.device,
+        family=run_family(run_folder, run.family),
+        **asdict(adaptation) | _given(task_file),
     )
     print(f"report: {path}")
 
@@ -222,6 +229,11 @@ def parse_task(words: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
     return task
+
+
+def _given(task_file: Path | None) -> dict[str, Any]:
+    """Return the keyword that replaces how many tasks are drawn, where a file has them."""
+    return {} if task_file is None else {"tasks": task_file}
 
 
 def _library(path: Path | None) -> "SkillLibrary | None":

@@ -220,3 +220,13 @@ def test_a_folder_with_a_run_is_not_overwritten(run_folder: Path):
     assert done.returncode == 2
     assert "holds a run already" in done.stderr
     assert (run_folder / "progress.csv").read_bytes() == before
+
+
+def test_a_reader_that_stops_is_no_error():
+    """As in `metarl families | head -1`."""
+    words = [sys.executable, "-m", "metarl", "families", "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (141, b"")

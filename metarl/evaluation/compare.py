@@ -16,7 +16,7 @@ from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation import ppo
 from metarl.evaluation.comparison import Comparison, Curve, joined
-from metarl.evaluation.evaluate import difference, new_tasks
+from metarl.evaluation.evaluate import difference
 from metarl.evaluation.scoring import SCORED, Model, model_return, policy_returns
 from metarl.evaluation.settings import (
     ComparisonKeywords,
@@ -24,6 +24,7 @@ from metarl.evaluation.settings import (
     TaskSettings,
     settings_of,
 )
+from metarl.evaluation.tasks import TaskChoice, new_tasks
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
@@ -41,7 +42,7 @@ def compare(
     *,
     libraries: Sequence[SkillLibrary] = (),
     others: Mapping[str, Model] | None = None,
-    tasks: int | Tasks = TaskSettings.tasks,
+    tasks: TaskChoice = TaskSettings.tasks,
     progress_bar: bool = False,
     **settings: Unpack[ComparisonKeywords],
 ) -> Comparison:
@@ -54,7 +55,7 @@ def compare(
         libraries: skills of some of the meta-learners.
         others: anything that acts as a Stable-Baselines3 model does, by the name to show. Its
             actions are in the range of its `action_space`, or in -1 to 1 if it has none.
-        tasks: how many new ones to draw, or a table; at least 2.
+        tasks: how many new ones to draw, or which; at least 2; see `metarl.evaluate`.
         progress_bar: show one, over PPO's tasks.
         settings: `seed`, `budget` and `workers`; see `ComparisonSettings` for what they are and
             for their defaults.
@@ -72,7 +73,7 @@ def compare(
     if chosen.budget < 2 * ppo.ENVIRONMENTS * family.horizon:
         least = 2 * ppo.ENVIRONMENTS * family.horizon
         raise ValueError(f"budget must be at least {least} steps, got {chosen.budget}")
-    seed, tasks = chosen.seed, new_tasks(family, tasks, chosen.seed, "test")
+    seed, tasks = chosen.seed, new_tasks(family, tasks, chosen.seed, "test", least=2)
     starts = [
         ppo.Start("PPO from pretraining", run.config.seed, run.actor(run.parameters))
         for run in pretrained

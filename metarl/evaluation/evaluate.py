@@ -11,9 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarl.envs.distributions import Split
-from metarl.envs.family import Family
-from metarl.envs.plain import plain
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.interval import Interval, interquartile, interval
 from metarl.evaluation.settings import (
@@ -22,6 +19,7 @@ from metarl.evaluation.settings import (
     TaskSettings,
     settings_of,
 )
+from metarl.evaluation.tasks import TaskChoice, new_tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
@@ -47,6 +45,21 @@ class Evaluation:
     success."""
     settings: dict[str, Any]
     """Seed, split, counts, step sizes, training so far and versions."""
+    rollouts: NDArray[np.float64] | None = None
+    """Returns of the only task in the only run, [rollout, step], from the same starts in each step;
+    None where there are several of either."""
+
+    @property
+    def samples(self) -> NDArray[np.float64]:
+        """What intervals are of, [run, sample, step]: tasks, or the rollouts of a single one."""
+        return self.returns if self.rollouts is None else self.rollouts[None]
+
+    @property
+    def interval_over(self) -> str:
+        """What intervals are over: tasks, runs where there are several, rollouts of one task."""
+        if len(self.returns) > 1:
+            return "runs"
+        return "tasks" if self.rollouts is None else "rollouts"
 
     @property
     def steps(self) -> int:
@@ -59,26 +72,26 @@ class Evaluation:
         split = self.settings.get("split", "test")
         distinct = len(np.unique(self.tasks.values, axis=0))
         if distinct == len(self.tasks):
-            return f"{distinct} {split} tasks"
+            return f"{distinct} {split} task{'s' if distinct > 1 else ''}"
         return f"{len(self.tasks)} draws of {distinct} {split} tasks"
 
     def curve(self) -> list[Interval]:
         """Return the mean return before adaptation and after each step."""
-        return [self._mean(self.returns[:, :, step]) for step in range(self.steps + 1)]
+        return [self._mean(self.samples[:, :, step]) for step in range(self.steps + 1)]
 
     def middles(self) -> list[Interval]:
         """Return the interquartile mean of the return before adaptation and after each step."""
-        return [interquartile(self.returns[:, :, step]) for step in range(self.steps + 1)]
+        return [interquartile(self.samples[:, :, step]) for step in range(self.steps + 1)]
 
     def gains(self) -> list[Interval]:
-        """Return what each step adds to the return, paired by task."""
-        gains = np.diff(self.returns, axis=2)
+        """Return what each step adds to the return, paired by task (a single one's by rollout)."""
+        gains = np.diff(self.samples, axis=2)
         return [self._mean(gains[:, :, step]) for step in range(self.steps)]
 
     @property
     def gain(self) -> Interval:
         """What adaptation adds to the return: after the last step less before, paired by task."""
-        return self._mean(self.returns[:, :, -1] - self.returns[:, :, 0])
+        return self._mean(self.samples[:, :, -1] - self.samples[:, :, 0])
 
     def worst(self) -> list[tuple[str, float]]:
         """Return the tasks with the lowest return after the last step, in words, lowest first.
@@ -94,7 +107,7 @@ class Evaluation:
         return [(Tasks(self.tasks.names, distinct).label(int(t)), float(means[t])) for t in order]
 
     def _mean(self, values: NDArray[np.float64]) -> Interval:
-        """Return the mean over tasks; its interval is over the runs where there are several."""
+        """Return the mean over samples; its interval is over the runs where there are several."""
         return interval(values[0] if len(values) == 1 else values.mean(1))
 
     @property
@@ -143,7 +156,12 @@ class Evaluation:
             finding = "Adaptation is NOT shown to help (the interval includes 0)"
         steps = "1 inner step" if self.steps == 1 else f"{self.steps} inner steps"
         runs = f", {len(self.returns)} runs" if len(self.returns) > 1 else ""
-        return f"{finding}: gain {gain} after {steps}, {self.sample}{runs}."
+        alone = (
+            ""
+            if self.rollouts is None
+            else f"; intervals are over its {len(self.rollouts)} rollouts"
+        )
+        return f"{finding}: gain {gain} after {steps}, {self.sample}{runs}{alone}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, as in `evaluation.json`."""
@@ -165,6 +183,7 @@ class Evaluation:
             "algorithm": self.algorithm,
             "returns": curve,
             "gain": self.gain.to_dict(),
+            "interval_over": self.interval_over,
             "per_task": per_task,
             "settings": self.settings,
         }
@@ -197,7 +216,7 @@ class Evaluation:
 def evaluate(
     learner: MAML | Sequence[MAML],
     *,
-    tasks: int | Tasks = TaskSettings.tasks,
+    tasks: TaskChoice = TaskSettings.tasks,
     library: SkillLibrary | Sequence[SkillLibrary] | None = None,
     **settings: Unpack[EvaluationKeywords],
 ) -> Evaluation:
@@ -215,29 +234,30 @@ def evaluate(
 
     Args:
         learner: the learner, or several that differ in seed; they are not changed.
-        tasks: how many to draw, or a table of them; at least 2.
+        tasks: how many to draw; or which: a table, a list of dicts or a single one, or the path of
+            a `.json` or `.csv` file. The intervals of a single task's numbers are over rollouts.
         library: skills to take the first step from, where a task resembles known ones; of several
             learners one each.
         settings: `rollouts`, `steps`, `seed`, `split` and `halve`; see `EvaluationSettings` for
             what they are and for their defaults.
 
     Raises:
-        TypeError: for another setting.
+        TypeError: for another setting, or what stands for no tasks.
         ValueError: for counts that are too small, a split that the family does not have, learners
             of different families, or a library of another learner.
     """
     chosen = settings_of(EvaluationSettings, settings)
     learners = _alike(learner)
     first, libraries = learners[0], _libraries_of(learners, library)
-    tasks = new_tasks(first.family, tasks, chosen.seed, chosen.split)
+    table = new_tasks(first.family, tasks, chosen.seed, chosen.split)
     inner_lrs = first.recipe.inner_lrs(chosen.steps, halve=chosen.halve)
     scores = [
-        _scores(run, tasks, chosen, skills) for run, skills in zip(learners, libraries, strict=True)
+        _scores(run, table, chosen, skills) for run, skills in zip(learners, libraries, strict=True)
     ]
     return Evaluation(
         family=first.family.name,
         algorithm=first.config.algorithm,
-        tasks=tasks,
+        tasks=table,
         returns=_means(scores, lambda rollouts: rollouts.returns),
         success=_means(scores, lambda rollouts: rollouts.succeeded)
         if first.family.tells_success
@@ -246,7 +266,7 @@ def evaluate(
             "preset": first.family.preset,
             "horizon": first.family.horizon,
             "seed": chosen.seed,
-            "split": chosen.split,
+            "split": chosen.split if isinstance(tasks, int | np.integer) else "given",
             "rollouts": chosen.rollouts,
             "inner_lrs": inner_lrs,
             "skills": [len(skills) for skills in libraries if skills is not None],
@@ -255,28 +275,8 @@ def evaluate(
             "trained_seeds": [run.config.seed for run in learners],
             "versions": versions(),
         },
+        rollouts=_of_each_rollout(scores[0]) if len(table) == len(learners) == 1 else None,
     )
-
-
-def new_tasks(family: Family, tasks: int | Tasks, seed: int, split: Split) -> Tasks:
-    """Return a table of tasks to measure on, drawn or as given.
-
-    Args:
-        family: of the tasks.
-        tasks: how many to draw, or a table; at least 2.
-        seed: of the draw.
-        split: where they are drawn from.
-
-    Raises:
-        ValueError: for fewer than 2, or tasks that the family does not have.
-    """
-    tasks = plain(tasks)
-    count = tasks if isinstance(tasks, int) else len(tasks)
-    if count < 2:
-        raise ValueError(f"an interval needs at least 2 tasks, got {count}")
-    if isinstance(tasks, int):
-        return family.sample_tasks(tasks, seed=seed, split=split)
-    return family.task(tasks)
 
 
 def difference(one: MAML, other: MAML) -> str:
@@ -331,6 +331,11 @@ def _scores(
         )
         for step, stage in enumerate(stages)
     ]
+
+
+def _of_each_rollout(scores: Sequence[Rollouts]) -> NDArray[np.float64]:
+    """Return the returns of a single task's rollouts, [rollout, step]."""
+    return np.stack([score.returns[0].double().numpy() for score in scores], axis=1)
 
 
 def _means(

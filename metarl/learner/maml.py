@@ -12,7 +12,6 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import configure_logger
 from torch import Tensor
 
-from metarl import envs
 from metarl.agents.actor import Actor, AdaptedPolicy
 from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.envs.family import Family
@@ -25,7 +24,7 @@ from metarl.learner.config import Config
 from metarl.learner.defaults import defaults
 from metarl.learner.inner_loop import Skills, Stage, common, inner_loop, inner_loop_on
 from metarl.learner.iteration import roll_out, training_sampler, update
-from metarl.learner.recipe import Recipe, device_of
+from metarl.learner.recipe import Recipe, device_of, known_family
 from metarl.learner.record import Callback, Clock, callbacks, record_iteration
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
@@ -48,9 +47,10 @@ class MAML:
                 what `metarl.learner.defaults` has for the family, its preset and the algorithm.
 
         Raises:
+            TypeError: for what is no family, such as a single environment.
             ValueError: for an unknown family or setting, or a value that is not allowed.
         """
-        self.family = envs.make(family) if isinstance(family, str) else family
+        self.family = known_family(family)
         algorithm = settings.get("algorithm", Config.algorithm)
         tuned = defaults(self.family.name, self.family.preset, algorithm)
         self.config = Config.of({**tuned, **settings})
@@ -133,7 +133,7 @@ class MAML:
                     del stages  # or they would be kept until the next ones are there
                     record_iteration(self.logger, self.state, progress, clock)
                     if self.iteration % log_interval == 0:
-                        self.logger.dump(self.num_timesteps)
+                        self.dump_logs()
                     hooks.update_locals({"returns": progress.returns, "trace": progress.trace})
                     if not hooks.on_step():
                         break
@@ -325,6 +325,10 @@ class MAML:
     def set_logger(self, logger: Logger) -> None:
         """Send the numbers of `learn` to another logger."""
         self._logger = logger
+
+    def dump_logs(self) -> None:
+        """Write out what was recorded so far, as `LogEveryNTimesteps` asks for."""
+        self.logger.dump(self.num_timesteps)
 
     def get_env(self) -> None:
         """Return None: rollouts come from the family's simulator, which is not an environment."""

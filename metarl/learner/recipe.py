@@ -7,9 +7,11 @@ function that it stands for; what trains and what adapts are given the functions
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
+from metarl import envs
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import CONTEXT, GaussianPolicy
 from metarl.algorithms.adapt import RATE, Inner
@@ -166,3 +168,30 @@ def device_of(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name!r} cannot be used: {reason}") from None
     return device
+
+
+def known_family(family: Any) -> Family:  # noqa: ANN401, whatever a user gives
+    """Return a family, by name or as it is.
+
+    Raises:
+        TypeError: for something else, with what was probably meant.
+        ValueError: for an unknown name.
+    """
+    if isinstance(family, str):
+        return envs.make(family)
+    if isinstance(family, type):
+        raise TypeError(f"a family is asked for, got the class {family.__name__}: make one of it")
+    if hasattr(family, "sample_tasks") and hasattr(family, "simulate"):
+        return family
+    if hasattr(family, "reset") and hasattr(family, "step"):
+        raise TypeError(
+            f"a family of tasks is asked for, got one environment ({type(family).__name__}): give "
+            f"the name of a family (metarl families), or make one of your environment with "
+            f"metarl.envs.ForeignFamily(name, make_env, set_task, distributions, horizon)"
+        )
+    if callable(family):
+        raise TypeError("a family is asked for, got a function: call it, if it returns one")
+    raise TypeError(
+        f"a family is asked for: a name such as 'HalfCheetahVel', a TaskFamily or a ForeignFamily; "
+        f"got {family!r}"
+    )

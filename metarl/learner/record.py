@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    ConvertCallback,
+    EvalCallback,
+    EventCallback,
+    ProgressBarCallback,
+    StopTrainingOnMaxEpisodes,
+)
 from stable_baselines3.common.logger import (
     HumanOutputFormat,
     KVWriter,
@@ -26,6 +34,14 @@ Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | No
 """What Stable-Baselines3's `learn` takes."""
 
 STEP_COLUMN = "time/total_timesteps"
+
+_INSTEAD: dict[type[BaseCallback], str] = {
+    EvalCallback: "metarl.EvaluateCallback(every=..., tasks=..., best=...), which evaluates "
+    "adaptation to held-out tasks",
+    ProgressBarCallback: "learn(..., progress_bar=True)",
+    StopTrainingOnMaxEpisodes: "total_timesteps of learn",
+}
+"""Callbacks of Stable-Baselines3 that look at a training environment, and what does their work."""
 
 
 class ProgressFile(KVWriter):
@@ -52,8 +68,13 @@ class ProgressFile(KVWriter):
         key_excluded: dict[str, tuple[str, ...]],
         step: int = 0,
     ) -> None:
-        """Append a row; values that were not among the first row's are left out."""
+        """Append a row; values that were not among the first row's are left out.
+
+        What a callback dumps between two iterations is no row.
+        """
         values = filter_excluded_keys(key_values, key_excluded, "csv")
+        if STEP_COLUMN not in values:
+            return
         writer = csv.writer(self._file)
         if not self._columns:
             self._columns = list(values)
@@ -203,15 +224,40 @@ def callbacks(callback: Callback, learner: Any, bar_up_to: int | None) -> BaseCa
         callback: the user's.
         learner: with the attributes of a Stable-Baselines3 algorithm that callbacks look at.
         bar_up_to: environment steps at the end of a progress bar; None for no bar.
+
+    Raises:
+        ValueError: for a callback that needs a training environment, with what to use instead.
+        TypeError: for what is no callback.
     """
     if isinstance(callback, list):
         callback = CallbackList(callback)
     if not isinstance(callback, BaseCallback):
+        if callback is not None and not callable(callback):
+            raise TypeError(
+                f"callback must be a Stable-Baselines3 callback, a list of them or a function of "
+                f"locals and globals, got {callback!r}"
+            )
         callback = ConvertCallback(callback)
+    _refuse_those_that_need_an_environment(callback)
     if bar_up_to is not None:
         callback = CallbackList([callback, ProgressBar(bar_up_to)])
     callback.init_callback(learner)
     return callback
+
+
+def _refuse_those_that_need_an_environment(callback: BaseCallback) -> None:
+    """Look at a callback, and at those that it calls."""
+    for kind, instead in _INSTEAD.items():
+        if isinstance(callback, kind):
+            raise ValueError(
+                f"{type(callback).__name__} needs a training environment, which a meta-learner "
+                f"does not have: use {instead}"
+            )
+    called = callback.callbacks if isinstance(callback, CallbackList) else []
+    if isinstance(callback, EventCallback) and callback.callback is not None:
+        called = [callback.callback]
+    for inner in called:
+        _refuse_those_that_need_an_environment(inner)
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -35,7 +35,12 @@ class SaveEveryIteration(BaseCallback):
 
 
 def train(
-    learner: MAML, out: str | Path, total_timesteps: int, *, progress_bar: bool = False
+    learner: MAML,
+    out: str | Path,
+    total_timesteps: int,
+    *,
+    progress_bar: bool = False,
+    family_reference: str | None = None,
 ) -> MAML:
     """Train a new learner in a new run folder.
 
@@ -44,6 +49,8 @@ def train(
         out: the folder; it may exist, but not hold a run.
         total_timesteps: environment steps; whole iterations, so at least so many.
         progress_bar: show one.
+        family_reference: the function that returns a family of one's own, such as
+            `arm.py:family`; kept for people to read, never imported from the run folder.
 
     Raises:
         ValueError: when the folder holds a run already.
@@ -56,7 +63,7 @@ def train(
         raise ValueError(f"total_timesteps must be at least 1, got {total_timesteps}")
     total_timesteps = int(total_timesteps)
     learner.save(out / CHECKPOINT)
-    _write_config(learner, out, total_timesteps)
+    _write_config(learner, out, total_timesteps, family_reference)
     return _learn(learner, out, total_timesteps, progress_bar)
 
 
@@ -66,6 +73,7 @@ def resume(
     total_timesteps: int | None = None,
     progress_bar: bool = False,
     family: Family | None = None,
+    family_reference: str | None = None,
 ) -> MAML:
     """Go on with a run from its last checkpoint.
 
@@ -74,6 +82,7 @@ def resume(
         total_timesteps: environment steps in all; None for what the run was started with.
         progress_bar: show one.
         family: the one it was started with, when that is not one of the catalogue's.
+        family_reference: the function that returns it, when that is elsewhere now; see `train`.
 
     Raises:
         FileNotFoundError: when the folder holds no run.
@@ -84,16 +93,21 @@ def resume(
     if not config.is_file():
         raise FileNotFoundError(f"{out} holds no run: there is no {CONFIG}")
     learner = MAML.load(out / CHECKPOINT, family=family)
+    started = json.loads(config.read_text())
+    reference = family_reference or started.get("family_reference")
     if total_timesteps is None:
-        total_timesteps = int(json.loads(config.read_text())["total_timesteps"])
+        total_timesteps = int(started["total_timesteps"])
     elif total_timesteps < learner.num_timesteps:
         raise ValueError(
             f"the run has {learner.num_timesteps} environment steps already; "
             f"total_timesteps must be more than that, got {total_timesteps}"
         )
-    else:
-        total_timesteps = int(total_timesteps)
-        _write_config(learner, out, total_timesteps)
+    total_timesteps = int(total_timesteps)
+    if (total_timesteps, reference) != (
+        started["total_timesteps"],
+        started.get("family_reference"),
+    ):
+        _write_config(learner, out, total_timesteps, reference)
     if learner.num_timesteps < total_timesteps:
         _learn(learner, out, total_timesteps, progress_bar)
     return learner
@@ -119,12 +133,14 @@ def _learn(learner: MAML, out: Path, total_timesteps: int, progress_bar: bool) -
         logger.close()
 
 
-def _write_config(learner: MAML, out: Path, total_timesteps: int) -> None:
-    config = {
+def _write_config(learner: MAML, out: Path, total_timesteps: int, reference: str | None) -> None:
+    config: dict[str, Any] = {
         "family": learner.family.describe(),
         "config": asdict(learner.config),
         "total_timesteps": total_timesteps,
         "versions": versions(),
     }
+    if reference is not None:
+        config["family_reference"] = reference
     with whole_file(out / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n")

@@ -157,7 +157,7 @@ class Saved:
             raise ValueError(
                 f"{self.path} was trained on {self.family['name']} as it was then, which differs "
                 f"from the family given or known here: {difference}. Pass the one it was trained "
-                f"on: load(path, family=...)"
+                f"on: load(path, family=...), or the option --family"
             )
 
     def restore(self, initial: State, device: torch.device) -> State:

@@ -27,6 +27,7 @@ from metarl.evaluation.settings import (
     TaskSettings,
     settings_of,
 )
+from metarl.evaluation.tasks import TaskChoice
 from metarl.learner.maml import MAML
 from metarl.learner.runs import load
 from metarl.showing.figures import (
@@ -50,7 +51,7 @@ def report(
     out: str | Path | None = None,
     *,
     task: Tasks | Mapping[str, float] | None = None,
-    tasks: int | Tasks = TaskSettings.tasks,
+    tasks: TaskChoice = TaskSettings.tasks,
     library: SkillLibrary | None = None,
     device: str = "auto",
     family: Family | None = None,
@@ -62,7 +63,7 @@ def report(
         run_folder: what `train` made, or a checkpoint.
         out: where to; `report.html` in the run folder when left out.
         task: the one that is filmed and taken apart; a drawn one when left out.
-        tasks: how many the evaluation draws, or a table; at least 2.
+        tasks: how many the evaluation draws, or which; see `metarl.evaluate`.
         library: skills to take the first step from; see `MAML.adapt`.
         device: of the updates.
         family: the one it was trained on, when that is not one of the catalogue's.
@@ -81,7 +82,8 @@ def report(
     folder = run_folder if run_folder.is_dir() else run_folder.parent
     out = Path(out) if out else folder / "report.html"
     learner = load(run_folder, device=device, family=family)
-    splits: list[Split] = ["test", "extrapolate"] if learner.family.extrapolates else ["test"]
+    outside = isinstance(tasks, int) and learner.family.extrapolates
+    splits: list[Split] = ["test", "extrapolate"] if outside else ["test"]
     evaluations = [
         evaluate(learner, tasks=tasks, split=split, library=library, **settings) for split in splits
     ]

@@ -33,7 +33,8 @@ class FilmSettings:
         """
         if not self.steps or min(self.steps) < 0 or max(self.steps) < 1:
             raise ValueError(
-                f"steps must be numbers of inner steps, such as (0, 1, 3), got {self.steps}"
+                f"steps must be numbers of inner steps, such as (0, 1, 3), not 0 alone; "
+                f"got {self.steps}"
             )
         if self.height < 120:
             raise ValueError(f"height must be at least 120 pixels, got {self.height}")

@@ -1,8 +1,15 @@
 """The table of meta-learners: what distinguishes each from MAML-TRPO."""
 
-import pytest
+from typing import Any, Literal
 
+import pytest
+import torch
+
+import metarl
+from metarl import envs
 from metarl.algorithms.table import ALGORITHMS, Algorithm
+from metarl.learner import config
+from tests.conftest import SMALL
 
 CHOICES = [name for name in Algorithm._fields if name not in ("summary", "source")]
 
@@ -27,6 +34,7 @@ def test_every_algorithm_is_another_choice_with_a_source():
         ("anil", {"adapts": "head"}),
         ("cavia", {"adapts": "context"}),
         ("pretrain", {"adapts_in_training": False}),
+        ("siamese", {"adapts_in_training": False, "outer_step": "clipped"}),
     ],
 )
 def test_what_an_algorithm_changes_about_maml_trpo(name: str, choices: dict):
@@ -38,3 +46,26 @@ def test_what_an_algorithm_changes_about_maml_trpo(name: str, choices: dict):
         if getattr(row, choice) != getattr(base, choice)
     }
     assert changed == choices
+
+
+def test_a_new_row_of_known_choices_is_a_new_algorithm(
+    monkeypatch: pytest.MonkeyPatch, point: envs.TaskFamily
+):
+    """First-order ProMP: it takes no code besides its row and its name among the settings."""
+    row = ALGORITHMS["promp"]._replace(first_order=True)
+    monkeypatch.setitem(ALGORITHMS, "fo-promp", row)
+    monkeypatch.setattr(config, "AlgorithmName", Literal["fo-promp", "promp"])
+    settings: dict[str, Any] = {**SMALL, "inner_kl_penalty": 0.0, "outer_lr": 3e-3}
+    first = metarl.MAML(point, seed=3, algorithm="fo-promp", **settings)
+    second = metarl.MAML(point, seed=3, algorithm="promp", **settings)
+    for learner in (first, second):
+        learner.learn(1)
+    pairs = [(first.parameters[name], second.parameters[name]) for name in first.parameters]
+    assert any(not torch.equal(one, other) for one, other in pairs), "the second derivatives count"
+    # but they are small: Adam takes both the same way in nearly all coordinates
+    start = metarl.MAML(point, seed=3, algorithm="promp", **settings).parameters
+    moves = [
+        torch.cat([(learner.parameters[name] - start[name]).flatten() for name in start])
+        for learner in (first, second)
+    ]
+    assert torch.nn.functional.cosine_similarity(*moves, dim=0) > 0.5

@@ -10,7 +10,7 @@ from scipy import stats
 import metarl
 from metarl import envs
 from metarl.envs import goals
-from metarl.evaluation.evaluate import Evaluation, new_tasks
+from metarl.evaluation.evaluate import Evaluation
 from metarl.evaluation.interval import interquartile, interval
 from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL
@@ -192,7 +192,7 @@ def test_writes_every_number(learner: metarl.MAML, tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tasks": 1}, "at least 2 tasks, got 1"),
+        ({"tasks": 0}, "at least 1 task is needed, got 0"),
         ({"rollouts": 0}, "at least 1 rollout and 1 step, got 0"),
         ({"steps": 0}, "at least 1 rollout and 1 step, got 20 and 0"),
         ({"split": "held-out"}, "split must be one of train, test, extrapolate"),
@@ -212,14 +212,3 @@ def test_a_family_without_an_outside_says_so():
 def test_a_misspelt_setting_is_named(learner: metarl.MAML):
     with pytest.raises(TypeError, match=r"no setting 'step'; did you mean steps"):
         metarl.evaluate(learner, step=2)  # type: ignore[call-arg]
-
-
-def test_tasks_to_measure_on_are_drawn_or_given():
-    family = envs.make("Point2D")
-    assert new_tasks(family, 3, 5, "test") == family.sample_tasks(3, seed=5, split="test")
-    table = family.sample_tasks(2, seed=1)
-    assert new_tasks(family, table, 5, "test") == table
-    with pytest.raises(ValueError, match="at least 2 tasks, got 1"):
-        new_tasks(family, table[:1], 5, "test")
-    with pytest.raises(ValueError, match="task parameters x, y"):
-        new_tasks(family, envs.make("AntVel").sample_tasks(2, seed=0), 5, "test")

@@ -1,13 +1,109 @@
-"""The recipe: step sizes, and words that become the functions they stand for."""
+"""The words of the settings become functions: which ones, and what stands for a family."""
 
+from typing import Any
+
+import gymnasium
+import numpy as np
 import pytest
 import torch
 
+import metarl
 from metarl import envs
+from metarl.algorithms import losses
+from metarl.envs import ForeignFamily, Tasks
+from metarl.envs.distributions import Uniform
 from metarl.learner.config import Config
-from metarl.learner.recipe import Recipe, device_of
+from metarl.learner.recipe import Recipe, device_of, known_family
+from tests.conftest import SMALL
 
 CPU = torch.device("cpu")
+
+
+def recipe(**settings: Any) -> Recipe:
+    return Recipe(Config.of({**SMALL, **settings}), CPU)
+
+
+def test_a_family_is_named_or_given(point: envs.TaskFamily):
+    assert known_family("Point2D").describe() == envs.make("Point2D").describe()
+    assert known_family(point) is point
+    foreign = ForeignFamily(
+        "P", lambda: gymnasium.make("Pendulum-v1"), lambda *_: None, (Uniform("m", 0, 1),), 9
+    )
+    assert known_family(foreign) is foreign
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        (lambda: gymnasium.make("Pendulum-v1"), "got one environment .*metarl.envs.ForeignFamily"),
+        (lambda: gymnasium.make("metarl/Point2D-v0"), "give the name of a family"),
+        (lambda: gymnasium.make_vec("Pendulum-v1", num_envs=2), "got one environment"),
+        (lambda: envs.TaskFamily, "got the class TaskFamily: make one of it"),
+        (lambda: lambda: envs.make("Point2D"), "got a function: call it"),
+        (lambda: None, "a name such as 'HalfCheetahVel', .* got None"),
+        (lambda: 3, "got 3"),
+        (lambda: Tasks(("x",), np.zeros((1, 1))), "a family is asked for: a name"),
+    ],
+)
+def test_what_is_no_family_is_refused_in_a_line(family, message: str):
+    with pytest.raises(TypeError, match=message) as raised:
+        metarl.MAML(family())
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "task", [3, 1.2, "x=1", None, [0.1, 0.2], [{"x": 0.1, "y": 0.1}], ("x", "y")]
+)
+def test_adapt_takes_a_task_by_name(learner: metarl.MAML, task: Any):
+    with pytest.raises(
+        TypeError, match=r"a task of Point2D is \{'x': \.\.\., 'y': \.\.\.\}"
+    ) as raised:
+        learner.adapt(task)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(ValueError, match="parameter x must be a number, got 'far'"):
+        learner.adapt({"x": "far", "y": 0.0})  # type: ignore[dict-item]
+
+
+def test_the_policy_has_the_sizes_of_the_family_and_the_settings(point: envs.TaskFamily):
+    state = recipe(hidden=(5, 7), normalise_observations=False).initial_state(point)
+    shapes = {name: tuple(value.shape) for name, value in state.parameters.items()}
+    assert [shapes[f"weight{layer}"] for layer in range(3)] == [(2, 5), (5, 7), (7, 2)]
+    assert shapes["log_std"] == (2,)
+    assert state.policy.normaliser is None
+    assert (state.iteration, state.num_timesteps, state.optimiser) == (0, 0, {})
+    cavia = recipe(algorithm="cavia", context_size=3).initial_state(point)
+    assert (cavia.policy.context_size, state.policy.context_size) == (3, 0)
+
+
+def test_initial_parameters_depend_on_the_seed_alone(point: envs.TaskFamily):
+    first, same = (recipe(seed=4).initial_state(point).parameters for _ in range(2))
+    other = recipe(seed=5).initial_state(point).parameters
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["weight0"], other["weight0"])
+
+
+def test_a_learner_has_the_rate_of_every_parameter_only_if_it_learns_them(
+    point: envs.TaskFamily,
+):
+    assert not any("rate" in name for name in recipe().initial_state(point).parameters)
+    for settings in ({"algorithm": "meta-sgd"}, {"learned_rates": True}):
+        parameters = recipe(**settings).initial_state(point).parameters
+        rates = {name: value for name, value in parameters.items() if name.startswith("rate_")}
+        assert len(rates) == 5
+        assert all((rate == 1.0).all() for rate in rates.values())
+
+
+def test_inner_losses_are_those_of_the_table():
+    for name, loss in losses.INNER_LOSSES.items():
+        assert recipe(inner_loss=name).inner(0.1).loss is loss
+
+
+def test_devices_are_known_or_refused():
+    assert device_of("cpu") == CPU
+    assert device_of("auto").type in ("cpu", "cuda")
+    for name in ("gpu", "cuda:99", ""):
+        with pytest.raises(ValueError, match=f"device '{name}' cannot be used"):
+            device_of(name)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +142,3 @@ def test_a_context_makes_room_in_what_the_policy_sees():
     assert sizes == [family.observation_size, family.observation_size + 5]
     assert seeing.policy.normaliser is not None
     assert len(seeing.policy.normaliser.mean) == sizes[1]
-
-
-def test_an_unusable_device_is_named():
-    with pytest.raises(ValueError, match="device 'quantum' cannot be used"):
-        device_of("quantum")

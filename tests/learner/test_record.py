@@ -1,11 +1,25 @@
 """The progress file: whole rows, in order, whatever happened to the run before."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import pytest
+from stable_baselines3.common.callbacks import (
+    CallbackList,
+    EvalCallback,
+    EveryNTimesteps,
+    LogEveryNTimesteps,
+    ProgressBarCallback,
+    StopTrainingOnMaxEpisodes,
+)
+from stable_baselines3.common.logger import Logger
 
+import metarl
 from metarl.learner.record import STEP_COLUMN, ProgressFile
+from tests.learner.test_maml import Rows
 
 
 def write(path: Path, steps: int, *rows: dict[str, float]) -> None:
@@ -59,3 +73,45 @@ def test_a_folder_that_is_missing_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         ProgressFile(tmp_path / "file" / "progress.csv", 0)
+
+
+ENV = gymnasium.make("Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (lambda: EvalCallback(ENV), r"EvalCallback needs .*: use metarl.EvaluateCallback\(every"),
+        (lambda: [EvalCallback(ENV)], "EvalCallback needs a training environment"),
+        (lambda: EveryNTimesteps(9, EvalCallback(ENV)), "EvalCallback needs"),
+        (lambda: CallbackList([ProgressBarCallback()]), r"learn\(..., progress_bar=True\)"),
+        (lambda: StopTrainingOnMaxEpisodes(3), "use total_timesteps of learn"),
+    ],
+)
+def test_callbacks_that_need_an_environment_name_what_to_use(
+    learner: metarl.MAML, callback: Callable[[], Any], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        learner.learn(1, callback())
+    assert learner.iteration == 0
+
+
+def test_what_is_no_callback_is_refused(learner: metarl.MAML):
+    with pytest.raises(TypeError, match=r"must be a Stable-Baselines3 callback.*got 3"):
+        learner.learn(1, 3)  # type: ignore[arg-type]
+
+
+def test_a_callback_of_stable_baselines_decides_when_to_log(learner: metarl.MAML):
+    rows = Rows()
+    learner.set_logger(Logger(None, [rows]))
+    learner.learn(1700, LogEveryNTimesteps(600), log_interval=1000)
+    assert [row[STEP_COLUMN] for row in rows.rows] == [864, 1728]
+
+
+def test_what_a_callback_dumps_is_no_row_of_the_progress(tmp_path: Path):
+    file = ProgressFile(tmp_path / "progress.csv", 0)
+    file.write({STEP_COLUMN: 5, "a": 1.0}, {STEP_COLUMN: (), "a": ()})
+    file.write({"eval/gain": 2.0}, {"eval/gain": ()})
+    file.write({STEP_COLUMN: 9, "a": 3.0}, {STEP_COLUMN: (), "a": ()})
+    file.close()
+    assert (tmp_path / "progress.csv").read_text().split() == [f"{STEP_COLUMN},a", "5,1.0", "9,3.0"]

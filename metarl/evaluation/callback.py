@@ -1,0 +1,84 @@
+"""`EvaluateCallback`: evaluation on held-out tasks while a learner trains; the best one is kept."""
+
+from pathlib import Path
+from typing import Unpack
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from metarl.evaluation.evaluate import Evaluation, evaluate
+from metarl.evaluation.settings import EvaluationKeywords, EvaluationSettings, settings_of
+from metarl.evaluation.tasks import TaskChoice
+from metarl.learner.maml import MAML
+
+
+class EvaluateCallback(BaseCallback):
+    """Does for a meta-learner what Stable-Baselines3's `EvalCallback` does for a policy.
+
+        callback = metarl.EvaluateCallback(every=500_000, tasks=20, best="best.safetensors")
+        learner.learn(10_000_000, callback)
+        learner = metarl.load("best.safetensors")
+
+    What it measures goes to the learner's logger as `eval/return_before`, `eval/return_after` and
+    `eval/gain`. Training goes on as it would without it: its random streams are its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: int,
+        tasks: TaskChoice = 20,
+        best: str | Path | None = None,
+        verbose: int = 0,
+        **settings: Unpack[EvaluationKeywords],
+    ) -> None:
+        """Make the callback.
+
+        Args:
+            every: environment steps between two evaluations.
+            tasks: how many to draw, or which; see `metarl.evaluate`. They are the same each time.
+            best: where the learner with the highest return after the last inner step is saved; None
+                to save none.
+            verbose: 1 prints each verdict.
+            settings: `rollouts`, `steps`, `seed`, `split` and `halve`; see `EvaluationSettings`.
+                `steps` is as many as in training when left out.
+
+        Raises:
+            TypeError: for another setting.
+            ValueError: when `every` is less than 1.
+        """
+        super().__init__(verbose)
+        if every < 1:
+            raise ValueError(f"every must be at least 1 environment step, got {every}")
+        settings_of(EvaluationSettings, settings)
+        self.evaluations: list[tuple[int, Evaluation]] = []
+        """Environment steps of training and what was measured then, in order."""
+        self.best_return = -float("inf")
+        """The highest return after the last inner step, mean over tasks."""
+        self._every, self._tasks, self._best = every, tasks, best
+        self._settings = settings
+        self._next = every
+
+    def _on_training_start(self) -> None:
+        self._next = self.model.num_timesteps + self._every
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps < self._next:
+            return True
+        self._next = self.num_timesteps + self._every
+        learner = self.model
+        assert isinstance(learner, MAML)
+        settings: EvaluationKeywords = {"steps": learner.config.inner_steps, **self._settings}
+        evaluation = evaluate(learner, tasks=self._tasks, **settings)
+        self.evaluations.append((self.num_timesteps, evaluation))
+        before, *_, after = (mean.mean for mean in evaluation.curve())
+        self.logger.record("eval/return_before", before)
+        self.logger.record("eval/return_after", after)
+        self.logger.record("eval/gain", evaluation.gain.mean)
+        self.logger.dump(self.num_timesteps)
+        if self.verbose:
+            print(f"{self.num_timesteps:,} environment steps: {evaluation.verdict()}")
+        if after > self.best_return:
+            self.best_return = after
+            if self._best is not None:
+                learner.save(self._best)
+        return True

@@ -1,0 +1,55 @@
+"""Files that appear whole or not at all."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from metarl.system.files import whole_file
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path):
+    path = tmp_path / "deep" / "er" / "numbers.json"
+    with whole_file(path) as temporary:
+        assert temporary.parent == path.parent, "a move within a file system is atomic"
+        assert temporary.suffix == ".json"
+        temporary.write_text("[1, 2]")
+        assert not path.exists()
+    assert path.read_text() == "[1, 2]"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "numbers.json"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with whole_file(path) as temporary:
+            temporary.write_text("half of the ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_others_may_read_it_as_the_umask_says(tmp_path: Path, mask: int):
+    """As `open` makes files; temporary ones are private."""
+    before = os.umask(mask)
+    try:
+        with whole_file(tmp_path / "a") as temporary:
+            temporary.write_text("a")
+        (tmp_path / "b").write_text("b")
+    finally:
+        os.umask(before)
+    ours, theirs = (stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab")
+    assert ours == theirs == 0o666 & ~mask
+
+
+def test_a_place_that_cannot_be_written_to_shows_before_the_work(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), whole_file(tmp_path / "file" / "a"):
+        pytest.fail("the block ran")
