@@ -20,7 +20,7 @@ number of threads or simulations, to the last bit. The batch has hazards, which 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -31,11 +31,12 @@ from numpy.typing import ArrayLike, NDArray
 from metarl.envs.contact_forces import ContactForces
 from metarl.envs.family import Result
 from metarl.envs.finite import first_not_finite, not_finite
-from metarl.envs.goals import Goal, Step
+from metarl.envs.goals import Step
 from metarl.envs.mujoco_log import quiet
 from metarl.envs.observation_names import observation_names
-from metarl.envs.robot import Array, Fields, Robot
+from metarl.envs.robot import Array
 from metarl.envs.robot_check import Readings
+from metarl.envs.simulated import Simulated
 from metarl.envs.tasks import Tasks
 from metarl.system.cores import cores
 
@@ -47,76 +48,6 @@ _BLOWN_UP = [
 ]
 
 Sims = Sequence[int] | NDArray[np.integer] | None
-
-
-class Simulated(Protocol):
-    """What the simulator asks of a family: `TaskFamily` answers it.
-
-    A protocol, because a family makes its simulators: it imports this file, not the reverse.
-    """
-
-    @property
-    def name(self) -> str:
-        """The name shown to people."""
-        ...
-
-    @property
-    def robot(self) -> Robot:
-        """What is driven and observed."""
-        ...
-
-    @property
-    def goal(self) -> Goal:
-        """What is rewarded."""
-        ...
-
-    @property
-    def model(self) -> mujoco.MjModel:
-        """The robot's compiled model."""
-        ...
-
-    @property
-    def dt(self) -> float:
-        """Length of a control step [s]."""
-        ...
-
-    @property
-    def horizon(self) -> int:
-        """Control steps in an episode."""
-        ...
-
-    @property
-    def action_scale(self) -> float:
-        """The part of the control range that an action of 1 asks for."""
-        ...
-
-    @property
-    def falls(self) -> bool:
-        """Whether an episode ends when the robot is no longer upright."""
-        ...
-
-    @property
-    def reveals_task(self) -> bool:
-        """Whether the observation ends with the task's coordinates."""
-        ...
-
-    def task(self, task: Tasks) -> Tasks:
-        """Return a table of tasks with its columns in order, or raise ValueError."""
-        ...
-
-    def coordinates(self, tasks: Tasks) -> Array:
-        """Return the points that stand for tasks, [task, coordinate]."""
-        ...
-
-    def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
-        """Return the model fields that tasks change, [task, ...] each, by name."""
-        ...
-
-    def charge(
-        self, reward: Array, control: Array, healthy: NDArray[np.bool_], fields: Fields
-    ) -> Array:
-        """Return the goal's reward after the family's costs and bonus, [sim]."""
-        ...
 
 
 class Simulator:

@@ -236,15 +236,13 @@ def evaluate(
         learner: the learner, or several that differ in seed; they are not changed.
         tasks: how many to draw; or which: a table, a list of dicts or a single one, or the path of
             a `.json` or `.csv` file. The intervals of a single task's numbers are over rollouts.
-        library: skills to take the first step from, where a task resembles known ones; of several
-            learners one each.
+        library: skills to take the first step from; of several learners one each.
         settings: `rollouts`, `steps`, `seed`, `split` and `halve`; see `EvaluationSettings` for
             what they are and for their defaults.
 
     Raises:
         TypeError: for another setting, or what stands for no tasks.
-        ValueError: for counts that are too small, a split that the family does not have, learners
-            of different families, or a library of another learner.
+        ValueError: for counts that are too small, or a split, learners or library that do not fit.
     """
     chosen = settings_of(EvaluationSettings, settings)
     learners = _alike(learner)

@@ -161,8 +161,7 @@ class MAML:
                 task resembles known ones; a warning says when it does not.
 
         Raises:
-            ValueError: for a task that the family does not have, counts below 1, or a library of
-                another learner.
+            ValueError: for an unknown task, counts below 1, or a library of another learner.
         """
         table = self.family.task(task)
         if len(table) != 1:
@@ -179,8 +178,7 @@ class MAML:
     ) -> Actor:
         """Return the policy after a gradient step on each experience of one task.
 
-        No simulator is used: the experience may come from a real robot. It gives the same policy as
-        `adapt` on the same data.
+        No simulator is used: the experience may come from a real robot.
 
         Args:
             experience: one a step. The first is taken with `actor().explore`, each other one with
@@ -231,10 +229,7 @@ class MAML:
             )
 
     def as_rollouts(self, experience: Experience) -> Rollouts:
-        """Return experience taken with `actor().explore` as rollouts of one task.
-
-        They are what `SkillLibrary.nearest` and `Similarity.is_novel` look at.
-        """
+        """Return experience taken with `actor().explore` as `SkillLibrary.nearest` asks for it."""
         on_cpu = {name: value.cpu() for name, value in self.parameters.items()}
         memory = nothing_seen(self.state.memory, 1)
         return experience.rollouts(self.policy, on_cpu, self.family.action_scale, memory)
@@ -351,5 +346,5 @@ class MAML:
         """
         memory = memory or nothing_seen(self.state.memory, 1)
         remembered = (memory.rules, memory.start[0].numpy()) if memory else None
-        parameters = parameters or self.parameters
-        return Actor(self.policy, parameters, self.family.action_scale, seed, remembered)
+        scale = self.family.action_scale
+        return Actor(self.policy, parameters or self.parameters, scale, seed, remembered)
