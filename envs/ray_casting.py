@@ -7,15 +7,22 @@ asked only about the rays that pass near another geom.
 
 import copy
 import math
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
+"""Single precision is enough for light, and half the memory."""
+Real = NDArray[np.floating]
+"""Of either precision."""
 Triple = tuple[Array, Array, Array]
 """x, y and z, each of one shape."""
+SingleTriple = tuple[Single, Single, Single]
+Vectors = tuple[Real, Real, Real] | Real
+"""x, y and z, along the first axis or as a tuple."""
 _PLANE = mujoco.mjtGeom.mjGEOM_PLANE.value
 
 
@@ -73,8 +80,8 @@ class Hits(NamedTuple):
     """Index of the scene's geom, [ray]; -1 for nothing."""
     depth: Array
     """In units of the ray's direction, [ray]; infinite for nothing."""
-    normal: Array
-    """Of the surface, in single precision, [3, ray]; zero for nothing."""
+    normal: Single
+    """Of the surface, [3, ray]; zero for nothing."""
 
     @classmethod
     def nothing(cls, count: int) -> "Hits":
@@ -163,7 +170,7 @@ class Caster:
         hits.surface[at], hits.depth[at] = surface[geom[hit]], depth[hit]
         hits.normal[:, at] = normal[hit].T
         for plane in self._planes:
-            self._cast_plane(plane, hits, surface[plane], eye, rays, far)
+            self._cast_plane(plane, hits, int(surface[plane]), eye, rays, far)
 
     def shades(
         self, view: tuple[Eye, Window], rays: Bundle, depth: Array, thread: int
@@ -222,7 +229,13 @@ class Caster:
             hits.normal[axis][at] = frame[axis, 2]
 
 
-def dot(a: Triple, b: Triple | Array) -> Array:
+@overload
+def dot(a: Triple | Array, b: Triple | Array) -> Array: ...
+@overload
+def dot(a: SingleTriple, b: SingleTriple | Single) -> Single: ...
+@overload
+def dot(a: Vectors, b: Vectors) -> Real: ...
+def dot(a: Vectors, b: Vectors) -> Real:
     """Return scalar products; of plain products and sums, which are the same on any machine."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 

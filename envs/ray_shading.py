@@ -17,7 +17,17 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.ray_casting import Array, Caster, Eye, Triple, Window, cross, dot
+from metarl.envs.ray_casting import (
+    Array,
+    Caster,
+    Eye,
+    Real,
+    Single,
+    SingleTriple,
+    Window,
+    cross,
+    dot,
+)
 from metarl.envs.ray_surfaces import Looks, Points
 
 _SPOT = mujoco.mjtLightType.mjLIGHT_SPOT.value
@@ -38,8 +48,8 @@ class Lamp(NamedTuple):
     light: mujoco.MjvLight
     origin: Array
     """Where its rays come from [m], [3]."""
-    aim: Array
-    """Where it shines, in single precision, [3]."""
+    aim: Single
+    """Where it shines, [3]."""
     view: tuple[Eye, Window] | None
     """What it sees of what casts shadows; None when it makes no shadows."""
 
@@ -72,11 +82,11 @@ def lamps(scene: mujoco.MjvScene, caster: Caster, extent: float, middle: Array) 
 def shade(
     looks: Looks,
     points: Points,
-    tint: Array | None,
+    tint: Single | None,
     lights: list[Lamp],
     caster: Caster | None,
     thread: int,
-) -> tuple[Array, Array]:
+) -> tuple[Real, Real]:
     """Return colours, and how bright the points are without their textures.
 
     Args:
@@ -91,7 +101,7 @@ def shade(
         [3, point], 0 to 1, and [point], in which the edges of geoms and of shadows show.
     """
     colour = looks.rgba[:3].take(points.surface, axis=1)
-    length = np.sqrt(dot(points.ray, points.ray))
+    length: Single = np.sqrt(dot(points.ray, points.ray))
     x, y, z = (axis / -length for axis in points.ray)
     view, facing = (x, y, z), dot(points.normal, (x, y, z))
     ambient = 0.0 if lights else _NO_LIGHT
@@ -112,10 +122,10 @@ def shade(
 
 
 def _lit(
-    lamp: Lamp, looks: Looks, points: Points, colour: Array, view: Triple, facing: Array
-) -> tuple[Array, Array]:
+    lamp: Lamp, looks: Looks, points: Points, colour: Single, view: SingleTriple, facing: Single
+) -> tuple[Real, Real]:
     """Return the light of one lamp, [3, point], and the cosine of its angle to the normal."""
-    strength: float | Array = 1.0
+    strength: float | Real = 1.0
     if lamp.light.type == _DIRECTIONAL:
         towards, along = dot(points.normal, -lamp.aim), dot(view, -lamp.aim)
     else:
@@ -149,7 +159,7 @@ def _lit(
 
 
 def _seen(
-    view: tuple[Eye, Window], points: Points, caster: Caster, thread: int, towards: Array
+    view: tuple[Eye, Window], points: Points, caster: Caster, thread: int, towards: Real
 ) -> NDArray[np.bool_]:
     """Return which points face a lamp and see it, [point]."""
     eye, window = view
@@ -164,13 +174,13 @@ def _seen(
     return seen
 
 
-def _by_channel(value: NDArray[np.float32]) -> float | Array:
+def _by_channel(value: NDArray[np.float32]) -> float | Single:
     """Return a colour as a number if it is grey, else [3, 1]."""
     red, green, blue = (float(channel) for channel in value)
     return red if red == green == blue else np.array([[red], [green], [blue]], np.float32)
 
 
-def _power(base: Array, exponent: int) -> Array:
+def _power(base: Real, exponent: int) -> Real:
     """Return powers by squaring: a library's `pow` differs between machines in its last bits."""
     result = np.ones_like(base)
     while exponent:

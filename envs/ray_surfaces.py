@@ -6,18 +6,18 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.ray_casting import Array, Bundle, Eye, Hits, Triple, dot
+from metarl.envs.ray_casting import Array, Bundle, Eye, Hits, Single, SingleTriple, Triple, dot
 from metarl.envs.ray_textures import Texture
 
 
 class Looks(NamedTuple):
     """How the geoms of a scene look."""
 
-    rgba: Array
+    rgba: Single
     """[4, geom]."""
-    emission: Array
+    emission: Single
     """[geom]."""
-    specular: Array
+    specular: Single
     """[geom]."""
     exponent: NDArray[np.int64]
     """Of the highlight, [geom]."""
@@ -43,10 +43,10 @@ class Points(NamedTuple):
     """Index of the scene's geom, [point]."""
     position: Triple
     """[m], [point] each."""
-    normal: Triple
-    """Of length 1, in single precision, which is enough for light, [point] each."""
-    ray: Triple
-    """From the camera, of length 1 along its axis, in single precision, [point] each."""
+    normal: SingleTriple
+    """Of length 1, [point] each."""
+    ray: SingleTriple
+    """From the camera, of length 1 along its axis, [point] each."""
     pixel: Array
     """How wide a pixel is here, across the view [m], [point]."""
 
@@ -75,7 +75,7 @@ class Points(NamedTuple):
         )
 
 
-def tints(textures: dict[int, Texture], looks: Looks, points: Points, eye: Eye) -> Array | None:
+def tints(textures: dict[int, Texture], looks: Looks, points: Points, eye: Eye) -> Single | None:
     """Return the texture's colour at points, [3, point]; None when no geom has one.
 
     Args:
@@ -109,8 +109,8 @@ def _tint(
         return texture.mean  # rays do not say which triangle of a mesh they hit
     frame = np.asarray(geom.mat, np.float64).reshape(3, 3)
     size = np.asarray(geom.size, np.float64)
-    offset = tuple(points.position[axis][at] - float(geom.pos[axis]) for axis in range(3))
-    place = tuple(dot(offset, frame[:, axis]) for axis in range(3))
+    right, up, out = (points.position[axis][at] - float(geom.pos[axis]) for axis in range(3))
+    place = [dot((right, up, out), frame[:, axis]) for axis in range(3)]
     pixel = points.pixel[at]
     if texture.is_cube:
         stored_in_its_size = geom.dataid >= 0
@@ -120,8 +120,8 @@ def _tint(
         x, y, z = (place[axis] * scale[axis] for axis in range(3))
         reach = np.maximum(np.maximum(np.abs(x), np.abs(y)), np.maximum(np.abs(z), 1e-12))
         return texture.around((x, y, z), pixel * float(scale.max()) / reach)
-    normal = tuple(axis[at] for axis in points.normal)
-    ray = tuple(axis[at] for axis in points.ray)
+    (a, b, c), (x, y, z) = points.normal, points.ray
+    normal, ray = (a[at], b[at], c[at]), (x[at], y[at], z[at])
     fall = dot(ray, normal)
     fall = np.where(np.abs(fall) > 1e-9, fall, 1e-9)
     centre, across = [], []
@@ -133,7 +133,7 @@ def _tint(
         # a pixel aside moves the point by pixel (aside - ray (aside.normal) / (ray.normal))
         slope = dot(ray, frame[:, axis]) / fall
         moves = (
-            np.abs(dot(tuple(frame[:, axis]), aside) - slope * dot(normal, aside))
+            np.abs(float(dot(frame[:, axis], aside)) - slope * dot(normal, aside))
             for aside in (eye.right, eye.up)
         )
         across.append(scale * pixel * sum(moves))

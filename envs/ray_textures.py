@@ -95,7 +95,10 @@ class Texture:
         return self._dark + np.stack(shares) * (self._light - self._dark)
 
     def _integral(
-        self, sums: Array, row: tuple[NDArray[np.int64], Array], column: tuple[Array, Array]
+        self,
+        sums: Array,
+        row: tuple[NDArray[np.int64], Array],
+        column: tuple[NDArray[np.int64], Array],
     ) -> Array:
         """Return the sum of the texels before a row and a column, each whole and rest, [pixel]."""
         (start, below), (texel, right) = row, column
