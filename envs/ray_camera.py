@@ -169,7 +169,7 @@ class RayCamera:
             [Layer(caster, surface, (eye, caster.window(eye))) for caster, surface in group]
             for group in casters
         )
-        middle = self._studio.data.xpos[1].copy()
+        middle = self._studio.data.xpos[self._studio.root].copy()
         lights = lamps(scene, self._opaque, float(model.stat.extent), middle)
         far = float(view.frustum_far)
         return _Shot(eye, far, slope / self._height, looks, lights, opaque, translucent)

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from metarl.envs.ray_casting import Array, Bundle, Eye, Hits, Single, SingleTriple, Triple, dot
 from metarl.envs.ray_textures import Texture
 
+_BOX = mujoco.mjtGeom.mjGEOM_BOX.value
+_FACES = ((1, 2), (0, 2), (0, 1))
+"""Axes to the right and upwards of a texture on the faces of a box across x, y and z."""
+
 
 class Looks(NamedTuple):
     """How the geoms of a scene look."""
@@ -102,34 +106,52 @@ def _tint(
 ) -> Array:
     """Return a texture's colour at some points of a geom, [3, at], mapped as MuJoCo maps it.
 
-    A texture lies on a geom's x and y: `texrepeat` times over the geom, or over 2 m if it is
-    uniform. A cube lies around a geom that is scaled to half sides of 1, or unscaled.
+    A cube lies around a geom that is scaled to half sides of 1, or unscaled. A texture in two
+    dimensions lies on each face of a box, else on the geom's x and y, which is right for planes;
+    MuJoCo's renderer wraps it around round geoms.
     """
     if geom.texcoord:
         return texture.mean  # rays do not say which triangle of a mesh they hit
     frame = np.asarray(geom.mat, np.float64).reshape(3, 3)
-    size = np.asarray(geom.size, np.float64)
-    right, up, out = (points.position[axis][at] - float(geom.pos[axis]) for axis in range(3))
-    place = [dot((right, up, out), frame[:, axis]) for axis in range(3)]
-    pixel = points.pixel[at]
     if texture.is_cube:
-        stored_in_its_size = geom.dataid >= 0
-        scale = np.ones(3) if geom.texuniform else 1.0 / np.maximum(size, 1e-12)
-        if stored_in_its_size:
-            scale = scale * size if geom.texuniform else np.ones(3)
-        x, y, z = (place[axis] * scale[axis] for axis in range(3))
-        reach = np.maximum(np.maximum(np.abs(x), np.abs(y)), np.maximum(np.abs(z), 1e-12))
-        return texture.around((x, y, z), pixel * float(scale.max()) / reach)
+        return _around(geom, texture, points, at)
+    if geom.type != _BOX:
+        return _flat(geom, texture, points, at, eye)
+    a, b, c = points.normal
+    facing = [np.abs(dot((a[at], b[at], c[at]), frame[:, axis])) for axis in range(3)]
+    face, result = np.argmax(facing, axis=0), np.empty((3, len(at)))
+    for across, axes in enumerate(_FACES):
+        inside = np.flatnonzero(face == across)
+        result[:, inside] = _flat(geom, texture, points, at[inside], eye, axes)
+    return result
+
+
+def _flat(
+    geom: mujoco.MjvGeom,
+    texture: Texture,
+    points: Points,
+    at: NDArray[np.int64],
+    eye: Eye,
+    axes: tuple[int, int] = (0, 1),
+) -> Array:
+    """Return the colour of a texture that lies on two of a geom's axes, [3, at].
+
+    It lies there `texrepeat` times over the geom, or over 2 m if it is uniform.
+    """
+    frame = np.asarray(geom.mat, np.float64).reshape(3, 3)
+    right, up, out = (points.position[axis][at] - float(geom.pos[axis]) for axis in range(3))
+    pixel = points.pixel[at]
     (a, b, c), (x, y, z) = points.normal, points.ray
     normal, ray = (a[at], b[at], c[at]), (x[at], y[at], z[at])
     fall = dot(ray, normal)
     fall = np.where(np.abs(fall) > 1e-9, fall, 1e-9)
     centre, across = [], []
-    for axis in range(2):
-        scale = 0.5 * float(geom.texrepeat[axis])
-        if not geom.texuniform and size[axis] > 0.0:
-            scale /= size[axis]
-        centre.append((scale, -scale)[axis] * place[axis] - 0.5)
+    for direction, axis in enumerate(axes):
+        scale = 0.5 * float(geom.texrepeat[direction])
+        if not geom.texuniform and geom.size[axis] > 0.0:
+            scale /= float(geom.size[axis])
+        place = dot((right, up, out), frame[:, axis])
+        centre.append((scale, -scale)[direction] * place - 0.5)
         # a pixel aside moves the point by pixel (aside - ray (aside.normal) / (ray.normal))
         slope = dot(ray, frame[:, axis]) / fall
         moves = (
@@ -138,3 +160,18 @@ def _tint(
         )
         across.append(scale * pixel * sum(moves))
     return texture.repeated(centre[0], centre[1], (across[0], across[1]))
+
+
+def _around(geom: mujoco.MjvGeom, texture: Texture, points: Points, at: NDArray[np.int64]) -> Array:
+    """Return the colour of a cube around a geom, [3, at]."""
+    frame = np.asarray(geom.mat, np.float64).reshape(3, 3)
+    size = np.asarray(geom.size, np.float64)
+    right, up, out = (points.position[axis][at] - float(geom.pos[axis]) for axis in range(3))
+    place = [dot((right, up, out), frame[:, axis]) for axis in range(3)]
+    stored_in_its_size = geom.dataid >= 0
+    scale = np.ones(3) if geom.texuniform else 1.0 / np.maximum(size, 1e-12)
+    if stored_in_its_size:
+        scale = scale * size if geom.texuniform else np.ones(3)
+    x, y, z = (place[axis] * scale[axis] for axis in range(3))
+    reach = np.maximum(np.maximum(np.abs(x), np.abs(y)), np.maximum(np.abs(z), 1e-12))
+    return texture.around((x, y, z), points.pixel[at] * float(scale.max()) / reach)
