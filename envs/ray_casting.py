@@ -24,6 +24,10 @@ SingleTriple = tuple[Single, Single, Single]
 Vectors = tuple[Real, Real, Real] | Real
 """x, y and z, along the first axis or as a tuple."""
 _PLANE = mujoco.mjtGeom.mjGEOM_PLANE.value
+_CELLS = 64
+"""Of a window, along each side: finer ones are not faster."""
+_MARGIN = 1e-6
+_CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 
 
 class Eye(NamedTuple):
@@ -59,18 +63,40 @@ class Bundle(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Slopes between which lies all that rays may hit, but for planes."""
+    """Slopes among which lies all that rays may hit, but for planes: cells of a rectangle."""
 
     left: float
-    right: float
     low: float
-    high: float
+    per_slope: tuple[float, float]
+    """Cells to the right and upwards per slope."""
+    taken: NDArray[np.bool_]
+    """Whether something may be hit in a cell, [cell upwards, cell to the right]; the outermost
+    cells stand for all that is outside."""
+
+    @classmethod
+    def around(cls, low: Array, high: Array) -> "Window":
+        """Return the union of rectangles between slopes low and high, [rectangle, 2] each."""
+        if not len(low):
+            return cls(0.0, 0.0, (0.0, 0.0), np.zeros((1, 1), dtype=bool))
+        if not np.isfinite([low, high]).all():
+            return cls(0.0, 0.0, (0.0, 0.0), np.ones((1, 1), dtype=bool))
+        start, end = low.min(axis=0), high.max(axis=0)
+        right, up = (float(_CELLS / size) for size in np.maximum(end - start, 1e-6))
+        taken = np.zeros((_CELLS + 2, _CELLS + 2), dtype=bool)
+        cells = [((edges - start) * (right, up)).astype(np.int64) for edges in (low, high)]
+        for (x, y), (last_x, last_y) in zip(*cells, strict=True):
+            taken[1 + y : 2 + last_y, 1 + x : 2 + last_x] = True
+        taken[-1], taken[:, -1] = False, False  # `high` itself, which is beyond its margin
+        return cls(float(start[0]), float(start[1]), (right, up), taken)
 
     def inside(self, a: Array, b: Array) -> NDArray[np.int64]:
         """Return the indices of the rays that pass through it."""
-        return np.flatnonzero(
-            (a >= self.left) & (a <= self.right) & (b >= self.low) & (b <= self.high)
-        )
+        rows, columns = self.taken.shape
+        # a number below 0 becomes one below 1, which is cut off to cell 0, outside
+        x = np.clip((a - self.left) * self.per_slope[0] + 1.0, 0.0, columns - 1.0)
+        y = np.clip((b - self.low) * self.per_slope[1] + 1.0, 0.0, rows - 1.0)
+        cell = y.astype(np.intp) * columns + x.astype(np.intp)
+        return np.flatnonzero(self.taken.ravel().take(cell))
 
 
 class Hits(NamedTuple):
@@ -121,27 +147,24 @@ class Caster:
             copied.xipos[:], copied.ximat[:] = data.xipos, data.ximat
 
     def window(self, eye: Eye) -> Window:
-        """Return the window around the bounding spheres of all geoms but planes."""
-        left, right, low, high = math.inf, -math.inf, math.inf, -math.inf
-        for geom in self._solids:
-            centre = self._data[0].geom_xpos[geom] - eye.origin
-            radius = float(self._model.geom_rbound[geom])
-            forward, aside, above = (
-                float((centre * axis).sum()) for axis in (eye.forward, eye.right, eye.up)
-            )
-            if forward <= radius:
-                return Window(-math.inf, math.inf, -math.inf, math.inf)
-            # in the plane of one slope the sphere is a disc, between its tangents; the margin is
-            # for the rounding of these functions, which differs between machines
-            for across, is_aside in ((aside, True), (above, False)):
-                middle = math.atan2(across, forward)
-                half = math.asin(radius / math.hypot(across, forward))
-                start, end = math.tan(middle - half) - 1e-6, math.tan(middle + half) + 1e-6
-                if is_aside:
-                    left, right = min(left, start), max(right, end)
-                else:
-                    low, high = min(low, start), max(high, end)
-        return Window(left, right, low, high)
+        """Return the window around the bounding boxes of all geoms but planes.
+
+        A box is convex: seen from a point behind which none of it lies, it covers no more than the
+        rectangle around its corners. The margin is for rounding.
+        """
+        data, geoms = self._data[0], self._solids
+        frame = data.geom_xmat[geoms].reshape(-1, 3, 3)
+        boxes = self._model.geom_aabb[geoms]
+        corners = boxes[:, None, :3] + _CORNERS * boxes[:, None, 3:]
+        place = (frame[:, None] * corners[:, :, None]).sum(axis=-1)
+        place += data.geom_xpos[geoms, None] - eye.origin
+        depth, aside, above = (
+            (place * axis).sum(axis=-1) for axis in (eye.forward, eye.right, eye.up)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = np.stack([aside, above]) / np.where(depth > 0.0, depth, 0.0)
+        low, high = slopes.min(axis=-1).T - _MARGIN, slopes.max(axis=-1).T + _MARGIN
+        return Window.around(low, high)
 
     def cast(
         self,

@@ -144,7 +144,10 @@ def _flat(
     (a, b, c), (x, y, z) = points.normal, points.ray
     normal, ray = (a[at], b[at], c[at]), (x[at], y[at], z[at])
     fall = dot(ray, normal)
-    fall = np.where(np.abs(fall) > 1e-9, fall, 1e-9)
+    fall = np.where(np.abs(fall) > 1e-9, fall, np.float32(1e-9))
+    coarse = frame.astype(np.float32)
+    asides = eye.right.astype(np.float32), eye.up.astype(np.float32)
+    leans = [dot(normal, aside) for aside in asides]
     centre, across = [], []
     for direction, axis in enumerate(axes):
         scale = 0.5 * float(geom.texrepeat[direction])
@@ -153,10 +156,10 @@ def _flat(
         place = dot((right, up, out), frame[:, axis])
         centre.append((scale, -scale)[direction] * place - 0.5)
         # a pixel aside moves the point by pixel (aside - ray (aside.normal) / (ray.normal))
-        slope = dot(ray, frame[:, axis]) / fall
+        slope = dot(ray, coarse[:, axis]) / fall
         moves = (
-            np.abs(float(dot(frame[:, axis], aside)) - slope * dot(normal, aside))
-            for aside in (eye.right, eye.up)
+            np.abs(dot(coarse[:, axis], aside) - slope * lean)
+            for aside, lean in zip(asides, leans, strict=True)
         )
         across.append(scale * pixel * sum(moves))
     return texture.repeated(centre[0], centre[1], (across[0], across[1]))
