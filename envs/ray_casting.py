@@ -65,38 +65,44 @@ class Bundle(NamedTuple):
 class Window(NamedTuple):
     """Slopes among which lies all that rays may hit, but for planes: cells of a rectangle."""
 
-    left: float
-    low: float
-    per_slope: tuple[float, float]
-    """Cells to the right and upwards per slope."""
+    low: tuple[float, float]
+    """The lowest slopes to the right and upwards."""
+    high: tuple[float, float]
+    """The highest."""
     taken: NDArray[np.bool_]
-    """Whether something may be hit in a cell, [cell upwards, cell to the right]; the outermost
-    cells stand for all that is outside."""
+    """Whether something may be hit in a cell, [cell upwards, cell to the right]."""
 
     @classmethod
     def around(cls, low: Array, high: Array) -> "Window":
         """Return the union of rectangles between slopes low and high, [rectangle, 2] each."""
+        taken = np.zeros((_CELLS, _CELLS), dtype=bool)
         if not len(low):
-            return cls(0.0, 0.0, (0.0, 0.0), np.zeros((1, 1), dtype=bool))
+            return cls((math.inf, math.inf), (-math.inf, -math.inf), taken)
         if not np.isfinite([low, high]).all():
-            return cls(0.0, 0.0, (0.0, 0.0), np.ones((1, 1), dtype=bool))
-        start, end = low.min(axis=0), high.max(axis=0)
-        right, up = (float(_CELLS / size) for size in np.maximum(end - start, 1e-6))
-        taken = np.zeros((_CELLS + 2, _CELLS + 2), dtype=bool)
-        cells = [((edges - start) * (right, up)).astype(np.int64) for edges in (low, high)]
-        for (x, y), (last_x, last_y) in zip(*cells, strict=True):
-            taken[1 + y : 2 + last_y, 1 + x : 2 + last_x] = True
-        taken[-1], taken[:, -1] = False, False  # `high` itself, which is beyond its margin
-        return cls(float(start[0]), float(start[1]), (right, up), taken)
+            return cls((-math.inf, -math.inf), (math.inf, math.inf), ~taken)
+        (left, bottom), (right, top) = low.min(axis=0).tolist(), high.max(axis=0).tolist()
+        window = cls((left, bottom), (right, top), taken)
+        cells = zip(*window._cells(low[:, 0], low[:, 1]), *window._cells(*high.T), strict=True)
+        for row, column, last_row, last_column in cells:
+            taken[row : last_row + 1, column : last_column + 1] = True
+        return window
 
     def inside(self, a: Array, b: Array) -> NDArray[np.int64]:
         """Return the indices of the rays that pass through it."""
-        rows, columns = self.taken.shape
-        # a number below 0 becomes one below 1, which is cut off to cell 0, outside
-        x = np.clip((a - self.left) * self.per_slope[0] + 1.0, 0.0, columns - 1.0)
-        y = np.clip((b - self.low) * self.per_slope[1] + 1.0, 0.0, rows - 1.0)
-        cell = y.astype(np.intp) * columns + x.astype(np.intp)
-        return np.flatnonzero(self.taken.ravel().take(cell))
+        (left, bottom), (right, top) = self.low, self.high
+        at = np.flatnonzero((a >= left) & (a <= right) & (b >= bottom) & (b <= top))
+        if math.isinf(left):
+            return at
+        return at[self.taken[self._cells(a[at], b[at])]]
+
+    def _cells(self, a: Array, b: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return rows and columns of the cells of slopes within the rectangle."""
+        column, row = (
+            # less than all, that the highest slope is in the last cell
+            ((slope - low) * (0.999999 * _CELLS / (high - low))).astype(np.intp)
+            for slope, low, high in zip((a, b), self.low, self.high, strict=True)
+        )
+        return row, column
 
 
 class Hits(NamedTuple):

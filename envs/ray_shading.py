@@ -147,14 +147,15 @@ def _lit(
     lit = colour * ((ambient + diffuse * np.maximum(towards, 0.0)) * strength)
     if np.any(specular):
         half = (towards + facing) / np.sqrt(np.maximum(2.0 + 2.0 * along, 1e-12))
-        shine = np.zeros_like(half)
-        exponents = looks.exponent[points.surface]
-        for exponent in np.unique(looks.exponent):
-            # below, a highlight is less than a grey level
-            low = 0.9 if exponent >= 64 else 0.0
-            at = np.flatnonzero((half > low) & (towards > 0.0) & (exponents == exponent))
-            shine[at] = _power(half[at], int(exponent)) * looks.specular[points.surface[at]]
-        lit += specular * (shine * strength)
+        # below 0.9, a highlight of an exponent of 64 or more is less than a grey level
+        exponents = looks.exponent[looks.specular > 0.0]
+        low = 0.9 if np.all(exponents >= 64) else 0.0
+        bright = np.flatnonzero((half > low) & (towards > 0.0))
+        surface = points.surface[bright]
+        for exponent in np.unique(exponents):
+            at = bright[looks.exponent[surface] == exponent]
+            shine = _power(half[at], int(exponent)) * looks.specular[points.surface[at]]
+            lit[:, at] += specular * (shine * np.broadcast_to(strength, half.shape)[at])
     return lit, towards
 
 

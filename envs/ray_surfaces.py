@@ -94,9 +94,9 @@ def tints(textures: dict[int, Texture], looks: Looks, points: Points, eye: Eye) 
         texture = textures.get(int(geom.texid)) if geom.matid >= 0 else None
         if texture is None:
             continue
+        at = np.flatnonzero(points.surface == index)
         if result is None:
             result = np.ones((3, len(points.surface)), np.float32)
-        at = np.flatnonzero(points.surface == index)
         result[:, at] = _tint(geom, texture, points, at, eye)
     return result
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Real = NDArray[np.floating]
 _CUBE_FACES = 6
 
 
@@ -43,7 +44,10 @@ class Texture:
         else:
             values = colours
             self._dark, self._light = np.zeros((3, 1)), np.full((3, 1), 1.0 / 255.0)
-        self._is_checker = not self.is_cube and _is_checker(values)
+        self._checker = None
+        if not self.is_cube and _is_checker(values):
+            dark = self._dark.astype(np.float32)
+            self._checker = dark, self._light.astype(np.float32) - dark
         if not self.is_cube:
             # a rectangle that begins in the first tile and is no wider than one ends in the second
             values = np.tile(values, (2, 2, 1))
@@ -52,7 +56,7 @@ class Texture:
         self._rows, self._columns = sums.shape[1:]
         self._sums = sums.reshape(len(sums), -1)
 
-    def repeated(self, u: Array, v: Array, across: tuple[Array, Array]) -> Array:
+    def repeated(self, u: Array, v: Array, across: tuple[Array, Array]) -> Real:
         """Return mean colours of an endlessly repeated texture, [3, pixel], 0 to 1.
 
         Args:
@@ -64,13 +68,13 @@ class Texture:
             np.clip(extent, 1.0 / texels, 1.0)
             for extent, texels in zip(across, self._size, strict=True)
         ]
-        if self._is_checker:
+        if self._checker:
             waves = [
                 (_triangle(middle + 0.5 * size) - _triangle(middle - 0.5 * size)) / size
                 for middle, size in zip((u, v), sizes, strict=True)
             ]
-            light = 0.5 - 0.5 * waves[0] * waves[1]
-            return self._dark + light * (self._light - self._dark)
+            light = (0.5 - 0.5 * waves[0] * waves[1]).astype(np.float32)
+            return self._checker[0] + light * self._checker[1]
         edges = []
         for middle, size, texels in zip((u, v), sizes, self._size, strict=True):
             first = middle - 0.5 * size
