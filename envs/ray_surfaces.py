@@ -6,10 +6,21 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.ray_casting import Array, Bundle, Eye, Hits, Single, SingleTriple, Triple, dot
+from metarl.envs.ray_casting import (
+    Array,
+    Bundle,
+    Eye,
+    Hits,
+    Real,
+    Single,
+    SingleTriple,
+    Triple,
+    dot,
+)
 from metarl.envs.ray_textures import Texture
 
 _BOX = mujoco.mjtGeom.mjGEOM_BOX.value
+_PLANE = mujoco.mjtGeom.mjGEOM_PLANE.value
 _FACES = ((1, 2), (0, 2), (0, 1))
 """Axes to the right and upwards of a texture on the faces of a box across x, y and z."""
 
@@ -103,7 +114,7 @@ def tints(textures: dict[int, Texture], looks: Looks, points: Points, eye: Eye) 
 
 def _tint(
     geom: mujoco.MjvGeom, texture: Texture, points: Points, at: NDArray[np.int64], eye: Eye
-) -> Array:
+) -> Real:
     """Return a texture's colour at some points of a geom, [3, at], mapped as MuJoCo maps it.
 
     A cube lies around a geom that is scaled to half sides of 1, or unscaled. A texture in two
@@ -133,7 +144,7 @@ def _flat(
     at: NDArray[np.int64],
     eye: Eye,
     axes: tuple[int, int] = (0, 1),
-) -> Array:
+) -> Real:
     """Return the colour of a texture that lies on two of a geom's axes, [3, at].
 
     It lies there `texrepeat` times over the geom, or over 2 m if it is uniform.
@@ -141,11 +152,12 @@ def _flat(
     frame = np.asarray(geom.mat, np.float64).reshape(3, 3)
     right, up, out = (points.position[axis][at] - float(geom.pos[axis]) for axis in range(3))
     pixel = points.pixel[at]
+    coarse = frame.astype(np.float32)
     (a, b, c), (x, y, z) = points.normal, points.ray
-    normal, ray = (a[at], b[at], c[at]), (x[at], y[at], z[at])
+    ray = x[at], y[at], z[at]
+    normal = coarse[:, 2] if geom.type == _PLANE else (a[at], b[at], c[at])
     fall = dot(ray, normal)
     fall = np.where(np.abs(fall) > 1e-9, fall, np.float32(1e-9))
-    coarse = frame.astype(np.float32)
     asides = eye.right.astype(np.float32), eye.up.astype(np.float32)
     leans = [dot(normal, aside) for aside in asides]
     centre, across = [], []
