@@ -52,6 +52,11 @@ class Lamp(NamedTuple):
     """Where it shines, [3]."""
     view: tuple[Eye, Window] | None
     """What it sees of what casts shadows; None when it makes no shadows."""
+    ambient: float | Single
+    """A number if it is grey, else [3, 1]."""
+    diffuse: float | Single
+    specular: float | Single
+    is_directional: bool
 
 
 def lamps(scene: mujoco.MjvScene, caster: Caster, extent: float, middle: Array) -> list[Lamp]:
@@ -75,7 +80,9 @@ def lamps(scene: mujoco.MjvScene, caster: Caster, extent: float, middle: Array) 
             right /= np.sqrt(dot(right, right))
             eye = Eye(origin, aim, right, cross(right, aim))
             view = eye, caster.window(eye)
-        result.append(Lamp(light, origin, aim.astype(np.float32), view))
+        colours = (_by_channel(value) for value in (light.ambient, light.diffuse, light.specular))
+        is_directional = bool(light.type == _DIRECTIONAL)
+        result.append(Lamp(light, origin, aim.astype(np.float32), view, *colours, is_directional))
     return result
 
 
@@ -126,7 +133,7 @@ def _lit(
 ) -> tuple[Real, Real]:
     """Return the light of one lamp, [3, point], and the cosine of its angle to the normal."""
     strength: float | Real = 1.0
-    if lamp.light.type == _DIRECTIONAL:
+    if lamp.is_directional:
         towards, along = dot(points.normal, -lamp.aim), dot(view, -lamp.aim)
     else:
         x, y, z = (lamp.origin[axis] - points.position[axis] for axis in range(3))
@@ -140,22 +147,18 @@ def _lit(
             cosine = -dot((x, y, z), lamp.aim) / distance
             inside = cosine >= math.cos(math.radians(float(lamp.light.cutoff)))
             strength *= np.where(inside, _power(cosine, round(float(lamp.light.exponent))), 0.0)
-    ambient, diffuse, specular = (
-        _by_channel(value)
-        for value in (lamp.light.ambient, lamp.light.diffuse, lamp.light.specular)
-    )
-    lit = colour * ((ambient + diffuse * np.maximum(towards, 0.0)) * strength)
-    if np.any(specular):
+    lit = colour * ((lamp.ambient + lamp.diffuse * np.maximum(towards, 0.0)) * strength)
+    if looks.exponents and np.any(lamp.specular):
         half = (towards + facing) / np.sqrt(np.maximum(2.0 + 2.0 * along, 1e-12))
         # below 0.9, a highlight of an exponent of 64 or more is less than a grey level
-        exponents = looks.exponent[looks.specular > 0.0]
-        low = 0.9 if np.all(exponents >= 64) else 0.0
+        low = 0.9 if min(looks.exponents) >= 64 else 0.0
         bright = np.flatnonzero((half > low) & (towards > 0.0))
         surface = points.surface[bright]
-        for exponent in np.unique(exponents):
-            at = bright[looks.exponent[surface] == exponent]
-            shine = _power(half[at], int(exponent)) * looks.specular[points.surface[at]]
-            lit[:, at] += specular * (shine * np.broadcast_to(strength, half.shape)[at])
+        shine = looks.specular[surface] * np.broadcast_to(strength, half.shape)[bright]
+        base = half[bright]
+        for exponent in looks.exponents:
+            at = np.flatnonzero(looks.exponent[surface] == exponent)
+            lit[:, bright[at]] += lamp.specular * (_power(base[at], exponent) * shine[at])
     return lit, towards
 
 

@@ -36,17 +36,24 @@ class Looks(NamedTuple):
     """[geom]."""
     exponent: NDArray[np.int64]
     """Of the highlight, [geom]."""
+    exponents: list[int]
+    """The different ones among geoms that have a highlight."""
     geoms: list[mujoco.MjvGeom]
 
     @classmethod
     def of(cls, scene: mujoco.MjvScene) -> "Looks":
         """Read a scene's geoms."""
         geoms = list(scene.geoms[: scene.ngeom])
+        exponents = [round(128.0 * geom.shininess) for geom in geoms]
+        shiny = {
+            exponent for exponent, geom in zip(exponents, geoms, strict=True) if geom.specular > 0.0
+        }
         return cls(
             np.array([geom.rgba for geom in geoms], np.float32).T.copy(),
             np.array([geom.emission for geom in geoms], np.float32),
             np.array([geom.specular for geom in geoms], np.float32),
-            np.array([round(128.0 * geom.shininess) for geom in geoms], np.int64),
+            np.array(exponents, np.int64),
+            sorted(shiny),
             geoms,
         )
 
