@@ -80,9 +80,18 @@ def lamps(scene: mujoco.MjvScene, caster: Caster, extent: float, middle: Array) 
             right /= np.sqrt(dot(right, right))
             eye = Eye(origin, aim, right, cross(right, aim))
             view = eye, caster.window(eye)
-        colours = (_by_channel(value) for value in (light.ambient, light.diffuse, light.specular))
-        is_directional = bool(light.type == _DIRECTIONAL)
-        result.append(Lamp(light, origin, aim.astype(np.float32), view, *colours, is_directional))
+        result.append(
+            Lamp(
+                light,
+                origin,
+                aim.astype(np.float32),
+                view,
+                ambient=_by_channel(light.ambient),
+                diffuse=_by_channel(light.diffuse),
+                specular=_by_channel(light.specular),
+                is_directional=bool(light.type == _DIRECTIONAL),
+            )
+        )
     return result
 
 
