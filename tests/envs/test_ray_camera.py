@@ -15,7 +15,7 @@ from metarl import envs
 from metarl.envs import ray_camera
 from metarl.envs.opengl_camera import OpenGLCamera
 from metarl.envs.ray_camera import RayCamera
-from metarl.envs.ray_casting import Caster, Eye
+from metarl.envs.ray_casting import Caster, Eye, cross
 from metarl.envs.ray_textures import Texture
 from metarl.envs.studio import FLOOR, GHOST_COLOUR, SKY
 
@@ -250,16 +250,16 @@ def test_rays_outside_a_window_hit_nothing(name: str):
     a, b = (slope.ravel() for slope in slopes(SIZE))
     for way in np.random.default_rng(1).standard_normal((6, 3)):
         forward = way / np.linalg.norm(way)
-        right = np.cross(forward, [0.0, 0.0, 1.0])
+        right = cross(forward, np.array([0.0, 0.0, 1.0]))
         right /= np.linalg.norm(right)
-        eye = Eye(data.xpos[1] - 4.0 * forward, forward, right, np.cross(right, forward))
+        eye = Eye(data.xpos[1] - 4.0 * forward, forward, right, cross(right, forward))
         inside = caster.window(eye).inside(a, b)
         hit = np.flatnonzero(caster._cast_solids(eye, eye.bundle(a, b), 1e3, 0)[0] >= 0)
         assert len(hit) > 100
         assert np.isin(hit, inside).all()
         assert len(inside) < 5 * len(hit)
-    within = Eye(data.xpos[1], forward, right, np.cross(right, forward))
-    assert len(caster.window(within).inside(a, b)) == len(a)
+        within = eye._replace(origin=data.xpos[1])
+        assert len(caster.window(within).inside(a, b)) == len(a)
 
 
 def picture_of(name: str, threads: int = 1, ghost: bool = False) -> NDArray[np.uint8]:
