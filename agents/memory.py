@@ -174,8 +174,8 @@ class ActingMemory:
     def context(self, memory: Array) -> Array:
         """Return what the policy sees of memories [n, memory], [n, context]."""
         count = memory[:, -1:]
-        mean = memory[:, :-1] / np.maximum(count, np.float32(1e-6))
-        embedding = _forward(mean, self._whole)
+        divisor: Array = np.maximum(count, np.float32(1e-6))
+        embedding = _forward(memory[:, :-1] / divisor, self._whole)
         embedding *= (1.0 - np.exp(-count / np.float32(PATIENCE))) / np.float32(SCALE)
         return embedding
 

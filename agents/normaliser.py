@@ -23,7 +23,8 @@ blown up by its own std."""
 class Normaliser(NamedTuple):
     """The moments of the observations seen so far, in float64 on the CPU."""
 
-    count: Tensor
+    # a field hides `tuple.count`, which nobody needs here; checkpoints know it by this name
+    count: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]
     """How many, a scalar."""
     mean: Tensor
     """[observation]."""

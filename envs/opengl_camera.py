@@ -40,8 +40,19 @@ class OpenGLCamera:
         self.studio.compose(self.renderer.scene, qpos, task, time, ghost)
         picture = self.renderer.render()
         if not self._has_sky:
-            picture[(picture == 0).all(axis=-1)] = SKY
+            picture[self._is_sky(picture)] = SKY
         return picture
+
+    def _is_sky(self, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return where a picture of a model without skybox shows nothing, [height, width].
+
+        MuJoCo clears the picture to black, but something black may be seen, too: only a drawing of
+        what is where (`segmentation`, -1 for nothing) tells them apart.
+        """
+        self.renderer.enable_segmentation_rendering()
+        nothing = self.renderer.render()[..., 0] < 0
+        self.renderer.disable_segmentation_rendering()
+        return nothing & (picture == 0).all(axis=-1)
 
     def close(self) -> None:
         """Free the renderer."""

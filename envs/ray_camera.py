@@ -17,7 +17,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.ray_casting import Array, Caster, Eye, Hits, Window, cross
+from metarl.envs.ray_casting import Array, Caster, Eye, Hits, Real, Single, Window, cross
 from metarl.envs.ray_decor import decorations
 from metarl.envs.ray_shading import Lamp, lamps, shade
 from metarl.envs.ray_surfaces import Looks, Points, tints
@@ -83,18 +83,18 @@ class RayCamera:
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
         self._width, self._height = size
         self._studio = Studio(family, size, model)
-        model = self._studio.model
-        self._scene = mujoco.MjvScene(model, 10_000)
+        drawn = self._studio.model
+        self._scene = mujoco.MjvScene(drawn, 10_000)
         self._textures = {
-            index: Texture(model, index)
-            for index in range(model.ntex)
-            if model.tex_type[index] != _SKYBOX
+            index: Texture(drawn, index)
+            for index in range(drawn.ntex)
+            if drawn.tex_type[index] != _SKYBOX
         }
         option, view = mujoco.MjvOption(), mujoco.MjvCamera()
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
-        mujoco.mj_forward(model, self._studio.data)
+        mujoco.mj_forward(drawn, self._studio.data)
         mujoco.mjv_updateScene(
-            model, self._studio.data, option, mujoco.MjvPerturb(), view, everything, self._scene
+            drawn, self._studio.data, option, mujoco.MjvPerturb(), view, everything, self._scene
         )
         shown = [
             (geom.objid, geom.rgba[3] >= _OPAQUE)
@@ -104,11 +104,11 @@ class RayCamera:
         opaque = np.array([index for index, solid in shown if solid], np.int64)
         glass = np.array([index for index, solid in shown if not solid], np.int64)
         moving = np.array(
-            [index for index, _ in shown if model.body_weldid[model.geom_bodyid[index]]], np.int64
+            [index for index, _ in shown if drawn.body_weldid[drawn.geom_bodyid[index]]], np.int64
         )
-        self._opaque = Caster(model, opaque, self._threads)
-        self._glass = Caster(model, glass, self._threads) if len(glass) else None
-        self._ghost = Caster(model, moving, self._threads)
+        self._opaque = Caster(drawn, opaque, self._threads)
+        self._glass = Caster(drawn, glass, self._threads) if len(glass) else None
+        self._ghost = Caster(drawn, moving, self._threads)
 
     def take(
         self, qpos: Array, task: Mapping[str, float], time: float, ghost: Array | None = None
@@ -169,12 +169,12 @@ class RayCamera:
             [Layer(caster, surface, (eye, caster.window(eye))) for caster, surface in group]
             for group in casters
         )
-        middle = self._studio.data.xpos[1].copy()
+        middle = self._studio.data.xpos[self._studio.root].copy()
         lights = lamps(scene, self._opaque, float(model.stat.extent), middle)
         far = float(view.frustum_far)
         return _Shot(eye, far, slope / self._height, looks, lights, opaque, translucent)
 
-    def _trace(self, shot: _Shot, a: Array, b: Array) -> tuple[Array, NDArray[np.int64], Array]:
+    def _trace(self, shot: _Shot, a: Array, b: Array) -> tuple[Single, NDArray[np.int64], Array]:
         """Return colours [3, ray], which geoms are seen [ray], and brightness [ray]."""
         colour = np.empty((3, len(a)), np.float32)
         kind, bright = np.empty(len(a), np.int64), np.empty(len(a))
@@ -194,7 +194,7 @@ class RayCamera:
 
     def _band(
         self, shot: _Shot, a: Array, b: Array, thread: int
-    ) -> tuple[Array, NDArray[np.int64], Array]:
+    ) -> tuple[Single, NDArray[np.int64], Array]:
         """Return what `_trace` does, of rays that one thread computes together."""
         rays = shot.eye.bundle(a, b)
         colour, bright = np.full((3, len(a)), SKY / 255.0, np.float32), np.ones(len(a))
@@ -205,7 +205,7 @@ class RayCamera:
                 layer.caster.cast(hits, layer.surface, layer.view, rays, shot.far, thread)
             return hits
 
-        def shine(hits: Hits, at: NDArray[np.int64], caster: Caster | None) -> tuple[Array, Array]:
+        def shine(hits: Hits, at: NDArray[np.int64], caster: Caster | None) -> tuple[Real, Real]:
             points = Points.of(hits, at, rays, shot.eye, shot.pixel)
             tint = tints(self._textures, shot.looks, points, shot.eye)
             return shade(shot.looks, points, tint, shot.lights, caster, thread)

@@ -7,16 +7,27 @@ asked only about the rays that pass near another geom.
 
 import copy
 import math
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
+"""Single precision is enough for light, and half the memory."""
+Real = NDArray[np.floating]
+"""Of either precision."""
 Triple = tuple[Array, Array, Array]
 """x, y and z, each of one shape."""
+SingleTriple = tuple[Single, Single, Single]
+Vectors = tuple[Real, Real, Real] | Real
+"""x, y and z, along the first axis or as a tuple."""
 _PLANE = mujoco.mjtGeom.mjGEOM_PLANE.value
+_CELLS = 64
+"""Of a window, along each side: finer ones are not faster."""
+_MARGIN = 1e-6
+_CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 
 
 class Eye(NamedTuple):
@@ -52,18 +63,46 @@ class Bundle(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Slopes between which lies all that rays may hit, but for planes."""
+    """Slopes among which lies all that rays may hit, but for planes: cells of a rectangle."""
 
-    left: float
-    right: float
-    low: float
-    high: float
+    low: tuple[float, float]
+    """The lowest slopes to the right and upwards."""
+    high: tuple[float, float]
+    """The highest."""
+    taken: NDArray[np.bool_]
+    """Whether something may be hit in a cell, [cell upwards, cell to the right]."""
+
+    @classmethod
+    def around(cls, low: Array, high: Array) -> "Window":
+        """Return the union of rectangles between slopes low and high, [rectangle, 2] each."""
+        taken = np.zeros((_CELLS, _CELLS), dtype=bool)
+        if not len(low):
+            return cls((math.inf, math.inf), (-math.inf, -math.inf), taken)
+        if not np.isfinite([low, high]).all():
+            return cls((-math.inf, -math.inf), (math.inf, math.inf), ~taken)
+        (left, bottom), (right, top) = low.min(axis=0).tolist(), high.max(axis=0).tolist()
+        window = cls((left, bottom), (right, top), taken)
+        cells = zip(*window._cells(low[:, 0], low[:, 1]), *window._cells(*high.T), strict=True)
+        for row, column, last_row, last_column in cells:
+            taken[row : last_row + 1, column : last_column + 1] = True
+        return window
 
     def inside(self, a: Array, b: Array) -> NDArray[np.int64]:
         """Return the indices of the rays that pass through it."""
-        return np.flatnonzero(
-            (a >= self.left) & (a <= self.right) & (b >= self.low) & (b <= self.high)
+        (left, bottom), (right, top) = self.low, self.high
+        at = np.flatnonzero((a >= left) & (a <= right) & (b >= bottom) & (b <= top))
+        if math.isinf(left):
+            return at
+        return at[self.taken[self._cells(a[at], b[at])]]
+
+    def _cells(self, a: Array, b: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return rows and columns of the cells of slopes within the rectangle."""
+        column, row = (
+            # less than all, that the highest slope is in the last cell
+            ((slope - low) * (0.999999 * _CELLS / (high - low))).astype(np.intp)
+            for slope, low, high in zip((a, b), self.low, self.high, strict=True)
         )
+        return row, column
 
 
 class Hits(NamedTuple):
@@ -73,8 +112,8 @@ class Hits(NamedTuple):
     """Index of the scene's geom, [ray]; -1 for nothing."""
     depth: Array
     """In units of the ray's direction, [ray]; infinite for nothing."""
-    normal: Array
-    """Of the surface, in single precision, [3, ray]; zero for nothing."""
+    normal: Single
+    """Of the surface, [3, ray]; zero for nothing."""
 
     @classmethod
     def nothing(cls, count: int) -> "Hits":
@@ -114,27 +153,24 @@ class Caster:
             copied.xipos[:], copied.ximat[:] = data.xipos, data.ximat
 
     def window(self, eye: Eye) -> Window:
-        """Return the window around the bounding spheres of all geoms but planes."""
-        left, right, low, high = math.inf, -math.inf, math.inf, -math.inf
-        for geom in self._solids:
-            centre = self._data[0].geom_xpos[geom] - eye.origin
-            radius = float(self._model.geom_rbound[geom])
-            forward, aside, above = (
-                float((centre * axis).sum()) for axis in (eye.forward, eye.right, eye.up)
-            )
-            if forward <= radius:
-                return Window(-math.inf, math.inf, -math.inf, math.inf)
-            # in the plane of one slope the sphere is a disc, between its tangents; the margin is
-            # for the rounding of these functions, which differs between machines
-            for across, is_aside in ((aside, True), (above, False)):
-                middle = math.atan2(across, forward)
-                half = math.asin(radius / math.hypot(across, forward))
-                start, end = math.tan(middle - half) - 1e-6, math.tan(middle + half) + 1e-6
-                if is_aside:
-                    left, right = min(left, start), max(right, end)
-                else:
-                    low, high = min(low, start), max(high, end)
-        return Window(left, right, low, high)
+        """Return the window around the bounding boxes of all geoms but planes.
+
+        A box is convex: seen from a point behind which none of it lies, it covers no more than the
+        rectangle around its corners. The margin is for rounding.
+        """
+        data, geoms = self._data[0], self._solids
+        frame = data.geom_xmat[geoms].reshape(-1, 3, 3)
+        boxes = self._model.geom_aabb[geoms]
+        corners = boxes[:, None, :3] + _CORNERS * boxes[:, None, 3:]
+        place = (frame[:, None] * corners[:, :, None]).sum(axis=-1)
+        place += data.geom_xpos[geoms, None] - eye.origin
+        depth, aside, above = (
+            (place * axis).sum(axis=-1) for axis in (eye.forward, eye.right, eye.up)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = np.stack([aside, above]) / np.where(depth > 0.0, depth, 0.0)
+        low, high = slopes.min(axis=-1).T - _MARGIN, slopes.max(axis=-1).T + _MARGIN
+        return Window.around(low, high)
 
     def cast(
         self,
@@ -163,7 +199,7 @@ class Caster:
         hits.surface[at], hits.depth[at] = surface[geom[hit]], depth[hit]
         hits.normal[:, at] = normal[hit].T
         for plane in self._planes:
-            self._cast_plane(plane, hits, surface[plane], eye, rays, far)
+            self._cast_plane(plane, hits, int(surface[plane]), eye, rays, far)
 
     def shades(
         self, view: tuple[Eye, Window], rays: Bundle, depth: Array, thread: int
@@ -222,7 +258,13 @@ class Caster:
             hits.normal[axis][at] = frame[axis, 2]
 
 
-def dot(a: Triple, b: Triple | Array) -> Array:
+@overload
+def dot(a: Triple | Array, b: Triple | Array) -> Array: ...
+@overload
+def dot(a: SingleTriple, b: SingleTriple | Single) -> Single: ...
+@overload
+def dot(a: Vectors, b: Vectors) -> Real: ...
+def dot(a: Vectors, b: Vectors) -> Real:
     """Return scalar products; of plain products and sums, which are the same on any machine."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 

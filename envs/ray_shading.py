@@ -17,7 +17,17 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.ray_casting import Array, Caster, Eye, Triple, Window, cross, dot
+from metarl.envs.ray_casting import (
+    Array,
+    Caster,
+    Eye,
+    Real,
+    Single,
+    SingleTriple,
+    Window,
+    cross,
+    dot,
+)
 from metarl.envs.ray_surfaces import Looks, Points
 
 _SPOT = mujoco.mjtLightType.mjLIGHT_SPOT.value
@@ -38,10 +48,15 @@ class Lamp(NamedTuple):
     light: mujoco.MjvLight
     origin: Array
     """Where its rays come from [m], [3]."""
-    aim: Array
-    """Where it shines, in single precision, [3]."""
+    aim: Single
+    """Where it shines, [3]."""
     view: tuple[Eye, Window] | None
     """What it sees of what casts shadows; None when it makes no shadows."""
+    ambient: float | Single
+    """A number if it is grey, else [3, 1]."""
+    diffuse: float | Single
+    specular: float | Single
+    is_directional: bool
 
 
 def lamps(scene: mujoco.MjvScene, caster: Caster, extent: float, middle: Array) -> list[Lamp]:
@@ -65,18 +80,29 @@ def lamps(scene: mujoco.MjvScene, caster: Caster, extent: float, middle: Array) 
             right /= np.sqrt(dot(right, right))
             eye = Eye(origin, aim, right, cross(right, aim))
             view = eye, caster.window(eye)
-        result.append(Lamp(light, origin, aim.astype(np.float32), view))
+        result.append(
+            Lamp(
+                light,
+                origin,
+                aim.astype(np.float32),
+                view,
+                ambient=_by_channel(light.ambient),
+                diffuse=_by_channel(light.diffuse),
+                specular=_by_channel(light.specular),
+                is_directional=bool(light.type == _DIRECTIONAL),
+            )
+        )
     return result
 
 
 def shade(
     looks: Looks,
     points: Points,
-    tint: Array | None,
+    tint: Single | None,
     lights: list[Lamp],
     caster: Caster | None,
     thread: int,
-) -> tuple[Array, Array]:
+) -> tuple[Real, Real]:
     """Return colours, and how bright the points are without their textures.
 
     Args:
@@ -91,7 +117,7 @@ def shade(
         [3, point], 0 to 1, and [point], in which the edges of geoms and of shadows show.
     """
     colour = looks.rgba[:3].take(points.surface, axis=1)
-    length = np.sqrt(dot(points.ray, points.ray))
+    length: Single = np.sqrt(dot(points.ray, points.ray))
     x, y, z = (axis / -length for axis in points.ray)
     view, facing = (x, y, z), dot(points.normal, (x, y, z))
     ambient = 0.0 if lights else _NO_LIGHT
@@ -112,11 +138,11 @@ def shade(
 
 
 def _lit(
-    lamp: Lamp, looks: Looks, points: Points, colour: Array, view: Triple, facing: Array
-) -> tuple[Array, Array]:
+    lamp: Lamp, looks: Looks, points: Points, colour: Single, view: SingleTriple, facing: Single
+) -> tuple[Real, Real]:
     """Return the light of one lamp, [3, point], and the cosine of its angle to the normal."""
-    strength: float | Array = 1.0
-    if lamp.light.type == _DIRECTIONAL:
+    strength: float | Real = 1.0
+    if lamp.is_directional:
         towards, along = dot(points.normal, -lamp.aim), dot(view, -lamp.aim)
     else:
         x, y, z = (lamp.origin[axis] - points.position[axis] for axis in range(3))
@@ -130,26 +156,23 @@ def _lit(
             cosine = -dot((x, y, z), lamp.aim) / distance
             inside = cosine >= math.cos(math.radians(float(lamp.light.cutoff)))
             strength *= np.where(inside, _power(cosine, round(float(lamp.light.exponent))), 0.0)
-    ambient, diffuse, specular = (
-        _by_channel(value)
-        for value in (lamp.light.ambient, lamp.light.diffuse, lamp.light.specular)
-    )
-    lit = colour * ((ambient + diffuse * np.maximum(towards, 0.0)) * strength)
-    if np.any(specular):
+    lit = colour * ((lamp.ambient + lamp.diffuse * np.maximum(towards, 0.0)) * strength)
+    if looks.exponents and np.any(lamp.specular):
         half = (towards + facing) / np.sqrt(np.maximum(2.0 + 2.0 * along, 1e-12))
-        shine = np.zeros_like(half)
-        exponents = looks.exponent[points.surface]
-        for exponent in np.unique(looks.exponent):
-            # below, a highlight is less than a grey level
-            low = 0.9 if exponent >= 64 else 0.0
-            at = np.flatnonzero((half > low) & (towards > 0.0) & (exponents == exponent))
-            shine[at] = _power(half[at], int(exponent)) * looks.specular[points.surface[at]]
-        lit += specular * (shine * strength)
+        # below 0.9, a highlight of an exponent of 64 or more is less than a grey level
+        low = 0.9 if min(looks.exponents) >= 64 else 0.0
+        bright = np.flatnonzero((half > low) & (towards > 0.0))
+        surface = points.surface[bright]
+        shine = looks.specular[surface] * np.broadcast_to(strength, half.shape)[bright]
+        base = half[bright]
+        for exponent in looks.exponents:
+            at = np.flatnonzero(looks.exponent[surface] == exponent)
+            lit[:, bright[at]] += lamp.specular * (_power(base[at], exponent) * shine[at])
     return lit, towards
 
 
 def _seen(
-    view: tuple[Eye, Window], points: Points, caster: Caster, thread: int, towards: Array
+    view: tuple[Eye, Window], points: Points, caster: Caster, thread: int, towards: Real
 ) -> NDArray[np.bool_]:
     """Return which points face a lamp and see it, [point]."""
     eye, window = view
@@ -164,13 +187,13 @@ def _seen(
     return seen
 
 
-def _by_channel(value: NDArray[np.float32]) -> float | Array:
+def _by_channel(value: NDArray[np.float32]) -> float | Single:
     """Return a colour as a number if it is grey, else [3, 1]."""
     red, green, blue = (float(channel) for channel in value)
     return red if red == green == blue else np.array([[red], [green], [blue]], np.float32)
 
 
-def _power(base: Array, exponent: int) -> Array:
+def _power(base: Real, exponent: int) -> Real:
     """Return powers by squaring: a library's `pow` differs between machines in its last bits."""
     result = np.ones_like(base)
     while exponent:

@@ -42,6 +42,8 @@ class Studio:
         """The robot's state in the scene composed last."""
         self.ghost = mujoco.MjData(self.model)
         """The ghost's state in the scene composed last, if it has one."""
+        self.root = root_body(self.model)
+        """The body that the camera follows."""
 
     def compose(
         self,
@@ -65,12 +67,12 @@ class Studio:
         marker = self._family.goal.marker(task, time) if self._family.goal.marker else None
         camera = mujoco.MjvCamera()
         camera.distance, camera.azimuth, camera.elevation = self._family.robot.camera
-        robot = self.data.xpos[1]
+        robot = self.data.xpos[self.root]
         middle = robot
         if ghost is not None:
             self.ghost.qpos[:] = ghost
             mujoco.mj_forward(self.model, self.ghost)
-            middle = (robot + self.ghost.xpos[1]) / 2.0
+            middle = (robot + self.ghost.xpos[self.root]) / 2.0
         if self._family.robot.lookat is not None:
             camera.lookat[:] = self._family.robot.lookat
         elif marker and marker.kind == "point":
@@ -92,15 +94,31 @@ class Studio:
             _haunt(scene, self.model, self.ghost)
 
 
+def root_body(model: mujoco.MjModel) -> int:
+    """Return the body that carries all others of a robot: the first that has a joint.
+
+    Parents come before their children, so what it stands on does not move. Before it there may be
+    a floor or furniture. Of a robot without joints it is the first body, of one without bodies
+    the world.
+    """
+    movable = np.flatnonzero(model.body_jntnum)
+    return int(movable[0]) if len(movable) else min(1, model.nbody - 1)
+
+
 def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
-    """Return a copy of the model with a calm, light sky and floor, without mirror images."""
+    """Return a copy of the model with a calm, light sky and floor, without mirror images.
+
+    All else keeps its textures and colours; a texture that the floor shares with another geom, too.
+    """
     model = copy.copy(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = size
     model.vis.quality.shadowsize = 1024
     model.vis.map.shadowclip = 0.3  # beyond, OpenGL's shadows turn into dark wedges
     model.mat_reflectance[:] = 0.0
     model.mat_specular[:] = 0.1
-    model.geom_rgba[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value, :3] = 1.0
+    is_plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
+    model.geom_rgba[is_plane, :3] = 1.0
+    floor, others = (_materials(model, chosen) for chosen in (is_plane, ~is_plane))
     for texture in range(model.ntex):
         start = model.tex_adr[texture]
         extent = model.tex_height[texture] * model.tex_width[texture]
@@ -108,12 +126,23 @@ def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
         pixels = model.tex_data[start : start + extent * channels].reshape(extent, channels)
         if model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value:
             pixels[:] = SKY
-        if model.tex_type[texture] != mujoco.mjtTexture.mjTEXTURE_2D.value:
+        has_texture = (model.mat_texid == texture).any(axis=1)
+        if (
+            model.tex_type[texture] != mujoco.mjtTexture.mjTEXTURE_2D.value
+            or not (floor & has_texture).any()
+            or (others & has_texture).any()
+        ):
             continue
         light = pixels[:, :3].mean(1) > pixels[:, :3].mean()
         pixels[:, :3] = FLOOR[light.astype(int)]
-        model.mat_rgba[(model.mat_texid == texture).any(axis=1)] = 1.0
+        model.mat_rgba[has_texture] = 1.0
     return model
+
+
+def _materials(model: mujoco.MjModel, geoms: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which materials some geoms use, [material]."""
+    materials = model.geom_matid[geoms]
+    return np.isin(np.arange(model.nmat), materials[materials >= 0])
 
 
 def _haunt(scene: mujoco.MjvScene, model: mujoco.MjModel, data: mujoco.MjData) -> None:

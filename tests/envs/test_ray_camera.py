@@ -15,6 +15,7 @@ from metarl import envs
 from metarl.envs import ray_camera
 from metarl.envs.opengl_camera import OpenGLCamera
 from metarl.envs.ray_camera import RayCamera
+from metarl.envs.ray_casting import Caster, Eye, cross
 from metarl.envs.ray_textures import Texture
 from metarl.envs.studio import FLOOR, GHOST_COLOUR, SKY
 
@@ -210,6 +211,55 @@ def test_the_mean_of_a_texture_is_that_of_its_texels():
         middle = np.array([(u + width / 2) / 32]), np.array([(v + height / 2) / 24])
         mean = texture.repeated(*middle, (np.array([width / 32]), np.array([height / 24])))
         np.testing.assert_allclose(mean[:, 0], expected, atol=1e-9)
+
+
+def test_a_checker_without_look_up_is_the_mean_of_its_texels():
+    squares = np.kron([[0, 1], [1, 0]], np.ones((6, 6), int))
+    pixels = FLOOR[squares]
+    model: Any = SimpleNamespace(
+        tex_height=[12],
+        tex_width=[12],
+        tex_nchannel=[3],
+        tex_adr=[0],
+        tex_data=pixels.ravel(),
+        tex_type=np.array([mujoco.mjtTexture.mjTEXTURE_2D.value]),
+    )
+    texture, generator = Texture(model, 0), np.random.default_rng(0)
+    assert texture._checker is not None
+    for u, v, width, height in generator.integers(1, 13, (30, 4)):
+        rows, columns = (v + np.arange(height)) % 12, (u + np.arange(width)) % 12
+        expected = pixels[rows[:, None], columns].mean((0, 1)) / 255.0
+        middle = np.array([(u + width / 2) / 12]), np.array([(v + height / 2) / 12])
+        across = np.array([width / 12]), np.array([height / 12])
+        checker = texture.repeated(*middle, across)[:, 0]
+        np.testing.assert_allclose(checker, expected, atol=1e-6)
+        summed = Texture(model, 0)
+        summed._checker = None
+        np.testing.assert_allclose(summed.repeated(*middle, across)[:, 0], checker, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["AntDir", "HalfCheetahVel", "HumanoidDir", "PusherGoal"])
+def test_rays_outside_a_window_hit_nothing(name: str):
+    """Against casting all rays: whatever is hit lies inside, and most of the rest is left out."""
+    family = envs.make(name)
+    model, data = family.model, mujoco.MjData(family.model)
+    data.qpos[:], _ = family.robot.start(model, np.random.default_rng(0))
+    mujoco.mj_forward(model, data)
+    caster = Caster(model, np.flatnonzero(model.geom_type != PLANE), 1)
+    caster.pose(data)
+    a, b = (slope.ravel() for slope in slopes(SIZE))
+    for way in np.random.default_rng(1).standard_normal((6, 3)):
+        forward = way / np.linalg.norm(way)
+        right = cross(forward, np.array([0.0, 0.0, 1.0]))
+        right /= np.linalg.norm(right)
+        eye = Eye(data.xpos[1] - 4.0 * forward, forward, right, cross(right, forward))
+        inside = caster.window(eye).inside(a, b)
+        hit = np.flatnonzero(caster._cast_solids(eye, eye.bundle(a, b), 1e3, 0)[0] >= 0)
+        assert len(hit) > 100
+        assert np.isin(hit, inside).all()
+        assert len(inside) < 5 * len(hit)
+        within = eye._replace(origin=data.xpos[1])
+        assert len(caster.window(within).inside(a, b)) == len(a)
 
 
 def picture_of(name: str, threads: int = 1, ghost: bool = False) -> NDArray[np.uint8]:

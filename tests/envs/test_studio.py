@@ -1,0 +1,208 @@
+"""Pictures of models that are not ours: their colours, their sky, and what the camera follows."""
+
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import mujoco
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike, NDArray
+
+from metarl.envs.opengl_camera import OpenGLCamera
+from metarl.envs.ray_camera import RayCamera
+from metarl.envs.studio import FLOOR, SKY, Studio, root_body
+
+SIZE = (160, 120)
+CAMERAS = pytest.mark.parametrize("camera", [OpenGLCamera, RayCamera], ids=["opengl", "rays"])
+SQUARES = "type='2d' builtin='checker' rgb1='1 0 0' rgb2='0 0.2 1' width='64' height='64'"
+FLAT = "type='2d' builtin='flat' rgb1='0 1 0' width='8' height='8'"
+ASSETS = (
+    f"<texture name='squares' {SQUARES}/><texture name='flat' {FLAT}/>"
+    "<material name='squares' texture='squares'/>"
+    "<material name='flat' texture='flat' rgba='1 0.5 1 1'/>"
+)
+SKYBOX = "<texture type='skybox' builtin='flat' rgb1='0 0 1' width='8' height='48'/>"
+FLOOR_BODY = "<body name='floor0' pos='5 0 0'><geom type='plane' size='9 9 1'/></body>"
+"""A static floor is the first body, at x = 5 m."""
+
+
+def model_of(world: str, assets: str = "") -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(
+        f"<mujoco><asset>{assets}</asset><worldbody>{world}</worldbody></mujoco>"
+    )
+
+
+def picture_by(
+    camera: type[OpenGLCamera] | type[RayCamera],
+    model: mujoco.MjModel,
+    qpos: ArrayLike | None = None,
+    *,
+    azimuth: float = 90.0,
+    elevation: float = 0.0,
+    ghost: ArrayLike | None = None,
+) -> NDArray[np.int64]:
+    """Return a picture of a model without goal, by a camera that looks along +y by default."""
+    family: Any = SimpleNamespace(
+        model=model,
+        goal=SimpleNamespace(marker=None),
+        robot=SimpleNamespace(camera=(4.0, azimuth, elevation), lookat=None),
+    )
+    try:
+        drawer = camera(family, SIZE)
+    except RuntimeError as error:
+        pytest.skip(f"{error}")
+    place = model.qpos0 if qpos is None else np.asarray(qpos, np.float64)
+    other = None if ghost is None else np.asarray(ghost, np.float64)
+    with closing(drawer):
+        return drawer.take(place, {}, 0.0, other).astype(np.int64)
+
+
+def box(look: str) -> str:
+    """Return a box of 1 m that slides along x, from the origin."""
+    joint = "<joint type='slide' axis='1 0 0'/>"
+    return f"<body name='box'>{joint}<geom type='box' size='0.5 0.5 0.5' {look}/></body>"
+
+
+@CAMERAS
+@pytest.mark.parametrize("assets", ["", SKYBOX], ids=["no sky", "skybox"])
+def test_what_is_black_stays_black_before_a_light_sky(camera: type, assets: str):
+    model = model_of(box("rgba='0 0 0 1'"), assets)
+    picture = picture_by(camera, model)
+    assert (picture[50:70, 70:90] < 80).all()  # a geom without material shines
+    assert (picture[:20] == SKY).all()
+    # 1 m, 3.5 m before the camera, whose field of view is 45 degrees high
+    expected = (120 / (2.0 * np.tan(np.radians(22.5)) * 3.5)) ** 2
+    assert (picture < 100).all(-1).sum() == pytest.approx(expected, rel=0.05)
+
+
+@CAMERAS
+def test_truly_black_pixels_are_no_sky(camera: type):
+    """A dull black material, whose pixels are 0."""
+    assets = "<material name='soot' specular='0' rgba='0 0 0 1'/>"
+    model = model_of(box("material='soot'"), assets)
+    model.vis.headlight.specular[:] = 0.0
+    picture = picture_by(camera, model)
+    assert (picture[50:70, 70:90] == 0).all()
+    assert (picture[:20] == SKY).all()
+
+
+@CAMERAS
+def test_a_robot_keeps_its_texture_and_its_materials_colour(camera: type):
+    """Against a box without texture, in the product of the two colours: (1, 0.5, 1) (0, 1, 0)."""
+    plain = "<material name='plain' rgba='0 0.5 0 1'/>"
+    models = model_of(box("material='flat'"), ASSETS), model_of(box("material='plain'"), plain)
+    for model in models:
+        model.vis.headlight.specular[:] = 0.0  # a texture colours highlights, too
+    textured, painted = (picture_by(camera, model) for model in models)
+    assert painted[60, 80, 1] > 50
+    np.testing.assert_allclose(textured[45:75, 65:95], painted[45:75, 65:95], atol=2)
+
+
+@CAMERAS
+def test_a_mesh_keeps_its_texture(camera: type):
+    corners = " ".join(f"{x} {y} {z}" for x in (-1, 1) for y in (-1, 1) for z in (-1, 1))
+    assets = ASSETS + f"<mesh name='cube' scale='0.5 0.5 0.5' vertex='{corners}'/>"
+    joint = "<joint type='slide' axis='1 0 0'/>"
+    cube = f"<body>{joint}<geom type='mesh' mesh='cube' material='flat'/></body>"
+    red, green, blue = picture_by(camera, model_of(cube, assets))[60, 80]
+    assert green > 50
+    assert max(red, blue) < 0.5 * green
+
+
+@CAMERAS
+def test_squares_of_a_box_keep_their_colours(camera: type):
+    """Red and blue, seen from above; never the greys of the floor."""
+    picture = picture_by(camera, model_of(box("material='squares'"), ASSETS), elevation=-90.0)
+    inside = picture[45:75, 65:95]
+    red, blue = inside[..., 0] - inside[..., 2] > 60, inside[..., 2] - inside[..., 0] > 60
+    assert red.mean() > 0.3
+    assert blue.mean() > 0.3
+
+
+@CAMERAS
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        ((0.0, 0.0), "green red yellow blue"),
+        ((90.0, 0.0), "red green blue yellow"),
+        ((180.0, 0.0), "red green blue yellow"),
+        ((270.0, 0.0), "green red yellow blue"),
+        ((90.0, -90.0), "red green blue yellow"),
+        ((90.0, 90.0), "blue yellow red green"),
+    ],
+    ids=["-x", "-y", "+x", "+y", "+z", "-z"],
+)
+def test_a_texture_lies_on_each_face_of_a_box(
+    camera: type, view: tuple[float, float], expected: str
+):
+    """Four quarters of a texture, from the upper left to the lower right."""
+    colours = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0)}
+    model = model_of(box("material='squares'").replace("0.5 0.5 0.5", "0.6 0.5 0.4"), ASSETS)
+    start = model.tex_adr[model.texture("squares").id]
+    texels = model.tex_data[start : start + 3 * 64 * 64].reshape(2, 32, 2, 32, 3)
+    texels[:] = 255 * np.reshape(list(colours.values()), (2, 1, 2, 1, 3))
+    model.vis.headlight.specular[:] = 0.0
+    picture = picture_by(camera, model, azimuth=view[0], elevation=view[1])
+    corners = [picture[y, x] for y in (53, 67) for x in (73, 87)]
+    for seen, name in zip(corners, expected.split(), strict=True):
+        np.testing.assert_array_equal(seen > 40, np.array(colours[name]) > 0)
+
+
+def test_a_floor_gets_calm_squares_but_what_it_shares_its_texture_with_does_not():
+    floor = "<geom type='plane' size='9 9 1' material='squares'/>"
+    for world, calm in ((floor + box(""), True), (floor + box("material='squares'"), False)):
+        model = model_of(world, ASSETS)
+        family: Any = SimpleNamespace(model=model)
+        drawn = Studio(family, SIZE).model
+        texture = model.texture("squares").id
+        start, count = model.tex_adr[texture], 3 * 64 * 64
+        before, after = (m.tex_data[start : start + count].reshape(-1, 3) for m in (model, drawn))
+        if calm:
+            np.testing.assert_array_equal(np.unique(after, axis=0), FLOOR)
+        else:
+            np.testing.assert_array_equal(after, before)
+
+
+@CAMERAS
+def test_the_camera_follows_the_robot_and_not_the_floor(camera: type):
+    """The box stands in the middle of the picture wherever it is, and so does the light."""
+    model = model_of(FLOOR_BODY + box("rgba='0.9 0.1 0.1 1' pos='0 0 0.5'"))
+    for x in (0.0, -3.0):
+        picture = picture_by(camera, model, [x], elevation=-10.0)
+        red = picture[..., 0] - picture[..., 1] > 40
+        assert red.sum() > 500
+        assert np.flatnonzero(red.any(0)).mean() == pytest.approx(79.5, abs=1.5)
+    both = picture_by(camera, model, [0.0], ghost=[1.6], elevation=-10.0)
+    red, blue = both[..., 0] - both[..., 1] > 40, both[..., 2] - both[..., 0] > 20
+    columns = [np.flatnonzero(colour.any(0)).mean() for colour in (red, blue)]
+    assert min(red.sum(), blue.sum()) > 500
+    assert np.mean(columns) == pytest.approx(79.5, abs=2.0)
+
+
+@CAMERAS
+@pytest.mark.parametrize(
+    "world",
+    ["<body pos='2 0 1'><geom size='0.3'/></body>", "<geom size='0.3' rgba='0 0 0 1'/>"],
+    ids=["no joints", "no bodies"],
+)
+def test_a_model_without_joints_is_drawn(camera: type, world: str):
+    picture = picture_by(camera, model_of(world))
+    assert (picture[0] == SKY).all()
+    assert (picture[60, 80] != SKY).any()
+
+
+@pytest.mark.parametrize(
+    ("world", "root"),
+    [
+        (box(""), 1),
+        (FLOOR_BODY + box(""), 2),
+        (f"<body><geom size='1'/>{box('')}</body>", 2),
+        (f"<body mocap='true'/>{FLOOR_BODY}{box('')}", 3),
+        (FLOOR_BODY, 1),
+        ("<geom size='1'/>", 0),
+    ],
+    ids=["alone", "after a floor", "on a pedestal", "after a target", "no joints", "no bodies"],
+)
+def test_the_root_is_the_first_body_with_a_joint(world: str, root: int):
+    assert root_body(model_of(world)) == root
