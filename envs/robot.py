@@ -132,7 +132,8 @@ class Robot(ABC):
         """Return the index of the body that is followed in films.
 
         The one that `root` names. By default, the body nearest to the world that moves and carries
-        the joint of the first actuator; the first body that moves, where none drives a joint.
+        the joint of the first actuator; the first body that moves, where none drives a joint; the
+        first one where none moves.
 
         Raises:
             ValueError: when the model has no body of the name `root`.
@@ -141,7 +142,8 @@ class Robot(ABC):
             return element_index(model, "body", self.root)
         on_joint = np.flatnonzero(np.isin(model.actuator_trntype, JOINT_TRANSMISSIONS))
         if not len(on_joint):
-            return int((model.body_dofnum > 0).argmax())
+            moving = np.flatnonzero(model.body_dofnum)
+            return int(moving[0]) if len(moving) else min(1, model.nbody - 1)
         body = int(model.jnt_bodyid[model.actuator_trnid[on_joint[0], 0]])
         while (parent := int(model.body_parentid[body])) and model.body_weldid[parent]:
             body = parent

@@ -42,7 +42,7 @@ class Studio:
         """The robot's state in the scene composed last."""
         self.ghost = mujoco.MjData(self.model)
         """The ghost's state in the scene composed last, if it has one."""
-        self.root = root_body(self.model)
+        self.root = family.robot.root_body(self.model)
         """The body that the camera follows."""
 
     def compose(
@@ -53,7 +53,7 @@ class Studio:
         time: float,
         ghost: Array | None = None,
     ) -> None:
-        """Fill a scene; the camera follows the robot, or looks at what the robot's class says.
+        """Fill a scene; the camera follows the robot, unless the robot's class says otherwise.
 
         Args:
             scene: what it held is replaced.
@@ -81,6 +81,9 @@ class Studio:
         else:
             camera.lookat[:] = middle
             camera.distance += 1.6 * float(np.linalg.norm(middle - robot))
+        if self._family.robot.camera_name is not None:
+            camera.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
+            camera.fixedcamid = self.model.camera(self._family.robot.camera_name).id
         self.data.light_xpos[:, :2] = robot[:2]  # OpenGL draws shadows near the light only
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         option, perturbation = mujoco.MjvOption(), mujoco.MjvPerturb()
@@ -92,17 +95,6 @@ class Studio:
             _mark(scene, marker, robot, size)
         if ghost is not None:
             _haunt(scene, self.model, self.ghost)
-
-
-def root_body(model: mujoco.MjModel) -> int:
-    """Return the body that carries all others of a robot: the first that has a joint.
-
-    Parents come before their children, so what it stands on does not move. Before it there may be
-    a floor or furniture. Of a robot without joints it is the first body, of one without bodies
-    the world.
-    """
-    movable = np.flatnonzero(model.body_jntnum)
-    return int(movable[0]) if len(movable) else min(1, model.nbody - 1)
 
 
 def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:

@@ -1,6 +1,7 @@
 """Pictures of models that are not ours: their colours, their sky, and what the camera follows."""
 
 from contextlib import closing
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from metarl.envs.opengl_camera import OpenGLCamera
 from metarl.envs.ray_camera import RayCamera
-from metarl.envs.studio import FLOOR, SKY, Studio, root_body
+from metarl.envs.robot import Robot
+from metarl.envs.studio import FLOOR, SKY, Studio
 
 SIZE = (160, 120)
 CAMERAS = pytest.mark.parametrize("camera", [OpenGLCamera, RayCamera], ids=["opengl", "rays"])
@@ -33,6 +35,15 @@ def model_of(world: str, assets: str = "") -> mujoco.MjModel:
     )
 
 
+def family_of(
+    model: mujoco.MjModel, camera: tuple[float, float, float], camera_name: str | None = None
+) -> Any:
+    """As much of a family as pictures ask for."""
+    robot: Any = SimpleNamespace(camera=camera, lookat=None, root=None, camera_name=camera_name)
+    robot.root_body = partial(Robot.root_body, robot)
+    return SimpleNamespace(model=model, goal=SimpleNamespace(marker=None), robot=robot)
+
+
 def picture_by(
     camera: type[OpenGLCamera] | type[RayCamera],
     model: mujoco.MjModel,
@@ -41,13 +52,10 @@ def picture_by(
     azimuth: float = 90.0,
     elevation: float = 0.0,
     ghost: ArrayLike | None = None,
+    camera_name: str | None = None,
 ) -> NDArray[np.int64]:
     """Return a picture of a model without goal, by a camera that looks along +y by default."""
-    family: Any = SimpleNamespace(
-        model=model,
-        goal=SimpleNamespace(marker=None),
-        robot=SimpleNamespace(camera=(4.0, azimuth, elevation), lookat=None),
-    )
+    family = family_of(model, (4.0, azimuth, elevation), camera_name)
     try:
         drawer = camera(family, SIZE)
     except RuntimeError as error:
@@ -153,8 +161,7 @@ def test_a_floor_gets_calm_squares_but_what_it_shares_its_texture_with_does_not(
     floor = "<geom type='plane' size='9 9 1' material='squares'/>"
     for world, calm in ((floor + box(""), True), (floor + box("material='squares'"), False)):
         model = model_of(world, ASSETS)
-        family: Any = SimpleNamespace(model=model)
-        drawn = Studio(family, SIZE).model
+        drawn = Studio(family_of(model, (4.0, 90.0, 0.0)), SIZE).model
         texture = model.texture("squares").id
         start, count = model.tex_adr[texture], 3 * 64 * 64
         before, after = (m.tex_data[start : start + count].reshape(-1, 3) for m in (model, drawn))
@@ -205,4 +212,18 @@ def test_a_model_without_joints_is_drawn(camera: type, world: str):
     ids=["alone", "after a floor", "on a pedestal", "after a target", "no joints", "no bodies"],
 )
 def test_the_root_is_the_first_body_with_a_joint(world: str, root: int):
-    assert root_body(model_of(world)) == root
+    model = model_of(world)
+    assert family_of(model, (4.0, 90.0, 0.0)).robot.root_body(model) == root
+
+
+@CAMERAS
+def test_a_camera_of_the_model_is_looked_through_when_the_robot_names_it(camera: type):
+    """It stands above the box and looks down: the box is red from above and green around."""
+    world = box("rgba='0.9 0.1 0.1 1' pos='0 0 0.5'") + "<camera name='above' pos='0 0 6'/>"
+    model = model_of("<geom type='plane' size='9 9 1' rgba='0 1 0 1'/>" + world)
+    above = picture_by(camera, model, camera_name="above")
+    aside = picture_by(camera, model)
+    red = above[..., 0] - above[..., 1] > 40
+    assert red[55:65, 75:85].all()
+    assert not (above == SKY).all(-1).any(), "the floor fills the picture"
+    assert (aside[0] == SKY).all()
