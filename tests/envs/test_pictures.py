@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarl import envs
-from metarl.envs.drawing import Camera
+from metarl.envs.drawing import camera
 from metarl.envs.episodes import Episodes
 from metarl.envs.pictures import Pictures
 
@@ -27,8 +27,8 @@ def test_every_simulation_is_drawn_as_it_is(name: str, tasks: list[dict[str, flo
         episodes.begin(task=order)
         episodes.step(np.ones((2, family.action_size)))
         for sim, task in enumerate(order):
-            with closing(Camera(family, (64, 48), episodes.simulator.model(sim))) as camera:
+            with closing(camera(family, (64, 48), episodes.simulator.model(sim))) as view:
                 qpos = episodes.simulator.fields["qpos"][sim]
-                expected = camera.take(qpos, task, family.dt)
+                expected = view.take(qpos, task, family.dt)
             np.testing.assert_array_equal(pictures.take(sim), expected)
     pictures.close()
