@@ -119,6 +119,8 @@ class Tasks:
 def _number(name: str, value: object) -> float:
     """Return a task parameter as a float, whatever kind of number it is."""
     try:
-        return float(np.asarray(value, dtype=np.float64).item())
+        if np.ndim(value) == 0 and value is not None:  # type: ignore[arg-type]
+            return float(np.asarray(value, dtype=np.float64).item())
     except (TypeError, ValueError):
-        raise ValueError(f"task parameter {name} must be a number, got {value!r}") from None
+        pass
+    raise ValueError(f"the task parameter {name} must be a number, got {value!r}")

@@ -79,5 +79,5 @@ def test_bad_tables_are_refused(call, message: str):
 
 @pytest.mark.parametrize("value", ["fast", None, np.array([1.2]), [1.2]])
 def test_a_value_that_is_not_one_number_is_named(value: object):
-    with pytest.raises(ValueError, match="velocity must be one number, got "):
+    with pytest.raises(ValueError, match="velocity must be a number, got "):
         Tasks.from_dicts([{"velocity": value}])  # type: ignore[dict-item]
