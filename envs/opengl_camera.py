@@ -60,7 +60,18 @@ class OpenGLCamera:
 
 
 def draw_headless() -> None:
-    """Let MuJoCo draw with EGL on Linux without a display, unless MUJOCO_GL says with what."""
+    """Let MuJoCo draw with EGL on Linux without a display, unless MUJOCO_GL says with what.
+
+    Where EGL cannot be had, nothing changes.
+    """
+    before = {name: os.environ.get(name) for name in _PLATFORM}
+    try:
+        _choose_egl()
+    except Exception:  # whatever PyOpenGL raises without its libraries
+        _restore(before)
+
+
+def _choose_egl() -> None:
     if sys.platform == "linux" and not {"DISPLAY", "MUJOCO_GL"} & set(os.environ):
         # MuJoCo has chosen a window system when it was imported; let it choose again
         os.environ["MUJOCO_GL"] = "egl"
@@ -70,16 +81,20 @@ def draw_headless() -> None:
 def _renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
     before = {name: os.environ.get(name) for name in _PLATFORM}
     try:
-        draw_headless()
+        _choose_egl()
         return mujoco.Renderer(model, size[1], size[0])
     except Exception as error:  # without the libraries PyOpenGL raises an AttributeError, on None
-        # where EGL is missing, a process that inherits MUJOCO_GL=egl cannot even import mujoco
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        _restore(before)
         raise RuntimeError(
             f"no OpenGL to draw with ({error}). On a headless Linux machine install EGL "
             f"(Debian, Ubuntu: apt install libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0), "
             f"set MUJOCO_GL to egl, osmesa or glfw, or draw with renderer='rays'."
         ) from error
+
+
+def _restore(before: Mapping[str, str | None]) -> None:
+    # a process that inherits MUJOCO_GL=egl where EGL is missing cannot even import mujoco
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value

@@ -37,7 +37,9 @@ def check_horizon_and_scale(horizon: int, action_scale: float) -> None:
     Raises:
         ValueError: with the field's name, its value and what is allowed.
     """
-    if not (isinstance(horizon, int) and horizon >= 1):
-        raise ValueError(f"horizon must be a whole number of at least 1 step, got {horizon!r}")
+    if not isinstance(horizon, int):
+        raise ValueError(f"horizon must be a whole number of steps, got {horizon!r}")
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least 1 step, got {horizon!r}")
     if not (isinstance(action_scale, int | float) and 0.0 < action_scale < float("inf")):
-        raise ValueError(f"action_scale must be a positive number, got {action_scale!r}")
+        raise ValueError(f"action_scale must be positive, got {action_scale!r}")

@@ -57,11 +57,11 @@ def test_fields_of_families_may_be_numpys():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("horizon", 2.5, "horizon must be a whole number of at least 1 step, got 2.5"),
-        ("horizon", "3", "horizon must be a whole number of at least 1 step, got '3'"),
-        ("horizon", np.int64(0), "horizon must be a whole number of at least 1 step, got 0"),
-        ("action_scale", "1", "action_scale must be a positive number, got '1'"),
-        ("action_scale", np.float32("nan"), "action_scale must be a positive number, got nan"),
+        ("horizon", 2.5, "horizon must be a whole number of steps, got 2.5"),
+        ("horizon", "3", "horizon must be a whole number of steps, got '3'"),
+        ("horizon", np.int64(0), "horizon must be at least 1 step, got 0"),
+        ("action_scale", "1", "action_scale must be positive, got '1'"),
+        ("action_scale", np.float32("nan"), "action_scale must be positive, got nan"),
     ],
 )
 def test_other_types_are_refused_in_a_line(field: str, value: Any, message: str):

@@ -49,7 +49,12 @@ def shoot(
     family: Any = SimpleNamespace(
         model=model,
         goal=SimpleNamespace(marker=None),
-        robot=SimpleNamespace(camera=(distance, azimuth, elevation), lookat=(0.0, 0.0, 0.0)),
+        robot=SimpleNamespace(
+            camera=(distance, azimuth, elevation),
+            lookat=(0.0, 0.0, 0.0),
+            camera_name=None,
+            root_body=lambda model: min(1, model.nbody - 1),
+        ),
     )
     with closing(RayCamera(family, size, threads=1)) as camera:
         return camera.take(model.qpos0, {}, 0.0).astype(np.int64)
