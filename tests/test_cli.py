@@ -108,6 +108,7 @@ def test_a_run_is_evaluated_filmed_and_lengthened(run_folder: Path):
     assert config["total_timesteps"] == 900
 
 
+@pytest.mark.slow
 def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: Path):
     words = ["--tasks", "3", "--steps", "1", "--rollouts", "1", "4"]
     words += ["--split", "test", "extrapolate", "--out", str(tmp_path)]
@@ -123,6 +124,7 @@ def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: 
             assert settings["settings"]["rollouts"] == count
 
 
+@pytest.mark.slow
 def test_a_library_is_made_and_used(run_folder: Path):
     quick = ["--tasks", "20", "--rollouts", "2", "--hidden", "8", "--iterations", "5"]
     done = metarl("similarity", run_folder, *quick, "--skills", "5")
@@ -194,6 +196,7 @@ def test_unwritable_output_ends_with_one_line():
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_foreign_and_torn_checkpoints_end_with_one_line(run_folder: Path, tmp_path: Path):
     import numpy as np
 

@@ -21,12 +21,14 @@ def example(name: str, *words: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_robot_of_ones_own(tmp_path: Path):
     quick = ["--total-timesteps", "8000", "--horizon", "10", "--out", tmp_path / "arm"]
     assert "Adaptation" in example("own_robot.py", *quick)
     assert (tmp_path / "arm" / "adaptation.mp4").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_training_stops_when_it_is_good_enough(tmp_path: Path):
     quick = ["--total-timesteps", "400000", "--wanted", "-1000", "--tasks", "4", "--out", tmp_path]
     assert "Adaptation" in example("train.py", *quick)
@@ -39,6 +41,7 @@ def test_training_stops_when_it_is_good_enough(tmp_path: Path):
     assert settings["trained_timesteps"] == 160_000
 
 
+@pytest.mark.slow
 def test_a_new_task(tmp_path: Path):
     printed = example("new_task.py", "--run", RUN, "--out", tmp_path, "--ppo-timesteps", "2000")
     assert (tmp_path / "adaptation.mp4").stat().st_size > 10_000

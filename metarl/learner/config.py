@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
-import torch
-
 from metarl.envs.nearest import nearest
 from metarl.envs.plain import make_plain
 
@@ -146,7 +144,8 @@ class Config:
         make_plain(self)
         if isinstance(self.hidden, list):  # as JSON has it
             object.__setattr__(self, "hidden", tuple(self.hidden))
-        if isinstance(self.device, torch.device):
+        # a torch.device, told by its name: help is shown without loading torch, which takes 2 s
+        if type(self.device).__name__ == "device":
             object.__setattr__(self, "device", str(self.device))
 
     def check(self) -> None:

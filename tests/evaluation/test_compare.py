@@ -76,6 +76,7 @@ class Steady:
         return np.ones((len(observation), 1)), None
 
 
+@pytest.mark.slow
 def test_families_of_others_are_compared_alike(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "ROLLOUTS", (1, 2))
     family = envs.ForeignFamily(

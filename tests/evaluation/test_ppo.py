@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import metarl
 from metarl import envs
@@ -56,6 +57,7 @@ for name, curve in ppo.ppo_curves(family, tasks, starts, settings):
 """
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_main_guard(tmp_path: Path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

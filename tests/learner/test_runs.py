@@ -66,6 +66,7 @@ def test_rows_after_the_checkpoint_are_cut_and_so_are_torn_ones(
     assert progress(tmp_path / "killed") == progress(run_folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 3])
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, kills: int):
     command = [sys.executable, "-m", "metarl", "train", "HalfCheetahDir", "--total-timesteps"]

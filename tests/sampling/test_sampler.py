@@ -248,6 +248,7 @@ metarl.MAML(family, tasks=4, rollouts=2, workers=2).learn(1, told)
 """
 
 
+@pytest.mark.slow
 def test_what_a_script_registers_is_known_in_the_processes(tmp_path: Path):
     (tmp_path / "script.py").write_text(REGISTERING)
     done = subprocess.run(
