@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metarl.agents.siamese import SiameseEncoder
+from metarl.agents.siamese import CLIP, SiameseEncoder
 
 Array = NDArray[np.float32]
 
@@ -31,8 +31,6 @@ contexts differ by about 2, as normalised observations do."""
 PATIENCE = 5.0
 """Transitions after which 1 - 1/e of the embedding is believed. One alone may be misleading, and a
 policy that is told nothing sees exactly 0."""
-
-_CLIP = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +156,7 @@ class ActingMemory:
         np.subtract(after, before, out=rows[:, -size:], casting="same_kind")
         rows -= self._mean
         rows *= self._per_std
-        np.clip(rows, -_CLIP, _CLIP, out=rows)
+        np.clip(rows, -CLIP, CLIP, out=rows)
         features = _forward(rows, self._each, last_is_hidden=True)
         if active is None:
             memory *= self._keep

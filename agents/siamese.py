@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-_CLIP = 10.0
+CLIP = 10.0
 """Normalised transitions are cut off here [std], as normalised observations are."""
 
 
@@ -103,7 +103,7 @@ class SiameseEncoder(nn.Module):
 
     def features(self, transitions: Tensor) -> Tensor:
         """Return what of each transition is averaged over a window, [..., hidden]."""
-        normal = ((self.changes(transitions) - self.mean) / self.std).clamp(-_CLIP, _CLIP)
+        normal = ((self.changes(transitions) - self.mean) / self.std).clamp(-CLIP, CLIP)
         return self.each(normal)
 
     def forward(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
