@@ -13,6 +13,7 @@ policy should act on what it infers of its task from transitions is the idea of 
 a distance between tasks may teach the inference, of FOCAL (Li et al. 2021).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metarl.agents.siamese import CLIP, SiameseEncoder
+from metarl.agents.siamese import CLIP, Products, SiameseEncoder
 
 Array = NDArray[np.float32]
 
@@ -123,7 +124,7 @@ class ActingMemory:
         self._observation_size, self._limit = encoder.observation_size, memory.action_limit
         self._mean, std = (each.numpy().copy() for each in (encoder.mean, encoder.std))
         self._per_std = 1.0 / std
-        self._each, self._whole = _layers(encoder.each), _layers(encoder.whole)
+        self._each, self._whole = _functions(encoder.each), _functions(encoder.whole)
 
     def empty(self, count: int) -> Array:
         """Return the memories of so many rollouts that have seen nothing, [count, memory]."""
@@ -157,7 +158,7 @@ class ActingMemory:
         rows -= self._mean
         rows *= self._per_std
         np.clip(rows, -CLIP, CLIP, out=rows)
-        features = _forward(rows, self._each, last_is_hidden=True)
+        features = _through(rows, self._each)
         if active is None:
             memory *= self._keep
             memory[:, :-1] += features
@@ -173,27 +174,27 @@ class ActingMemory:
         """Return what the policy sees of memories [n, memory], [n, context]."""
         count = memory[:, -1:]
         divisor: Array = np.maximum(count, np.float32(1e-6))
-        embedding = _forward(memory[:, :-1] / divisor, self._whole)
+        embedding = _through(memory[:, :-1] / divisor, self._whole)
         embedding *= (1.0 - np.exp(-count / np.float32(PATIENCE))) / np.float32(SCALE)
         return embedding
 
 
-def _layers(stack: nn.Sequential) -> list[tuple[Array, Array]]:
-    """Return the weight [in, out] and the bias of each linear layer."""
-    return [
-        (layer.weight.detach().cpu().numpy().T.copy(), layer.bias.detach().cpu().numpy().copy())
-        for layer in stack
-        if isinstance(layer, nn.Linear)
-    ]
+def _functions(stack: nn.Sequential) -> list[Callable[[Array], Array]]:
+    """Return what each layer does to rows [n, in]; it may change them in place."""
+    return [_function(layer) for layer in stack]
 
 
-def _forward(
-    rows: Array, layers: list[tuple[Array, Array]], *, last_is_hidden: bool = False
-) -> Array:
-    """Return rows [n, in] after layers with ReLUs between them."""
-    for number, (weight, bias) in enumerate(layers):
-        rows = rows @ weight
-        rows += bias
-        if last_is_hidden or number + 1 < len(layers):
-            np.maximum(rows, 0.0, out=rows)
+def _function(layer: nn.Module) -> Callable[[Array], Array]:
+    if isinstance(layer, nn.Linear):
+        weight, bias = (part.detach().cpu().numpy() for part in (layer.weight, layer.bias))
+        weight, bias = weight.T.copy(), bias.copy()
+        return lambda rows: np.add(out := rows @ weight, bias, out=out)
+    if isinstance(layer, Products):
+        return lambda rows: np.multiply(*np.split(rows, 2, axis=1))
+    return lambda rows: np.maximum(rows, 0.0, out=rows)
+
+
+def _through(rows: Array, functions: list[Callable[[Array], Array]]) -> Array:
+    for function in functions:
+        rows = function(rows)
     return rows

@@ -24,6 +24,7 @@ _LINEAR_GAIN = [
     mjtGain.mjGAIN_PID.value,
     mjtGain.mjGAIN_SO3.value,
 ]
+_GAIN_OF_CONTROL = [mjtGain.mjGAIN_FIXED.value, mjtGain.mjGAIN_AFFINE.value]
 _LINEAR_BIAS = [
     mjtBias.mjBIAS_NONE.value,
     mjtBias.mjBIAS_AFFINE.value,
@@ -59,6 +60,34 @@ def scale_forces(bodies: Bodies, scale: NDArray[np.float64]) -> None:
     for field in ("actuator_forcerange", "jnt_actfrcrange", "tendon_actfrcrange"):
         if getattr(model, field).any():
             bodies[field] *= scale[:, None, None]
+
+
+def reverse(bodies: Bodies, signs: NDArray[np.float64], actuators: list[int]) -> None:
+    """Let actuators do the opposite of what their controls ask for, where the sign is -1.
+
+    As with the wires of a motor crossed: the gain changes its sign. The bias, which holds a servo's
+    spring and damper, stays, or nothing would hold the servo anywhere.
+
+    Args:
+        bodies: changed in place.
+        signs: 1 or -1, [sim, reversed actuator].
+        actuators: their indices.
+
+    Raises:
+        ValueError: for an actuator whose controls have one sign (a muscle, a damper), or whose gain
+            makes its spring as well (a pid) or is no parameter of the model.
+    """
+    model = bodies.model
+    for column, index in enumerate(actuators):
+        one_sign = model.actuator_ctrllimited[index] and model.actuator_ctrlrange[index, 0] >= 0.0
+        kind = model.actuator_gaintype[index]
+        if kind not in _GAIN_OF_CONTROL or model.actuator_plugin[index] >= 0 or one_sign:
+            raise ValueError(
+                f"actuator {actuator_name(model, index)} cannot be reversed: that takes a gain "
+                f"that acts on the control alone, of gaintype fixed or affine, and controls of "
+                f"both signs (no muscle, damper, pid, dcmotor, plugin or callback)"
+            )
+        bodies["actuator_gainprm"][:, index, :3] *= signs[:, column, None]
 
 
 def disable(bodies: Bodies, sims: NDArray[np.integer], actuators: Indices) -> None:

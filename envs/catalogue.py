@@ -105,6 +105,18 @@ _ENTRIES = (
         control_cost=0.05,
     ),
     _entry(
+        "HalfCheetahReversed",
+        HalfCheetah(),
+        goals.forward(),
+        f"{_OURS}; all three actuators reversed never in training",
+        dynamics=(
+            dynamics.reversed_actuators(
+                ("bthigh", "bshin", "fthigh"), extrapolate=((-1.0, -1.0, -1.0),)
+            ),
+        ),
+        control_cost=0.05,
+    ),
+    _entry(
         "HalfCheetahSlope",
         HalfCheetah(),
         goals.forward(),

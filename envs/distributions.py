@@ -7,6 +7,7 @@ trained on and are meant to be unlike the training tasks (faster, heavier, furth
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
@@ -182,6 +183,56 @@ class Choice(Distribution):
         if self.extrapolate:
             text += f" (extrapolate: {', '.join(f'{v:g}' for v in self.extrapolate)})"
         return text
+
+
+@dataclass(frozen=True)
+class Signs(Distribution):
+    """Several signs, 1 or -1, each combination as likely as the others."""
+
+    signs: tuple[str, ...]
+    """The parameters' names."""
+    extrapolate: tuple[tuple[float, ...], ...] = ()
+    """Combinations that are never in training."""
+
+    def __post_init__(self) -> None:
+        for signs in self.extrapolate:
+            if len(signs) != len(self.signs) or not set(signs) <= {-1.0, 1.0}:
+                raise ValueError(
+                    f"a combination of {', '.join(self.signs)} must be {len(self.signs)} numbers, "
+                    f"1 or -1 each, got {signs}"
+                )
+        if not len(self._combinations(outside=False)):
+            raise ValueError(f"no combination of {', '.join(self.signs)} is left for training")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.signs
+
+    @property
+    def extrapolates(self) -> bool:
+        return bool(self.extrapolate)
+
+    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
+        return generator.choice(self._combinations(outside), count)
+
+    def contains(self, values: Array) -> NDArray[np.bool_]:
+        return np.asarray((np.abs(values) == 1.0).all(axis=1))
+
+    def coordinates(self, values: Array) -> Array:
+        # corners of a cube of diameter 1: tasks differ by how many signs do
+        return values / (2.0 * np.sqrt(len(self.signs)))
+
+    def describe(self) -> str:
+        text = f"{', '.join(self.signs)} each 1 or -1"
+        if self.extrapolate:
+            left_out = "; ".join(" ".join(f"{s:g}" for s in signs) for signs in self.extrapolate)
+            text += f" (extrapolate: {left_out})"
+        return text
+
+    def _combinations(self, outside: bool) -> Array:
+        """Return the combinations of the training range or those outside it, [n, sign]."""
+        every = product((1.0, -1.0), repeat=len(self.signs))
+        return np.array([s for s in every if (s in self.extrapolate) == outside])
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from metarl.envs.actuators import disable, scale_forces
+from metarl.envs.actuators import disable, reverse, scale_forces
 from metarl.envs.bodies import Bodies
-from metarl.envs.distributions import Choice, Distribution, LogUniforms, Uniform
+from metarl.envs.distributions import Choice, Distribution, LogUniforms, Signs, Uniform
 from metarl.envs.goals import Parameters
 from metarl.envs.model import element_index, element_names
 from metarl.envs.robot import Robot
@@ -152,6 +152,29 @@ def dead_actuator(train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dyna
         disable(bodies, failing, dead[failing])
 
     return Dynamics("a dead actuator", (_indices("dead_actuator", train, extrapolate),), change)
+
+
+def reversed_actuators(
+    names: Sequence[str], extrapolate: Sequence[Sequence[float]] = ()
+) -> Dynamics:
+    """Let each of some actuators do the opposite of what is asked of it, or not.
+
+    Their signs `NAME_sign`, 1 or -1, are drawn apart. One policy cannot suit all tasks: what drives
+    one robot forward drives another back.
+
+    Args:
+        names: of the actuators in the model.
+        extrapolate: combinations of signs that are never in training, in the order of `names`.
+    """
+
+    def change(bodies: Bodies, task: Parameters) -> None:
+        indices = [element_index(bodies.model, "actuator", name) for name in names]
+        signs = np.stack([task[f"{name}_sign"] for name in names], axis=1)
+        reverse(bodies, signs, indices)
+
+    parameters = tuple(f"{name}_sign" for name in names)
+    signs = Signs(parameters, tuple(tuple(map(float, each)) for each in extrapolate))
+    return Dynamics("reversed actuators", (signs,), change)
 
 
 def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dynamics:

@@ -17,7 +17,7 @@ import mujoco
 from metarl.envs.mujoco_log import quiet
 from metarl.envs.nearest import nearest
 
-Kind = Literal["body", "geom", "camera"]
+Kind = Literal["body", "geom", "camera", "actuator"]
 """An element of a model that has a name."""
 Edit = Callable[[mujoco.MjSpec], None]
 """Changes a model's description, in place, before it is compiled."""
@@ -86,13 +86,18 @@ def _compile(path: str, edits: tuple[Edit, ...]) -> mujoco.MjModel:
 
 
 def element_names(model: mujoco.MjModel, kind: Kind) -> list[str]:
-    """Return the names of a model's bodies, geoms or cameras; unnamed ones get their number."""
-    count = {"body": model.nbody, "geom": model.ngeom, "camera": model.ncam}[kind]
+    """Return the names of a model's bodies, geoms, ...; unnamed ones get their number."""
+    count = {
+        "body": model.nbody,
+        "geom": model.ngeom,
+        "camera": model.ncam,
+        "actuator": model.nactuator,
+    }[kind]
     return [getattr(model, kind)(index).name or f"{kind}{index}" for index in range(count)]
 
 
 def element_index(model: mujoco.MjModel, kind: Kind, name: str) -> int:
-    """Return the index of a body, geom or camera.
+    """Return the index of a body, geom, camera or actuator.
 
     Raises:
         ValueError: when the model has none of that name; the message lists what there is.

@@ -128,7 +128,7 @@ class Config:
     """context: numbers in the embedding."""
     encoder_steps: int = 40
     """context: steps of Adam on the encoder in an iteration."""
-    encoder_lr: float = 1e-3
+    encoder_lr: float = 3e-3
     """context: their step size."""
     seed: int = 0
     """Decides everything random."""

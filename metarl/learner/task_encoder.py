@@ -26,7 +26,7 @@ from metarl.learner.config import Config
 from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
 from metarl.system.library_threads import one_library_thread
 
-HIDDEN = 128
+HIDDEN = 64
 MARGIN = 5.0
 """Distance that tasks of average difference are kept apart; `metarl.agents.memory.SCALE` knows."""
 
@@ -58,6 +58,7 @@ class TaskEncoder:
             family.action_size,
             config.embedding_size,
             HIDDEN,
+            products=True,
             generator=torch_generator(config.seed),
         )
         moments = Normaliser.new(encoder.transition_size)

@@ -12,9 +12,10 @@ from metarl.agents.siamese import SiameseEncoder
 SEEN, ACTIONS, STEPS, N = 5, 2, 30, 7
 
 
-@pytest.fixture(scope="module")
-def memory() -> TaskMemory:
-    encoder = SiameseEncoder(SEEN, ACTIONS, 4, 16, generator=torch.Generator().manual_seed(0))
+@pytest.fixture(scope="module", params=[False, True], ids=["relu", "products"])
+def memory(request: pytest.FixtureRequest) -> TaskMemory:
+    generator = torch.Generator().manual_seed(0)
+    encoder = SiameseEncoder(SEEN, ACTIONS, 4, 16, products=request.param, generator=generator)
     encoder.normalise_to(3.0 * torch.randn(200, 2 * SEEN + ACTIONS + 1) + 1.0)
     return TaskMemory(encoder)
 

@@ -55,6 +55,16 @@ def test_embedding_by_hand():
     torch.testing.assert_close(network.forward_once(x), network.whole(features.sum(0) / 7.0))
 
 
+def test_products_of_two_linear_functions():
+    """Of a transition, each a quadratic form: it takes the sign of neither."""
+    generator = torch.Generator().manual_seed(0)
+    network = SiameseEncoder(OBSERVATION, ACTION, 4, 8, products=True, generator=generator).double()
+    first, x = network.each[0], windows()
+    assert isinstance(first, torch.nn.Linear)
+    left, right = first.weight[:8] @ x + first.bias[:8], first.weight[8:] @ x + first.bias[8:]
+    torch.testing.assert_close(network.each[:2](x), left * right)
+
+
 def test_the_order_of_transitions_does_not_matter():
     network, x = encoder(), windows(7)
     shuffled = x[torch.tensor([3, 0, 6, 1, 5, 2, 4])]

@@ -174,6 +174,8 @@ SIGNS = {"direction": {-1.0, 1.0}}
 ANGLES = {"heading": Range(0.0, 2.0 * np.pi)}
 CORNERS = {"corner": {0.0, 1.0, 2.0, 3.0}}
 HALF_CIRCLE = {"angle": Range(0.0, np.pi)}
+REVERSED = {f"{motor}_sign": {1.0: 4 / 7, -1.0: 3 / 7} for motor in ("bthigh", "bshin", "fthigh")}
+"""One combination of eight, all of them reversed, is left out."""
 ACTUATORS = {"dead_actuator": {1.0, 2.0, 3.0, 4.0, 5.0}}
 LEGS = {"crippled_leg": {0.0, 1.0, 2.0}}
 SCALES = {
@@ -221,6 +223,7 @@ STATED: dict[str, tuple[Row, dict[str, dict[str, Any]]]] = {
     "HalfCheetahMass": (CHEETAH._replace(tasks={"mass": Range(0.5, 2.0, np.log)}), {}),
     "HalfCheetahRandParams": (CHEETAH._replace(tasks=SCALES), {}),
     "HalfCheetahCrippled": (CHEETAH._replace(tasks=ACTUATORS), {}),
+    "HalfCheetahReversed": (CHEETAH._replace(tasks=REVERSED), {}),
     "HalfCheetahSlope": (CHEETAH._replace(tasks={"slope": Range(-0.3, 0.3)}), {}),
     "AntDir": (ANT, {"maml2017": {**MAML_ANT, "survive_bonus": 0.05}, "promp2018": PROMP_ANT}),
     "AntDir2D": (ANT._replace(tasks=ANGLES), {"promp2018": PROMP_ANT, "pearl2019": PEARL}),

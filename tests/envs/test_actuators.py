@@ -179,6 +179,33 @@ def test_a_dead_actuator_is_as_none(kind: str, integrator: str, tmp_path: Path):
     assert not np.array_equal(path[:, 0], path[:, 1])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reversed_actuator_does_the_opposite(kind: str, tmp_path: Path):
+    """The force of its control, which is what it gives beyond that of a control of 0."""
+    robot = Rig(model_file(tmp_path, KINDS[kind](1.0), "Euler"))
+    if kind in ("damper", "muscle", "muscle by scale", "pid", "orientation"):
+        with pytest.raises(ValueError, match="actuator 'a' cannot be reversed"):
+            family(robot, dynamics.reversed_actuators(("a",)))
+        return
+    varied = family(robot, dynamics.reversed_actuators(("a",)))
+    crossed = varied.model.__copy__()
+    for name, values in varied.bodies(varied.task({"a_sign": -1.0})).items():
+        getattr(crossed, name)[:] = values[0]
+    generator = np.random.default_rng(3)
+    qpos, qvel = generator.normal(0.0, 0.02, (2, crossed.nv))
+    qpos = np.resize(qpos, crossed.nq)
+    control = generator.uniform(-0.2, 0.2, crossed.nu)
+    forces = {}
+    for model, sign in ((varied.model, 1), (varied.model, -1), (crossed, 1)):
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:], data.ctrl[:] = qpos, qvel, sign * control
+        data.act[:] = sign * 0.1
+        mujoco.mj_forward(model, data)
+        forces[model is crossed, sign] = data.qfrc_actuator.copy()
+    assert np.abs(forces[False, 1] - forces[False, -1]).max() > 0.0
+    np.testing.assert_allclose(forces[True, 1], forces[False, -1], rtol=1e-12, atol=1e-12)
+
+
 def test_gravity_compensation_by_actuators_dies_with_the_last_of_them(tmp_path: Path):
     body = ARM.replace("<body ", '<body gravcomp="1" ').replace(
         'name="j"', 'name="j" actuatorgravcomp="true"'

@@ -36,9 +36,12 @@ def test_tasks_fill_their_ranges_evenly(name: str, preset: str):
     for parameter, values in columns.items():
         span = row.tasks[kinds[parameter]]
         if isinstance(span, set):
+            span = dict.fromkeys(span, 1 / len(span))
+        if isinstance(span, dict):
             drawn, counts = np.unique(values, return_counts=True)
-            assert set(drawn) == span
-            np.testing.assert_allclose(counts / 4000, 1 / len(span), atol=0.04)
+            assert set(drawn) == set(span)
+            shares = [span[value] for value in drawn]
+            np.testing.assert_allclose(counts / 4000, shares, atol=0.04)
         else:
             low, high = span.even(span.low), span.even(span.high)
             tenths = np.quantile((span.even(values) - low) / (high - low), np.linspace(0, 1, 11))
@@ -51,6 +54,15 @@ def test_tasks_fill_their_ranges_evenly(name: str, preset: str):
 def test_one_injury_is_left_out_of_training(name: str, left_out: float):
     outside = envs.make(name).sample_tasks(50, seed=0, split="extrapolate")
     assert set(outside.values.flat) == {left_out}
+
+
+def test_one_combination_of_reversed_motors_is_left_out_of_training():
+    family = envs.make("HalfCheetahReversed")
+    outside = family.sample_tasks(50, seed=0, split="extrapolate")
+    assert set(outside.values.flat) == {-1.0}
+    inside = np.unique(family.sample_tasks(500, seed=0).values, axis=0)
+    assert len(inside) == 7
+    assert (inside.sum(axis=1) > -3).all()
 
 
 @pytest.mark.parametrize(("name", "preset"), [key for key in TABLE if key[0].startswith("Point")])

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import kstest
 
-from metarl.envs.distributions import Choice, Disc, Distribution, LogUniforms, Uniform
+from metarl.envs.distributions import Choice, Disc, Distribution, LogUniforms, Signs, Uniform
 
 COUNT = 4000
 MASS = Uniform("mass", 0.5, 2.0, "kg", extrapolate=(2.0, 3.0), log=True)
@@ -15,8 +15,9 @@ SPEED = Uniform("speed", -1.0, 3.0, "m/s", extrapolate=(3.0, 4.0))
 ANGLE = Uniform("heading", 0.0, 2.0 * np.pi, "rad")
 SCALES = LogUniforms("mass", ("mass_torso", "mass_foot"), 0.25, 4.0)
 LEG = Choice("leg", (0.0, 1.0, 2.0), extrapolate=(3.0,))
+SIGNS = Signs(("front_sign", "back_sign"), extrapolate=((-1.0, -1.0),))
 DISC = Disc(3.0, extrapolate=(3.0, 4.0))
-EVERY: list[Distribution] = [MASS, SPEED, ANGLE, SCALES, LEG, DISC]
+EVERY: list[Distribution] = [MASS, SPEED, ANGLE, SCALES, LEG, SIGNS, DISC]
 
 
 def draw(distribution: Distribution, outside: bool = False) -> np.ndarray:
@@ -50,6 +51,13 @@ def test_choices_are_equally_likely():
     assert np.unique(draw(LEG, outside=True)).tolist() == [3.0]
 
 
+def test_combinations_of_signs_are_equally_likely():
+    combinations, counts = np.unique(draw(SIGNS), axis=0, return_counts=True)
+    assert combinations.tolist() == [[-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
+    np.testing.assert_allclose(counts / COUNT, 1.0 / 3.0, atol=0.03)
+    assert np.unique(draw(SIGNS, outside=True), axis=0).tolist() == [[-1.0, -1.0]]
+
+
 def test_points_fill_a_disc_evenly():
     """The area within r is pi r^2, so r^2 is uniform, and so is the angle."""
     x, y = draw(DISC).T
@@ -77,7 +85,11 @@ def test_ranges_contain_their_ends():
     assert gap.contains(np.array([[1.0], [1.5], [2.0]])).tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("distribution", [MASS, SPEED, ANGLE, LEG, DISC], ids=lambda d: d.names[0])
+@pytest.mark.parametrize(
+    "distribution",
+    [MASS, SPEED, ANGLE, LEG, Signs(("a", "b", "c")), DISC],
+    ids=lambda d: d.names[0],
+)
 def test_the_training_range_has_diameter_one(distribution: Distribution):
     """By brute force over all pairs of draws."""
     points = distribution.coordinates(draw(distribution)[:600])
@@ -94,6 +106,8 @@ def test_coordinates_by_hand():
     half_turn = Uniform("angle", 0.0, np.pi, "rad")  # does not wrap
     np.testing.assert_allclose(half_turn.coordinates(np.array([[0.25 * np.pi]])), [[0.25]])
     assert pdist(LEG.coordinates(np.array([[0.0], [1.0], [3.0]]))) == pytest.approx([1.0] * 3)
+    corners = SIGNS.coordinates(np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]))
+    assert pdist(corners) == pytest.approx([0.5**0.5, 1.0, 0.5**0.5])  # one sign, both, one
     np.testing.assert_allclose(DISC.coordinates(np.array([[3.0, -1.5]])), [[0.5, -0.25]])
 
 

@@ -84,6 +84,10 @@ def kill(spec: Spec, model: mujoco.MjModel, value: float) -> None:
         spec.actuators[int(value)].gear[:] = 0.0
 
 
+def swap(spec: Spec, model: mujoco.MjModel, value: float) -> None:
+    spec.actuator("bshin").gainprm[0] *= value
+
+
 def blow(spec: Spec, model: mujoco.MjModel, value: float) -> None:
     spec.option.wind = [value, 0.0, 0.0]
     spec.option.density = 1.2
@@ -123,6 +127,7 @@ CASES: dict[str, tuple[Robot, dynamics.Dynamics, list[float], Callable]] = {
     "slope": (HalfCheetah(), dynamics.ground_slope(0.3), [-0.3, 0.2], tilt),
     "payload": (HalfCheetah(), dynamics.payload(5.0), [0.0, 5.0], load),
     "dead": (HalfCheetah(), dynamics.dead_actuator((-1, 0, 5)), [-1.0, 0.0, 5.0], kill),
+    "reversed": (HalfCheetah(), dynamics.reversed_actuators(("bshin",)), [1.0, -1.0], swap),
     "wind": (HalfCheetah(), dynamics.wind(20.0), [-20.0, 20.0], blow),
     "crippled": (
         Ant(contact_forces=False),
