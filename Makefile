@@ -20,10 +20,12 @@ demo: .venv
 	$(BIN)/metarl demo
 
 test: .venv
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -n auto -m 'not slow and not timed'
+	$(BIN)/pytest -m 'timed and not slow'
 
 test-all: .venv
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto -m 'not timed'
+	$(BIN)/pytest -m timed
 
 lint: .venv
 	$(BIN)/ruff format --check .

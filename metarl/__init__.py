@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from metarl import agents, envs
     from metarl.bridges.onnx import export
     from metarl.bridges.sb3 import to_ppo
+    from metarl.comparing.compare import compare
     from metarl.evaluation.callback import EvaluateCallback
     from metarl.evaluation.changes import changes
-    from metarl.evaluation.compare import compare
     from metarl.evaluation.evaluate import evaluate
     from metarl.experience.log import Experience
     from metarl.learner.config import Config
@@ -62,7 +62,7 @@ _HOMES = {
     "Similarity": "metarl.skills.similarity",
     "SkillLibrary": "metarl.skills.library",
     "changes": "metarl.evaluation.changes",
-    "compare": "metarl.evaluation.compare",
+    "compare": "metarl.comparing.compare",
     "evaluate": "metarl.evaluation.evaluate",
     "export": "metarl.bridges.onnx",
     "load": "metarl.learner.runs",

@@ -97,7 +97,7 @@ def compare(
         task_file: At least two tasks.
         run: How runs are loaded.
     """
-    from metarl.evaluation.compare import compare
+    from metarl.comparing.compare import compare
     from metarl.showing import figures
     from metarl.skills.library import SkillLibrary
 

@@ -15,7 +15,8 @@ DOORS = "the doors"
 LEARNER = {"learner", "algorithms", "sampling", "experience", "system", "agents", "envs"}
 SKILLS = LEARNER | {"skills"}
 EVALUATION = SKILLS | {"evaluation", "bridges"}
-SHOWING = EVALUATION | {"showing"}
+COMPARING = EVALUATION | {"comparing"}
+SHOWING = COMPARING | {"showing"}
 MAY_IMPORT = {
     "envs": {"envs", "system"},
     "agents": {"agents"},
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "learner": LEARNER,
     "skills": SKILLS,
     "evaluation": EVALUATION,
+    "comparing": COMPARING,
     "showing": SHOWING,
     DOORS: SHOWING | {DOORS},
 }

@@ -24,6 +24,7 @@ def speed() -> ModuleType:
     return module
 
 
+@pytest.mark.timed
 def test_sampling_is_near_the_speed_of_the_physics(speed: ModuleType):
     """It is 0.9 of it."""
     part = float(speed.sampling("HalfCheetahDir", 40, 20, 20, 7)[-1])
@@ -31,6 +32,7 @@ def test_sampling_is_near_the_speed_of_the_physics(speed: ModuleType):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_an_iteration_is_hardly_longer_than_its_physics(speed: ModuleType):
     """It is 1.33 times as long; the update alone takes a fifth as long as the physics."""
     *_, ratio, update = speed.iteration("HalfCheetahDir", 20, 20, 3)

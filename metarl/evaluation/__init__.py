@@ -1,4 +1,4 @@
-"""What is measured of a learner: returns on new tasks, comparisons, other bodies.
+"""What is measured of a learner on new tasks: returns before and after adaptation.
 
 May import: skills, bridges, learner and what they may. Never what draws it.
 """

@@ -1,4 +1,4 @@
 """What is drawn of a measurement: figures, films, the report.
 
-May import: evaluation and what it may.
+May import: comparing and what it may.
 """

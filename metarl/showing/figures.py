@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from metarl.comparing.comparison import Comparison
 from metarl.evaluation.changes import Changes
-from metarl.evaluation.comparison import Comparison
 from metarl.evaluation.evaluate import Evaluation
 from metarl.evaluation.retrieval import Retrieval
 from metarl.system.files import whole_file

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from metarl import envs
+from metarl.comparing.comparison import Comparison, Curve
 from metarl.evaluation.changes import Changes
-from metarl.evaluation.comparison import Comparison, Curve
 from metarl.evaluation.evaluate import Evaluation
 from metarl.evaluation.retrieval import Retrieval
 from metarl.showing import figures

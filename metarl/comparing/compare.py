@@ -10,14 +10,14 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.comparing import ppo
+from metarl.comparing.comparison import Comparison, Curve, joined
+from metarl.comparing.scoring import SCORED, Model, model_return, policy_returns
 from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation import ppo
-from metarl.evaluation.comparison import Comparison, Curve, joined
 from metarl.evaluation.evaluate import difference
-from metarl.evaluation.scoring import SCORED, Model, model_return, policy_returns
 from metarl.evaluation.settings import (
     ComparisonKeywords,
     ComparisonSettings,

@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from metarl.agents.actor import Actor
 from metarl.bridges.sb3 import to_ppo
+from metarl.comparing.comparison import Curve
+from metarl.comparing.scoring import model_return
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.sb3_vec_env import vec_env
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.comparison import Curve
-from metarl.evaluation.scoring import model_return
 from metarl.evaluation.settings import ComparisonSettings
 from metarl.system.cores import cores
 from metarl.system.remote import Remote, spread

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarl.evaluation.comparison import Comparison, Curve, joined
+from metarl.comparing.comparison import Comparison, Curve, joined
 from metarl.evaluation.interval import interval
 
 

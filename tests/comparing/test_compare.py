@@ -11,14 +11,14 @@ from PIL import Image
 
 import metarl
 from metarl import envs
+from metarl.comparing import scoring
+from metarl.comparing.compare import compare
 from metarl.envs.distributions import Uniform
-from metarl.evaluation import scoring
-from metarl.evaluation.compare import compare
 from metarl.showing import figures
 from tests.conftest import SMALL
 
 FAMILY = envs.make("Point2D", horizon=5)
-module = import_module("metarl.evaluation.compare")
+module = import_module("metarl.comparing.compare")
 
 
 # the few skills of a hardly trained encoder do not reach far

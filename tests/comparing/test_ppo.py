@@ -9,8 +9,8 @@ import pytest
 
 import metarl
 from metarl import envs
-from metarl.evaluation import ppo
-from metarl.evaluation.scoring import model_return, policy_returns
+from metarl.comparing import ppo
+from metarl.comparing.scoring import model_return, policy_returns
 from metarl.evaluation.settings import ComparisonSettings
 from tests.conftest import SMALL
 
@@ -46,7 +46,7 @@ def test_curves_come_in_the_order_of_their_starts():
 
 SCRIPT = """
 import metarl
-from metarl.evaluation import ppo
+from metarl.comparing import ppo
 from metarl.evaluation.settings import ComparisonSettings
 family = metarl.envs.make("Point2D", horizon=5)
 tasks = family.sample_tasks(2, seed=0)

@@ -5,7 +5,7 @@ import pytest
 
 import metarl
 from metarl import envs
-from metarl.evaluation.scoring import model_return, policy_returns
+from metarl.comparing.scoring import model_return, policy_returns
 from tests.conftest import SMALL
 
 FAMILY = envs.make("Point2D", horizon=5)
