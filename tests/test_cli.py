@@ -37,8 +37,7 @@ def metarl(*words: str | Path) -> subprocess.CompletedProcess[str]:
         try:
             main()
         except SystemExit as ended:
-            assert ended.code is None or isinstance(ended.code, int)
-            code = ended.code or 0
+            code = int(ended.code or 0)
     return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
