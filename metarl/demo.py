@@ -4,7 +4,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from metarl.evaluation.evaluate import Evaluation, evaluate
+from metarl.evaluation.evaluate import evaluate
+from metarl.evaluation.evaluation import Evaluation
 from metarl.learner.maml import MAML
 from metarl.learner.runs import train
 from metarl.showing import figures

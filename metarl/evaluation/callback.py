@@ -5,7 +5,8 @@ from typing import Unpack
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from metarl.evaluation.evaluate import Evaluation, evaluate
+from metarl.evaluation.evaluate import evaluate
+from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.settings import EvaluationKeywords, EvaluationSettings, settings_of
 from metarl.evaluation.tasks import TaskChoice
 from metarl.learner.maml import MAML

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from metarl.comparing.comparison import Comparison
 from metarl.evaluation.changes import Changes
-from metarl.evaluation.evaluate import Evaluation
+from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.retrieval import Retrieval
 from metarl.system.files import whole_file
 

@@ -20,7 +20,8 @@ from metarl.envs.family import Family
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.changes import changes
-from metarl.evaluation.evaluate import Evaluation, evaluate
+from metarl.evaluation.evaluate import evaluate
+from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.settings import (
     AdaptationKeywords,
     EvaluationSettings,
@@ -127,11 +128,13 @@ def _html(page: Mapping[str, Any]) -> str:
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    columns = evaluation.columns()
+    tables = [columns for columns in (evaluation.columns(), evaluation.seen_columns()) if columns]
     return {
         "title": f"Returns on {evaluation.sample}",
-        "columns": list(columns),
-        "rows": list(zip(*columns.values(), strict=True)),
+        "tables": [
+            {"columns": list(columns), "rows": list(zip(*columns.values(), strict=True))}
+            for columns in tables
+        ],
         "verdict": evaluation.verdict(),
         "worst": "; ".join(f"{name} ({value:.1f})" for name, value in evaluation.worst()),
         "figure": _picture(adaptation_figure(evaluation)),

@@ -10,7 +10,7 @@ from scipy import stats
 import metarl
 from metarl import envs
 from metarl.envs import goals
-from metarl.evaluation.evaluate import Evaluation
+from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.interval import interquartile, interval
 from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL

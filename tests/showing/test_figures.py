@@ -10,7 +10,7 @@ from PIL import Image
 from metarl import envs
 from metarl.comparing.comparison import Comparison, Curve
 from metarl.evaluation.changes import Changes
-from metarl.evaluation.evaluate import Evaluation
+from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.retrieval import Retrieval
 from metarl.showing import figures
 

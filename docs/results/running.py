@@ -1,0 +1,223 @@
+"""Adapting while the robot runs: a policy that sees the Siamese embedding, beside its rivals.
+
+    python docs/results/running.py train HalfCheetahVel siamese 0   # one run; minutes
+    python docs/results/running.py show                             # table and figure of what there is
+
+Methods, all evaluated on the same 40 tasks that were never trained on, 20 rollouts each:
+
+    siamese     sees the embedding of what it saw of the task so far; no gradient
+    told        sees the task's parameters instead: the same optimiser, steps and rollouts
+    one-policy  sees neither: one policy for all tasks, the same optimiser, steps and rollouts
+    maml-trpo, promp, pretrain
+                the package's defaults; adapted by one gradient step from 20 rollouts
+
+A file in `running/` holds the settings, seed, versions, environment steps, seconds, and the
+evaluations on test tasks and, where the family has them, on tasks outside the training range.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import metarl
+from metarl import envs
+from metarl.evaluation.interval import interval
+from metarl.system.checkpoint import versions
+from metarl.system.files import whole_file
+
+HERE = Path(__file__).parent
+FILES = HERE / "running"
+METHODS: dict[str, dict[str, Any]] = {
+    "siamese": {"algorithm": "siamese"},
+    "told": {"algorithm": "siamese", "context": "none"},
+    "one-policy": {"algorithm": "siamese", "context": "none"},
+    "maml-trpo": {"algorithm": "maml-trpo"},
+    "promp": {"algorithm": "promp"},
+    "pretrain": {"algorithm": "pretrain"},
+}
+FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
+    "HalfCheetahVel": (3_000_000, {}),
+    "HalfCheetahDir": (3_000_000, {}),
+    "HalfCheetahReversed": (4_000_000, {}),
+    "HalfCheetahCrippled": (4_000_000, {}),
+    "AntDir2D": (2_500_000, {"horizon": 100}),
+    "WalkerRandParams": (2_500_000, {"horizon": 100}),
+}
+"""Environment steps of training, and what differs from the catalogue's family."""
+QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
+
+
+def train(family: str, method: str, seed: int, path: Path) -> None:
+    """Train one run, evaluate it and write its file; print the returns."""
+    steps, changes = FAMILIES[family]
+    tasks = envs.make(family, **changes)
+    if method == "told":
+        tasks = tasks.replace(reveals_task=True)
+    learner = metarl.MAML(tasks, seed=seed, device="cpu", **METHODS[method])
+    wall, cpu = time.monotonic(), time.process_time()
+    learner.learn(steps)
+    seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
+    # the first step of a policy with memory is what it saw, the second one a gradient
+    inner_steps = 2 if method == "siamese" else 1
+    splits = ["test"]
+    if any(part.extrapolates for part in tasks.distributions):
+        splits.append("extrapolate")
+    evaluations = {
+        split: metarl.evaluate(learner, tasks=40, steps=inner_steps, split=split, seed=7)
+        for split in splits
+    }
+    record = {
+        "method": method,
+        "config": asdict(learner.config),
+        "family": tasks.describe(),
+        "versions": versions(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "steps": learner.num_timesteps,
+        "seconds": seconds,
+        "evaluations": {split: evaluation.to_dict() for split, evaluation in evaluations.items()},
+    }
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(record) + "\n")
+    print(f"{path.stem}: {learner.num_timesteps:,} steps, {seconds['cpu']:.0f} s of CPU")
+    for split, evaluation in evaluations.items():
+        print(f"{split}\n{evaluation}")
+
+
+def runs(family: str, method: str) -> list[dict[str, Any]]:
+    """Return the files of one method, a seed each."""
+    paths = sorted(FILES.glob(f"{family}_{method}_*.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def returns(family: str, method: str, split: str, what: str) -> np.ndarray | None:
+    """Return means over tasks, [seed]; None where there is no such run or number.
+
+    Args:
+        family: its name.
+        method: one of `METHODS`.
+        split: of the tasks.
+        what: `step N`, `second half` of the first episode, or words of `Evaluation.seen`.
+    """
+    values = []
+    for run in runs(family, method):
+        if split not in run["evaluations"]:
+            return None
+        evaluation = run["evaluations"][split]
+        if what.startswith("step "):
+            step = int(what.removeprefix("step "))
+            if step >= len(evaluation["returns"]):
+                return None
+            values.append(evaluation["returns"][step]["mean"])
+        elif "seen" not in evaluation:
+            return None
+        elif what == "second half":
+            values.append(float(np.mean([evaluation["seen"][q]["mean"] for q in QUARTERS])))
+        else:
+            values.append(evaluation["seen"][what]["mean"])
+    return np.array(values) if values else None
+
+
+ROWS = (
+    ("one policy for all tasks", "one-policy", "step 0"),
+    ("told the task", "told", "step 0"),
+    ("**siamese**, first episode", "siamese", "step 0"),
+    ("**siamese**, its second half", "siamese", "second half"),
+    ("**siamese**, after 1 rollout", "siamese", "after 1 rollout"),
+    ("**siamese**, after 20 rollouts", "siamese", "step 1"),
+    ("**siamese**, and a gradient step", "siamese", "step 2"),
+    ("maml-trpo, a gradient step from 20 rollouts", "maml-trpo", "step 1"),
+    ("promp, a gradient step from 20 rollouts", "promp", "step 1"),
+    ("pretrain, a gradient step from 20 rollouts", "pretrain", "step 1"),
+)
+
+
+def table(family: str, split: str) -> str:
+    """Return the returns of a family's methods as Markdown; empty where there are none."""
+    lines = []
+    ends = [returns(family, method, split, "step 0") for method in ("one-policy", "told")]
+    for words, method, what in ROWS:
+        values = returns(family, method, split, what)
+        if values is None:
+            continue
+        cell = f"{values[0]:.1f} (one seed)" if len(values) == 1 else str(interval(values))
+        part = ""
+        if ends[0] is not None and ends[1] is not None:
+            low, high = ends[0].mean(), ends[1].mean()
+            part = f"{(values.mean() - low) / (high - low):.0%}"
+        lines.append(f"| {words} | {cell} | {part} |")
+    if not lines:
+        return ""
+    head = ["| method | return [95 % over seeds] | part of the way |", "| --- | --- | --- |"]
+    return "\n".join(head + lines)
+
+
+def figure() -> Figure:
+    """Draw how far each family's adaptation gets from one policy for all to being told the task."""
+    bars = (
+        ("siamese, second half of the first episode", "siamese", "second half", "#8ecae6"),
+        ("siamese, after 1 rollout", "siamese", "after 1 rollout", "#219ebc"),
+        ("maml-trpo, a gradient step from 20 rollouts", "maml-trpo", "step 1", "#fb8500"),
+    )
+    shown = [
+        family
+        for family in FAMILIES
+        if all(runs(family, method) for method in ("one-policy", "told", "siamese"))
+    ]
+    drawing = Figure(figsize=(8.0, 0.9 + 0.8 * len(shown)), layout="constrained")
+    axes = drawing.subplots()
+    for row, family in enumerate(shown):
+        low, high = (
+            np.mean([run["evaluations"]["test"]["returns"][0]["mean"] for run in runs(family, end)])
+            for end in ("one-policy", "told")
+        )
+        for place, (label, method, what, color) in enumerate(bars):
+            values = returns(family, method, "test", what)
+            if values is None:
+                continue
+            parts = (values - low) / (high - low)
+            at = row + 0.26 * (place - 1)
+            axes.barh(at, parts.mean(), 0.24, color=color, label=label if row == 0 else None)
+            axes.plot(parts, [at] * len(parts), "o", color="#023047", markersize=3)
+    axes.set_yticks(range(len(shown)), shown)
+    axes.invert_yaxis()
+    axes.axvline(1.0, color="#023047", linewidth=1.0)
+    axes.axvline(0.0, color="#023047", linewidth=1.0)
+    axes.set_xlabel("0: one policy for all tasks    1: told the task    (dots: seeds)")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    drawing.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    return drawing
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    commands = parser.add_subparsers(dest="what", required=True)
+    one = commands.add_parser("train")
+    one.add_argument("family", choices=FAMILIES)
+    one.add_argument("method", choices=METHODS)
+    one.add_argument("seed", type=int)
+    commands.add_parser("show")
+    given = parser.parse_args()
+    if given.what == "train":
+        FILES.mkdir(exist_ok=True)
+        path = FILES / f"{given.family}_{given.method}_{given.seed}.json"
+        if not path.exists():
+            train(given.family, given.method, given.seed, path)
+        return
+    for family in FAMILIES:
+        for split in ("test", "extrapolate"):
+            text = table(family, split)
+            if text:
+                print(f"\n{family}, {split} tasks\n\n{text}")
+    figure().savefig(HERE / "running.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Returns by what was seen before, against loops written out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import metarl
+from metarl import envs
+from metarl.evaluation.seen import returns_by_what_was_seen
+from metarl.experience.memories import nothing_seen
+from metarl.experience.rollouts import Rollouts
+from metarl.sampling.streams import Key, Phase
+
+TASKS, ROLLOUTS, HORIZON = 3, 4, 10
+SMALL = {"tasks": 4, "rollouts": 4, "hidden": (8,), "threads": 1, "encoder_steps": 2}
+KEY = Key(5, Phase.EVALUATE)
+
+
+@pytest.fixture(scope="module")
+def learner() -> metarl.MAML:
+    family = envs.make("Point2D", horizon=HORIZON)
+    learner = metarl.MAML(family, algorithm="siamese", seed=0, **SMALL)
+    return learner.learn(2 * 4 * 4 * HORIZON)
+
+
+@pytest.fixture(scope="module")
+def tasks(learner: metarl.MAML) -> envs.Tasks:
+    return learner.family.sample_tasks(TASKS, seed=5, split="test")
+
+
+@pytest.fixture(scope="module")
+def first(learner: metarl.MAML, tasks: envs.Tasks) -> Rollouts:
+    return learner.sample(tasks, learner.parameters, ROLLOUTS, KEY)
+
+
+def test_quarters_are_of_the_first_episode(
+    learner: metarl.MAML, tasks: envs.Tasks, first: Rollouts
+):
+    """Ten steps are quarters of 3, 3, 2 and 2 steps; each counts as a whole episode."""
+    means = returns_by_what_was_seen(learner, tasks, first, KEY)
+    rewards = first.rewards.double().numpy()
+    for name, steps in (
+        ("first", (0, 1, 2)),
+        ("second", (3, 4, 5)),
+        ("third", (6, 7)),
+        ("last", (8, 9)),
+    ):
+        rate = sum(rewards[:, :, step] for step in steps) / len(steps)
+        expected = (HORIZON * rate).mean(1)
+        np.testing.assert_allclose(means[f"{name} quarter of the first episode"], expected)
+
+
+def test_rollouts_begin_with_what_others_saw(
+    learner: metarl.MAML,
+    tasks: envs.Tasks,
+    first: Rollouts,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """With the sum of one, then two memories of its own task; five there are not."""
+    begun: list[torch.Tensor] = []
+    sample = metarl.MAML.sample
+
+    def watched(self: metarl.MAML, tasks: envs.Tasks, *rest: Any, **named: Any) -> Rollouts:
+        begun.append(named["memory"].start)
+        assert tasks.values[5].tolist() == tasks.values[4].tolist()  # task 1, rollouts 0 and 1
+        return sample(self, tasks, *rest, **named)
+
+    monkeypatch.setattr(metarl.MAML, "sample", watched)
+    means = returns_by_what_was_seen(learner, tasks, first, KEY)
+    assert list(means)[4:] == ["after 1 rollout", "after 2 rollouts"]
+    for count, start in zip((1, 2), begun, strict=True):
+        for task in range(TASKS):
+            for rollout in range(ROLLOUTS):
+                expected = torch.zeros(start.shape[-1])
+                for other in range(count):
+                    expected = expected + first.memories[task, (rollout + other) % ROLLOUTS]
+                torch.testing.assert_close(start[task * ROLLOUTS + rollout], expected)
+        # as many transitions as the rollouts had
+        assert start[:, -1].tolist() == [count * HORIZON] * (TASKS * ROLLOUTS)
+
+
+def test_they_are_part_of_an_evaluation(learner: metarl.MAML, tmp_path: Path):
+    evaluation = metarl.evaluate(learner, tasks=TASKS, rollouts=20, steps=1, seed=5)
+    assert evaluation.seen is not None
+    assert {values.shape for values in evaluation.seen.values()} == {(1, TASKS)}
+    four = [evaluation.seen[f"{name} quarter of the first episode"] for name in ("first", "last")]
+    assert not np.array_equal(*four)
+    table = str(evaluation).splitlines()
+    assert any("after 5 rollouts" in line for line in table)
+    saved = json.loads(evaluation.save(tmp_path)[0].read_text())["seen"]
+    assert list(saved) == list(evaluation.seen)
+    assert saved["after 1 rollout"]["mean"] == pytest.approx(
+        evaluation.seen["after 1 rollout"].mean()
+    )
+
+
+def test_a_policy_without_memory_has_none(point: envs.TaskFamily, tmp_path: Path):
+    learner = metarl.MAML(point, seed=0, tasks=4, rollouts=4, hidden=(8,), threads=1)
+    assert nothing_seen(learner.state.memory, 1) is None
+    evaluation = metarl.evaluate(learner, tasks=2, rollouts=3)
+    assert evaluation.seen is None
+    assert "seen" not in json.loads(evaluation.save(tmp_path)[0].read_text())
