@@ -20,6 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from metarl import envs
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
+from metarl.experience.memories import nothing_seen
 from metarl.experience.rollouts import Rollouts
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase, Purpose, stream
@@ -68,10 +69,15 @@ def played_back(family: TaskFamily, tasks: Tasks, rollouts: Rollouts, key: Key) 
     return play
 
 
-def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -> list[str]:
-    """Return a table row: collecting rollouts with a new policy against the physics alone."""
+def sampling(
+    name: str, tasks: int, rollouts: int, horizon: int, repeats: int, *, context: str = "none"
+) -> list[str]:
+    """Return a table row: collecting rollouts with a new policy against the physics alone.
+
+    With the context `siamese`, the policy remembers every step and sees its embedding.
+    """
     family = envs.make(name, horizon=horizon)
-    learner = MAML(family, tasks=tasks, rollouts=rollouts, device="cpu")
+    learner = MAML(family, tasks=tasks, rollouts=rollouts, context=context, device="cpu")
     drawn = family.sample_tasks(tasks, seed=0)
     sampler = learner.sampler(tasks, rollouts)
     sampler.set_tasks(drawn)
@@ -79,7 +85,8 @@ def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -
     parameters = {n: v.expand(tasks, *v.shape) for n, v in learner.parameters.items()}
 
     def sample() -> Rollouts:
-        return sampler.sample(learner.policy, parameters, key)
+        memory = nothing_seen(learner.state.memory, tasks)
+        return sampler.sample(learner.policy, parameters, key, memory=memory)
 
     data = sample()
     physics = played_back(family, drawn, data, key)
@@ -87,7 +94,7 @@ def sampling(name: str, tasks: int, rollouts: int, horizon: int, repeats: int) -
     raw, ours = zip(*((seconds(physics), seconds(sample)) for _ in range(repeats)), strict=True)
     ratio = statistics.median(r / o for r, o in zip(raw, ours, strict=True))
     return [
-        name,
+        name if context == "none" else f"{name}, with a memory",
         f"{tasks * rollouts:,}",
         f"{data.steps:,}",
         f"{data.steps / statistics.median(raw):,.0f}",
@@ -189,6 +196,10 @@ def main() -> None:
         sampling(name, tasks, 20, horizon if tasks < 400 else 10, repeats)
         for name, horizon in SAMPLED.items()
         for tasks in (2, 10, 40, 400)
+    ]
+    samples += [
+        sampling("HalfCheetahDir", tasks, 20, 100, repeats, context="siamese")
+        for tasks in (2, 10, 40)
     ]
     columns = ("family", "simulations", "steps", "mujoco.batch, steps/s", "metarl, steps/s", "part")
     print(table(columns, samples), flush=True)

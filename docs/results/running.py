@@ -1,7 +1,7 @@
 """Adapting while the robot runs: a policy that sees the Siamese embedding, beside its rivals.
 
     python docs/results/running.py train HalfCheetahVel siamese 0   # one run; minutes
-    python docs/results/running.py show                             # table and figure of what there is
+    python docs/results/running.py show                             # table and figure
 
 Methods, all evaluated on the same 40 tasks that were never trained on, 20 rollouts each:
 
@@ -68,7 +68,7 @@ def train(family: str, method: str, seed: int, path: Path) -> None:
     # the first step of a policy with memory is what it saw, the second one a gradient
     inner_steps = 2 if method == "siamese" else 1
     splits = ["test"]
-    if any(part.extrapolates for part in tasks.distributions):
+    if tasks.extrapolates:
         splits.append("extrapolate")
     evaluations = {
         split: metarl.evaluate(learner, tasks=40, steps=inner_steps, split=split, seed=7)
