@@ -48,7 +48,7 @@ def evaluate(
 ) -> None:
     """Measure the return before and after adaptation, on tasks drawn apart from those of training.
 
-    With --change, measure instead how the policy recovers when its task changes in an episode.
+    Given a change, measure instead how the policy recovers when its task changes in an episode.
 
     Args:
         run_folders: A run folder or a checkpoint; several that differ in seed are taken together.
@@ -77,6 +77,8 @@ def evaluate(
         for part in tables.split:
             _recovery(learner, change, {**sample, "split": part}, folder)
         return
+    if change != ChangeSettings():
+        raise ValueError("--memory-window is of --change, which is left out")
     learners = [run.learner(folder) for folder in run_folders]
     skills = [SkillLibrary.load(path) for path in library]
     each: list[tuple[Split, int]] = [

@@ -25,7 +25,7 @@ from metarl.envs.distributions import Split
 from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.interval import interval
+from metarl.evaluation.interval import Interval, interval
 from metarl.evaluation.settings import MEMORY_WINDOW, EvaluationSettings, TaskSettings
 from metarl.evaluation.tasks import TaskChange, TaskChoice, new_tasks
 from metarl.experience.memories import Remembered, nothing_seen
@@ -71,16 +71,27 @@ class Trials:
 
     @property
     def rates(self) -> NDArray[np.float64]:
-        """Smoothed rewards after the change, [task, time]; each is the mean of a whole window."""
-        after = self.rewards[:, self.change :]
-        window = min(self._steps(SMOOTHED), after.shape[1])
-        windows = np.lib.stride_tricks.sliding_window_view(after, window, axis=1)
-        return windows.mean(2)
+        """The smooth rewards after the change, each of a whole half second, [task, time]."""
+        return self.smooth[:, self.change + self._window - 1 :]
+
+    @property
+    def smooth(self) -> NDArray[np.float64]:
+        """Rewards as means of the half second before, but never across the change, [task, time]."""
+        sums = np.pad(self.rewards.cumsum(1), ((0, 0), (1, 0)))
+        ends = np.arange(1, sums.shape[1])
+        first = np.where(ends > self.change, self.change, 0)
+        starts = np.maximum(ends - self._steps(SMOOTHED), first)
+        return (sums[:, ends] - sums[:, starts]) / (ends - starts)
+
+    @property
+    def soon(self) -> NDArray[np.float64]:
+        """The rates within 2 s after the change, or until the episode's end, [task, time]."""
+        return self.rates[:, : max(1, self._steps(WITHIN) - self._window + 1)]
 
     @property
     def dip(self) -> NDArray[np.float64]:
-        """The lowest of the rates within 2 s after the change, [task]."""
-        return self.rates[:, : self._seen(WITHIN)].min(1)
+        """The lowest rate within 2 s after the change, [task]."""
+        return self.soon.min(1)
 
     def seconds(self, part: float = RECOVERED) -> NDArray[np.float64]:
         """Return the time from the change until a part of the way up to the steady rate, [task].
@@ -101,17 +112,15 @@ class Trials:
         """The share of tasks that recovered within 2 s."""
         return float((self.seconds() <= WITHIN + 1e-9).mean())
 
-    @property
-    def late(self) -> NDArray[np.float64]:
-        """The rate 2 s after the change, or at the episode's end, [task]."""
-        return self.rates[:, self._seen(WITHIN) - 1]
+    def means(self) -> dict[str, Interval]:
+        """Return the mean rewards of a step before the change, in the dip and 2 s later."""
+        values = {"before": self.before, "dip": self.dip, "2 s later": self.soon[:, -1]}
+        return {name: interval(each) for name, each in values.items()}
 
     def columns(self) -> dict[str, str]:
         """Return the cells of the table."""
         return {
-            "before [95 %]": str(interval(self.before)),
-            "dip [95 %]": str(interval(self.dip)),
-            "2 s later [95 %]": str(interval(self.late)),
+            **{f"{name} [95 %]": str(mean) for name, mean in self.means().items()},
             "half-way": _middle(self.seconds(0.5)),
             "90 %": _middle(self.seconds()),
             "90 % in 2 s": f"{self.recovered:.0%}",
@@ -121,14 +130,7 @@ class Trials:
         """Return the numbers as plain data; a time is null where there is no recovery."""
         return {
             "recovered_within_2_s": self.recovered,
-            **{
-                name: interval(values).to_dict()
-                for name, values in (
-                    ("before", self.before),
-                    ("dip", self.dip),
-                    ("2_s_later", self.late),
-                )
-            },
+            **{name.replace(" ", "_"): mean.to_dict() for name, mean in self.means().items()},
             "seconds": [time if np.isfinite(time) else None for time in self.seconds().tolist()],
             "rewards": self.rewards.mean(0).tolist(),
         }
@@ -139,10 +141,6 @@ class Trials:
 
     def _steps(self, seconds: float) -> int:
         return max(1, round(seconds / self.dt))
-
-    def _seen(self, seconds: float) -> int:
-        """Return how many of the rates there are until some time after the change, at least 1."""
-        return max(1, self._steps(seconds) - self._window + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,23 +165,21 @@ class Recovery:
     @property
     def title(self) -> str:
         """What was measured, in a line."""
-        first = self.first
-        to = ", ".join(f"{name} {value:g}" for name, value in self.settings["change"].items())
-        to = to or "another task"
-        when = first.change * first.dt
-        return f"{self.family}: {to} after {when:g} s, {len(self.before)} tasks"
+        named = [f"{name} {value:g}" for name, value in self.settings["change"].items()]
+        when = f"after {self.settings['seconds']:g} s"
+        what = ", ".join(named) or "another task"
+        return f"{self.family}: {what} {when}, {len(self.before)} tasks"
 
     def __str__(self) -> str:
-        rows = {name: trials.columns() for name, trials in self.trials.items()}
-        names = ["", *next(iter(rows.values()))]
-        cells = [names, *([name, *row.values()] for name, row in rows.items())]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
+        rows = [["", *self.first.columns()]]
+        rows += [[name, *trials.columns().values()] for name, trials in self.trials.items()]
+        names, *columns = ([len(cell) for cell in column] for column in zip(*rows, strict=True))
         lines = [
             "  ".join(
-                f"{cell:<{width}}" if column == 0 else f"{cell:>{width}}"
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
+                [f"{row[0]:<{max(names)}}"]
+                + [f"{c:>{max(w)}}" for c, w in zip(row[1:], columns, strict=True)]
+            )
+            for row in rows
         ]
         steady = interval(self.first.steady)
         lines.append(
@@ -196,26 +192,15 @@ class Recovery:
         """Return everything as plain data, as in `change.json`."""
         return {
             "family": self.family,
-            "tasks": [
-                {"before": before, "after": after, "steady": float(steady)}
-                for before, after, steady in zip(
-                    self.before, self.after, self.first.steady, strict=True
-                )
-            ],
+            "before": list(self.before),
+            "after": list(self.after),
             "steady": interval(self.first.steady).to_dict(),
             "trials": {name: trials.to_dict() for name, trials in self.trials.items()},
             "settings": self.settings,
         }
 
     def save(self, folder: str | Path, name: str = "change") -> list[Path]:
-        """Write `change.json`; return the path, as a list of one.
-
-        `metarl.showing.figures.save` writes the figure too.
-
-        Args:
-            folder: where to.
-            name: of the file, without its ending.
-        """
+        """Write `change.json`; return the path, as a list of one; see `figures.save`."""
         numbers = Path(folder) / f"{name}.json"
         with whole_file(numbers) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
@@ -252,14 +237,7 @@ def recovery(
     at = change.step(family)
     assert isinstance(family, TaskFamily), "others are refused above"
     drawn = new_tasks(family, tasks, seed, split, least=2)
-    changed = change.after(family, drawn, seed, split)
-    differs = (drawn.values != changed.values).any(axis=1)
-    before, after = drawn[differs], changed[differs]
-    if len(before) < 2:
-        raise ValueError(
-            f"at least 2 tasks must change, got {len(before)} of {len(drawn)}: the others are as "
-            f"the change asks for from the start"
-        )
+    before, after = change.pairs(family, drawn, seed, split)
     # iteration 3: evaluations and comparisons draw their start states at 0 to 2
     key = Key(seed, Phase.EVALUATE, 3)
     policies = _policies(learner, before, memory_window, key)
@@ -328,10 +306,8 @@ def _policies(learner: MAML, tasks: Tasks, window: int | None, key: Key) -> dict
         return {"adapted before": _Policy(on_cpu)}
     on_cpu = {name: value.cpu() for name, value in learner.parameters.items()}
     parameters = common(on_cpu, len(tasks))
-    forgetful = {}
-    if window is not None:
-        forgetful[f"window {window}"] = _Policy(parameters, memory.forgetting(window))
-    return forgetful | {
+    forgetful = _Policy(parameters, memory.forgetting(window))
+    return ({f"window {window}": forgetful} if window else {}) | {
         "remembers all": _Policy(parameters, memory),
         "is told of the change": _Policy(parameters, memory, told=True),
         "remembers nothing": _Policy(parameters),

@@ -100,6 +100,21 @@ class TaskChange:
             values[same] = drawn.values[same]
         raise ValueError(f"{family.name} has no other task to change to")
 
+    def pairs(self, family: Family, drawn: Tasks, seed: int, split: Split) -> tuple[Tasks, Tasks]:
+        """Return those tasks that the change makes others, and what it makes of them; see `after`.
+
+        Raises:
+            ValueError: for fewer than 2 besides.
+        """
+        changed = self.after(family, drawn, seed, split)
+        differs = (drawn.values != changed.values).any(axis=1)
+        if differs.sum() < 2:
+            raise ValueError(
+                f"at least 2 tasks must change, got {differs.sum()} of {len(drawn)}: the others "
+                f"are from the start as the change asks for"
+            )
+        return drawn[differs], changed[differs]
+
 
 def parse_task(words: Iterable[str]) -> dict[str, float]:
     """Return `("x=1", "y=-0.5")` as `{"x": 1.0, "y": -0.5}`.

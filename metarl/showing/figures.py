@@ -225,7 +225,8 @@ def comparison_figure(comparison: Comparison) -> Figure:
 def recovery_figure(recovery: Recovery) -> Figure:
     """Draw the reward of a step against time, for each way in which the policy remembers.
 
-    Means over tasks; the first one, as asked for, with its 95 % interval.
+    Means over tasks, and over the half second before (a robot's stride shows less); the first one,
+    as asked for, with its 95 % interval.
     """
     figure = Figure(figsize=(8.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -233,10 +234,10 @@ def recovery_figure(recovery: Recovery) -> Figure:
     for number, (name, trials) in enumerate(recovery.trials.items()):
         colour, width, dashes = styles[number]
         seconds = trials.dt * (np.arange(trials.rewards.shape[1]) + 1)
-        means = trials.rewards.mean(0)
-        axes.plot(seconds, means, dashes, color=colour, linewidth=width, label=name)
+        rewards = trials.smooth
+        axes.plot(seconds, rewards.mean(0), dashes, color=colour, linewidth=width, label=name)
         if number == 0:
-            points = [interval(column) for column in trials.rewards.T]
+            points = [interval(column) for column in rewards.T]
             low, high = [point.low for point in points], [point.high for point in points]
             axes.fill_between(seconds, low, high, color=colour, alpha=0.25, linewidth=0)
     first = recovery.first

@@ -35,8 +35,8 @@ class KnownTasks:
         column = self.tasks.values[:, 0]
         low, high = column.min(), column.max()
         parts = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
-        # the brightest yellow would not show on the light ground
-        colours = matplotlib.colormaps["viridis"](0.9 * np.clip(parts, 0.0, 1.0))
+        # the brightest yellow would not show on the light ground, nor the darkest violet in ink
+        colours = matplotlib.colormaps["viridis"](0.1 + 0.8 * np.clip(parts, 0.0, 1.0))
         return (255 * colours[:, :3]).astype(np.uint8)
 
     def places(self, contexts: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ class KnownTasks:
         wide = size * _FINER
         page = Image.new("RGBA", (wide, wide), (0, 0, 0, 0))
         pen = ImageDraw.Draw(page)
-        pen.rounded_rectangle((0, 0, wide - 1, wide - 1), wide // 16, (255, 255, 255, 215))
+        pen.rounded_rectangle((0, 0, wide - 1, wide - 1), wide // 16, (255, 255, 255, 180))
         words = size >= SMALLEST
         top = 0.14 * wide if words else 0.0
         middle, reach = np.array([wide / 2.0, (wide + top) / 2.0]), 0.39 * (wide - top)
@@ -82,18 +82,18 @@ class KnownTasks:
         for place, colour in zip(
             self.places(self.contexts), self.colours(self.tasks.values[:, 0]), strict=True
         ):
-            spot(place, 0.02, (*colour.tolist(), 150))
+            spot(place, 0.024, (*colour.tolist(), 150))
         trail = self.places(way)
         if len(trail) > 1:
             line = [tuple(middle + reach * place * (1.0, -1.0)) for place in trail]
             pen.line(line, (*_INK, 170), max(1, wide // 90), joint="curve")
         own = self.colours(np.array([task[self.tasks.names[0]]]))[0]
-        spot(trail[-1], 0.055, (255, 255, 255, 255))
-        spot(trail[-1], 0.045, (*_INK, 255))
-        spot(trail[-1], 0.032, (*own.tolist(), 255))
+        spot(trail[-1], 0.055, (*_INK, 255))
+        spot(trail[-1], 0.045, (255, 255, 255, 255))
+        spot(trail[-1], 0.035, (*own.tolist(), 255))
         if words:
             font = ImageFont.load_default(round(0.085 * wide))
-            label = f"known tasks by {self.tasks.names[0].replace('_', ' ')}"
+            label = f"tasks by {self.tasks.names[0].replace('_', ' ')}"
             while pen.textlength(label, font) > 0.92 * wide and len(label) > 12:
                 label = f"{label[:-2]}…"
             pen.text((0.05 * wide, 0.03 * wide), label, (*_FAINT, 255), font)
