@@ -23,7 +23,7 @@ class Actor:
     It keeps what it remembers over episodes, until `forget`. For a task that may change while the
     robot runs, let it forget little by little:
 
-        actor.memory_window = 50  # control steps
+        actor.memory_window = 15  # control steps
     """
 
     def __init__(

@@ -92,9 +92,9 @@ class TaskMemory:
     def bounded(self, memory: Tensor) -> Tensor:
         """Return memories [..., memory] that count no more transitions than this one ever does.
 
-        What 20 rollouts left behind weighs 4,000 transitions: with a window of 50, it would outvote
-        all that comes after for another 219 steps (50 ln(4000 / 50)). The embedding stays, since
-        sum and count are scaled alike.
+        What 20 rollouts left behind weighs 2,000 transitions or more: with a window of 15, it would
+        outvote all that comes after for another 73 steps (15 ln(2000 / 15)). The embedding stays,
+        since sum and count are scaled alike.
         """
         if self.keep == 1.0:
             return memory

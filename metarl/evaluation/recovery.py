@@ -5,9 +5,8 @@
     figures.save(recovery, "runs/dir")  # change.json and change.png
 
 A policy that sees its task is played four times, from the same start states: with a memory that
-forgets, with one that does not, with one that is cleared at the change (which is the best that
-forgetting could do) and with none. A policy without memory is adapted to the task before the
-change, by a gradient step, and played once.
+forgets, with one that does not, with one that is cleared at the change (the best that forgetting
+could do) and with none. One without memory is adapted to the task before, by a gradient step.
 """
 
 import json
@@ -79,8 +78,8 @@ class Trials:
         """Rewards as means of the half second before, but never across the change, [task, time]."""
         sums = np.pad(self.rewards.cumsum(1), ((0, 0), (1, 0)))
         ends = np.arange(1, sums.shape[1])
-        first = np.where(ends > self.change, self.change, 0)
-        starts = np.maximum(ends - self._steps(SMOOTHED), first)
+        begins = np.where(ends > self.change, self.change, 0)
+        starts = np.maximum(ends - self._steps(SMOOTHED), begins)
         return (sums[:, ends] - sums[:, starts]) / (ends - starts)
 
     @property
@@ -120,7 +119,7 @@ class Trials:
     def columns(self) -> dict[str, str]:
         """Return the cells of the table."""
         return {
-            **{f"{name} [95 %]": str(mean) for name, mean in self.means().items()},
+            **{f"{name} [95 %]": _words(mean) for name, mean in self.means().items()},
             "half-way": _middle(self.seconds(0.5)),
             "90 %": _middle(self.seconds()),
             "90 % in 2 s": f"{self.recovered:.0%}",
@@ -181,11 +180,8 @@ class Recovery:
             )
             for row in rows
         ]
-        steady = interval(self.first.steady)
-        lines.append(
-            f"Rewards of a step; {steady} where the new task was there from the start, which is "
-            f"100 %. Times are medians over {len(self.before)} tasks."
-        )
+        steady = _words(interval(self.first.steady))
+        lines.append(f"Rewards of a step; 100 % is that of the new task from the start: {steady}.")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -277,6 +273,10 @@ def recovery(
             "versions": versions(),
         },
     )
+
+
+def _words(mean: Interval) -> str:
+    return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
 
 
 def _middle(seconds: NDArray[np.float64]) -> str:

@@ -41,7 +41,7 @@ class Take(NamedTuple):
     a fixed base, or of others."""
     rewards: NDArray[np.float64]
     """[time]."""
-    contexts: NDArray[np.float32]
+    contexts: NDArray[np.floating]
     """What the policy saw of its task, [time + 1, context]; no columns for one without memory."""
 
 

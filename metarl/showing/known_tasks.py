@@ -39,7 +39,7 @@ class KnownTasks:
         colours = matplotlib.colormaps["viridis"](0.1 + 0.8 * np.clip(parts, 0.0, 1.0))
         return (255 * colours[:, :3]).astype(np.uint8)
 
-    def places(self, contexts: NDArray[np.float32]) -> NDArray[np.float64]:
+    def places(self, contexts: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return where contexts lie in the plane in which those of known tasks vary most, [n, 2].
 
         Known tasks, and the origin, where nothing is seen yet, are within -1 to 1. What is beyond
@@ -57,7 +57,7 @@ class KnownTasks:
         return np.clip(((contexts - centre) @ plane.T - middle) / half, -1.15, 1.15)
 
     def picture(
-        self, way: NDArray[np.float32], task: Mapping[str, float], size: int
+        self, way: NDArray[np.floating], task: Mapping[str, float], size: int
     ) -> Image.Image:
         """Return the map, square, with a running policy's place and the way there.
 
@@ -93,9 +93,10 @@ class KnownTasks:
         spot(trail[-1], 0.035, (*own.tolist(), 255))
         if words:
             font = ImageFont.load_default(round(0.085 * wide))
-            label = f"tasks by {self.tasks.names[0].replace('_', ' ')}"
-            while pen.textlength(label, font) > 0.92 * wide and len(label) > 12:
-                label = f"{label[:-2]}…"
+            name = self.tasks.names[0].replace("_", " ")
+            labels = f"known tasks by {name}", f"tasks by {name}", name
+            fits = (each for each in labels if pen.textlength(each, font) < 0.92 * wide)
+            label = next(fits, "known tasks")
             pen.text((0.05 * wide, 0.03 * wide), label, (*_FAINT, 255), font)
         return page.resize((size, size), Image.Resampling.LANCZOS)
 

@@ -179,7 +179,9 @@ def _draw_panels(
     line = top + layout.header - layout.pixels(36)
     for column, take in enumerate(row.takes):
         at = min(index, len(take.states) - 1)
-        picture = view.take(take.states[at], row.phase(index)[0], at * step_time(family))
+        picture = view.take(
+            take.states[at], row.phase(index)[0], _goal_time(family, row, at, index)
+        )
         left = column * (layout.panel[0] + layout.gap)
         page.paste(Image.fromarray(picture), (left, top + layout.header))
         right = left + layout.panel[0] - margin
@@ -202,13 +204,32 @@ def _draw_ghost(
     shadow, take = row.takes[0], row.takes[-1]
     shadow_at, at = (min(index, len(shown.states) - 1) for shown in (shadow, take))
     picture = view.take(
-        take.states[at], row.phase(index)[0], at * step_time(family), shadow.states[shadow_at]
+        take.states[at],
+        row.phase(index)[0],
+        _goal_time(family, row, at, index),
+        shadow.states[shadow_at],
     )
     page.paste(Image.fromarray(picture), (0, top + layout.header))
     score = f"{take.title}:   {_score(take, at, step_time(family))}"
     pen.text((margin, line), score, INK, font)
     shadow_score = f"{shadow.title}: return {shadow.rewards[:shadow_at].sum():.1f}"
     pen.text((layout.panel[0] - margin, line), shadow_score, SHADE, font, anchor="ra")
+
+
+def _goal_time(family: Filmed, row: Row, at: int, index: int) -> float:
+    """Return the time for which a row's goal is drawn [s].
+
+    A line that runs at the wanted speed goes on from where it was when the speed changed: it is
+    drawn where it would be, had it run at the new speed for another time.
+    """
+    time = at * step_time(family)
+    if row.phase(index) is row.task or row.change is None or not isinstance(family, TaskFamily):
+        return time
+    changed, mark = row.change[0] * family.dt, family.goal.marker
+    if mark is None or mark(row.task[0], changed).kind != "line":
+        return time
+    ahead, speed = mark(row.task[0], changed).x, mark(row.change[1][0], 1.0).x
+    return ahead / speed + time - changed if speed else time
 
 
 def _draw_maps(

@@ -47,7 +47,7 @@ def test_numbers_by_hand():
     assert trials.recovered == pytest.approx(2 / 3)
     assert trials.columns()["90 %"] == "1.25 s"
     assert trials.to_dict()["seconds"] == [1.25, None, 0.5]
-    np.testing.assert_allclose(trials.smooth[:, 8], rewards[:, 8]), "not across the change"
+    np.testing.assert_allclose(trials.smooth[:, 8], rewards[:, 8], err_msg="across the change")
     np.testing.assert_allclose(trials.smooth[:, 5], 4.5)
 
 

@@ -88,6 +88,20 @@ def test_a_change_of_task_is_marked_above_and_drawn_below():
     assert min(arrows[:5]) > middle > max(arrows[5:])
 
 
+def test_the_line_that_runs_ahead_goes_on_from_where_it_was():
+    """It has run 5 s at 1 m/s, and then runs at 2 m/s."""
+    family = envs.make("HalfCheetahVel")
+    slow, fast = (family.task({"velocity": speed}) for speed in (1.0, 2.0))
+    row = film.Row(slow, [], (100, fast))
+    mark = family.goal.marker
+    assert mark is not None
+    for step, expected in ((0, 0.0), (99, 4.95), (100, 5.0), (120, 7.0)):
+        time = pages._goal_time(family, row, step, step)
+        assert mark(row.phase(step)[0], time).x == pytest.approx(expected)
+    arrow = film.Row(FAMILY.task({"direction": 1.0}), [], (2, FAMILY.task({"direction": -1.0})))
+    assert pages._goal_time(FAMILY, arrow, 4, 4) == pytest.approx(4 * FAMILY.dt)
+
+
 def test_a_body_that_changes_is_drawn_as_it_is():
     """A crippled leg is half as long."""
     family = envs.make("AntCrippled", horizon=2)
