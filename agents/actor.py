@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from metarl.agents.memory import TaskMemory
@@ -19,7 +20,10 @@ class Actor:
         ...
         actor.remember(observation, action, reward, next_observation)
 
-    It keeps what it remembers over episodes, until `forget`.
+    It keeps what it remembers over episodes, until `forget`. For a task that may change while the
+    robot runs, let it forget little by little:
+
+        actor.memory_window = 15  # control steps
     """
 
     def __init__(
@@ -54,6 +58,27 @@ class Actor:
     def observation_size(self) -> int:
         """Numbers that the robot observes; the policy sees its context behind them."""
         return self.rules.observation_size if self.rules else self.policy.observation_size
+
+    @property
+    def memory_window(self) -> int | None:
+        """Control steps after which a transition counts e times less; None forgets nothing.
+
+        Setting it bounds what is remembered already: see `TaskMemory.bounded`.
+        """
+        if not self.rules or self.rules.keep == 1.0:
+            return None
+        return round(-1.0 / np.log(self.rules.keep))
+
+    @memory_window.setter
+    def memory_window(self, window: int | None) -> None:
+        if not self.rules:
+            raise ValueError("this policy has no memory to forget with: it does not see its task")
+        self.rules = self.rules.forgetting(window)
+        self._acting_memory = self.rules.acting()
+        self._start, self.memory = (
+            self.rules.bounded(torch.from_numpy(each)).numpy()
+            for each in (self._start, self.memory)
+        )
 
     def forget(self) -> None:
         """Remember what was remembered at first: nothing, or what adaptation saw of the task."""

@@ -13,8 +13,9 @@ policy should act on what it infers of its task from transitions is the idea of 
 a distance between tasks may teach the inference, of FOCAL (Li et al. 2021).
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,14 +35,32 @@ PATIENCE = 5.0
 policy that is told nothing sees exactly 0."""
 
 
+def keep_of(window: int | None) -> float:
+    """Return the part of a memory that is kept with each transition: exp(-1 / window).
+
+    Args:
+        window: transitions after which one counts e times less [control steps]; None to forget
+            nothing.
+
+    Raises:
+        ValueError: for less than 1.
+    """
+    if window is None:
+        return 1.0
+    if window < 1:
+        raise ValueError(f"a memory's window must be at least 1 control step, got {window}")
+    return math.exp(-1.0 / window)
+
+
 @dataclass(frozen=True, eq=False)
 class TaskMemory:
     """An encoder, and how quickly what it saw is forgotten."""
 
     encoder: SiameseEncoder
     keep: float = 1.0
-    """The part of the memory that is kept with each new transition: 1 forgets nothing; with 0.98 a
-    transition counts e times less after 50 more, for tasks that change while the robot runs."""
+    """The part of the memory that is kept with each new transition: 1 forgets nothing; less, for
+    tasks that change while the robot runs, is `keep_of` a window. The count n then stays below
+    1 / (1 - keep), which is about the window."""
     action_limit: float = float("inf")
     """Where the control range cuts actions off, in the policy's scale: what the robot did counts,
     not what was asked of it."""
@@ -66,6 +85,22 @@ class TaskMemory:
     def observation_size(self) -> int:
         """Numbers that the robot itself observes."""
         return self.encoder.observation_size
+
+    def forgetting(self, window: int | None) -> "TaskMemory":
+        """Return the same memory with another window [control steps]; see `keep_of`."""
+        return replace(self, keep=keep_of(window))
+
+    def bounded(self, memory: Tensor) -> Tensor:
+        """Return memories [..., memory] that count no more transitions than this one ever does.
+
+        What 20 rollouts left behind weighs 2,000 transitions or more: with a window of 15, it would
+        outvote all that comes after for another 73 steps (15 ln(2000 / 15)). The embedding stays,
+        since sum and count are scaled alike.
+        """
+        if self.keep == 1.0:
+            return memory
+        most = 1.0 / (1.0 - self.keep)
+        return memory * (most / memory[..., -1:].clamp_min(most))
 
     def remember(self, memory: Tensor, transition: Tensor) -> Tensor:
         """Return memories with one more transition each, [..., memory].

@@ -22,7 +22,7 @@ from metarl.envs.drawing import Camera
 from metarl.envs.opengl_camera import OpenGLCamera
 from metarl.envs.ray_camera import RayCamera
 from metarl.envs.tasks import Tasks
-from metarl.showing import film
+from metarl.showing import film, pages
 
 SIZE = (640, 360)
 SMALL = (480, 360)
@@ -46,8 +46,9 @@ def films(frames: int, repeats: int) -> None:
     shape = (frames + 1, family.model.nq)
     states = np.zeros(shape)
     states[:] = generator.normal(0.0, 0.1, shape)
-    take = film.Take("", states, np.zeros((len(states), 0)), np.zeros(len(states)))
-    height = round(SIZE[1] / (1.0 - film.HEADER / 480.0))
+    nothing = np.zeros((len(states), 0))
+    take = film.Take("", states, nothing, np.zeros(len(states)), nothing)
+    height = round(SIZE[1] / (1.0 - pages.HEADER / 480.0))
     rates: dict[str, list[float]] = {"renderer": [], "camera": [], "film": []}
     with closing(OpenGLCamera(family, SIZE)) as camera:
         renderer, model = camera.renderer, camera.studio.model
@@ -62,8 +63,8 @@ def films(frames: int, repeats: int) -> None:
         for _ in range(repeats):
             rates["renderer"].append(rate(alone, frames))
             rates["camera"].append(rate(lambda i: camera.take(states[i], task[0], 0.0), frames))
-            pages = film.frames(family, [film.Row(task, [take, take])], height=height, ghost=True)
-            rates["film"].append(rate(lambda _, pages=pages: next(pages), frames - 1))
+            drawn = pages.frames(family, [film.Row(task, [take, take])], height=height, ghost=True)
+            rates["film"].append(rate(lambda _, drawn=drawn: next(drawn), frames - 1))
     print(f"OpenGL, {SIZE[0]} x {SIZE[1]}, frames a second, median of {repeats}")
     for name, measured in rates.items():
         print(f"{name:>10}  {statistics.median(measured):6.1f}")

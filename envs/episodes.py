@@ -102,11 +102,7 @@ class Episodes:
         chosen = np.arange(self.count) if sims is None else sims
         given = self._rows(task, len(chosen))
         table = [self._next(sim, row) for sim, row in zip(chosen, given, strict=True)]
-        rows = Tasks(self.family.parameters, np.stack(table))
-        values = self.tasks.values.copy()
-        values[chosen] = rows.values
-        self.tasks = Tasks(self.tasks.names, values)
-        self.simulator.set_tasks(rows, chosen)
+        self._give(table, chosen)
         self.time[chosen] = 0
         return self.simulator.reset((self.generators[sim] for sim in chosen), chosen)
 
@@ -126,13 +122,14 @@ class Episodes:
             result.observation, result.reward, result.terminated, truncated, result.succeeded
         )
 
-    def set_task(self, task: Task, sims: Sequence[int] | None = None) -> None:
+    def set_task(self, task: Task, sims: Sequence[int] | None = None, *, now: bool = False) -> None:
         """Decide the task of all episodes that begin from now on; running ones keep theirs.
 
         Args:
             task: one for these simulations, or a table or list with one each; None draws one for
                 each episode.
             sims: which simulations; None for all.
+            now: change the running episodes' tasks too; see `Simulator.set_tasks`.
 
         Raises:
             ValueError: for a task that the family does not have, or another number of them.
@@ -144,6 +141,9 @@ class Episodes:
                 raise IndexError(f"there is no environment {sim}; there are {self.count}, from 0")
         for sim, row in zip(chosen, self._rows(task, len(chosen)), strict=True):
             self._fixed[sim] = row
+        if now:
+            ascending = np.unique(np.asarray(chosen, dtype=int))
+            self._give([self._next(sim, None) for sim in ascending], ascending, now=True)
 
     def redraw_task(self, sims: Sequence[int] | None = None) -> None:
         """Draw a task for these simulations and keep it for all episodes from now on."""
@@ -187,6 +187,16 @@ class Episodes:
         row = self._fixed[sim] if given is None else given
         return self._draw(sim) if row is None else row
 
+    def _give(
+        self, table: Sequence[Array], chosen: NDArray[np.integer], *, now: bool = False
+    ) -> None:
+        """Make these the current tasks of the chosen simulations."""
+        rows = Tasks(self.family.parameters, np.stack(table))
+        values = self.tasks.values.copy()
+        values[chosen] = rows.values
+        self.tasks = Tasks(self.tasks.names, values)
+        self.simulator.set_tasks(rows, chosen, now=now)
+
     def _draw(self, sim: int | np.integer) -> Array:
         """Return the values of a task drawn with the simulation's own generator, [parameter]."""
         seed = int(self.generators[sim].integers(2**32))
@@ -207,19 +217,23 @@ class ChoosesTasks:
         """
         return self._episodes.sample_tasks(count, seed)
 
-    def set_task(self, task: Task, indices: Sequence[int] | None = None) -> None:
+    def set_task(
+        self, task: Task, indices: Sequence[int] | None = None, *, now: bool = False
+    ) -> None:
         """Decide the task of all episodes from the next reset on; a running one keeps its task.
 
         Args:
             task: such as `{"velocity": 1.2}`; for several environments also a table or list with
                 one each. None draws a task at each reset.
             indices: which environments of several; None for all.
+            now: change the task of running episodes as well, in the state that they are in: the
+                next step has the new body and goal. With None, another task is drawn for each.
 
         Raises:
             ValueError: for a task that the family does not have, or another number of them.
             IndexError: for an environment that there is not.
         """
-        self._episodes.set_task(task, indices)
+        self._episodes.set_task(task, indices, now=now)
 
     def reset_task(self, task: Task = None, indices: Sequence[int] | None = None) -> None:
         """Do as `set_task`; without a task, draw one for each environment and keep it."""

@@ -41,11 +41,17 @@ class Simulations(Protocol):
         """The family that is simulated."""
         ...
 
-    def set_tasks(self, tasks: Tasks) -> None:
-        """Give each simulation its task, one row each; takes effect at the next reset.
+    def set_tasks(self, tasks: Tasks, *, now: bool = False) -> None:
+        """Give each simulation its task.
+
+        Args:
+            tasks: one row each.
+            now: change the task of running episodes, from their next step on, in the state that
+                they are in; otherwise a reset must follow.
 
         Raises:
-            ValueError: for another number of rows, or a task outside the family's range.
+            ValueError: for another number of rows, a task outside the family's range, or `now`
+                where tasks change at resets only.
         """
         ...
 

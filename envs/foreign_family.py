@@ -214,8 +214,14 @@ class ForeignSimulator:
         self._time = 0
         self._observation: Array = np.zeros((count, family.observation_size))
 
-    def set_tasks(self, tasks: Tasks) -> None:
-        """Give each environment its task; takes effect at the next reset."""
+    def set_tasks(self, tasks: Tasks, *, now: bool = False) -> None:
+        """Give each environment its task; takes effect at the next reset, and never `now`."""
+        if now:
+            raise ValueError(
+                f"the task of {self.family.name} cannot change in the middle of an episode: an "
+                f"environment that is not of metarl is told its task before a reset. A TaskFamily "
+                f"(a robot, a goal and dynamics) can"
+            )
         if len(tasks) != self.count:
             raise ValueError(f"{self.count} simulations need as many tasks, got {len(tasks)}")
         self._tasks = self.family.task(tasks)

@@ -74,6 +74,8 @@ class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
         self._size = width, height
         self._pictures = Pictures(self._episodes, self._size)
         self._window: MujocoRenderer | None = None
+        self._shown: dict[str, float] = {}
+        """The task whose body the window shows."""
 
     @property
     def task(self) -> dict[str, float]:
@@ -127,8 +129,6 @@ class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
         super().reset(seed=seed)  # sets np_random, which draws from here on
         self._episodes.generators[0] = self.np_random
         observation = self._episodes.begin(task=task)[0]
-        if self.family.dynamics:
-            self._close_window()  # another body is drawn from here on
         if self.render_mode == "human":
             self.render()
         return observation, {"task": self.task}
@@ -187,8 +187,11 @@ class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
             self._window = None
 
     def _show(self, qpos: NDArray[np.float64]) -> None:
+        if self.family.dynamics and self._shown != self.task:
+            self._close_window()  # another body is drawn from here on
         if self._window is None:
             _require_display()
+            self._shown = self.task
             model = self._episodes.simulator.model(0)
             distance, azimuth, elevation = self.family.robot.camera
             view = {"distance": distance, "azimuth": azimuth, "elevation": elevation}

@@ -91,12 +91,16 @@ class Simulator:
         """Return one simulation's model, with its own body, to draw it or to look into it."""
         return self._batch.get_model(sim)
 
-    def set_tasks(self, tasks: Tasks, sims: Sims = None) -> None:
-        """Give simulations their tasks; takes effect at their next reset.
+    def set_tasks(self, tasks: Tasks, sims: Sims = None, *, now: bool = False) -> None:
+        """Give simulations their tasks: for episodes that a reset begins, or for running ones.
 
         Args:
             tasks: one row a simulation.
             sims: which simulations, as ascending indices; None for all.
+            now: the task changes in the middle of an episode. The next step has the new body and
+                the new goal, and goes on from the state as it is: as if the fields of an `MjModel`
+                were written, and `mj_setConst` called, between two calls of `mj_step`. A target
+                that the model shows is moved. Without it, reset before the next step.
 
         Raises:
             ValueError: for another number of rows, or a task outside the family's range.
@@ -118,6 +122,17 @@ class Simulator:
                 self._task_coordinates = coordinates.copy()
             self._task_coordinates[chosen] = coordinates
         self._set_bodies(self.family.bodies(tasks), chosen)
+        if now:
+            qpos = self._batch.bind("qpos")
+            moved = qpos[chosen]
+            self._aim(moved, chosen)
+            qpos[chosen] = moved
+
+    def _aim(self, qpos: Array, chosen: NDArray[np.integer]) -> None:
+        """Put the targets that the model shows where the tasks have them, in [len(chosen), nq]."""
+        target = self.family.goal.target
+        if target and self._tasks:
+            self._robot.aim(qpos, target({n: column[chosen] for n, column in self._tasks.items()}))
 
     def _set_bodies(self, bodies: dict[str, NDArray], chosen: NDArray[np.integer]) -> None:
         """Write the fields of `bodies`, [len(chosen), ...] each, into the simulations' models."""
@@ -143,9 +158,7 @@ class Simulator:
         chosen = np.arange(self.count) if sims is None else np.asarray(sims)
         starts = [self._robot.start(self.family.model, generator) for generator in generators]
         qpos, qvel = (np.stack(part) for part in zip(*starts, strict=True))
-        target = self.family.goal.target
-        if target and self._tasks:
-            self._robot.aim(qpos, target({n: column[chosen] for n, column in self._tasks.items()}))
+        self._aim(qpos, chosen)
         return self.set_state(qpos, qvel, sims)
 
     def set_state(self, qpos: ArrayLike, qvel: ArrayLike, sims: Sims = None) -> Array:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl.evaluation.callback import EvaluateCallback
     from metarl.evaluation.changes import changes
     from metarl.evaluation.evaluate import evaluate
+    from metarl.evaluation.recovery import recovery
     from metarl.experience.log import Experience
     from metarl.learner.config import Config
     from metarl.learner.maml import MAML
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "recovery",
     "render",
     "report",
     "resume",
@@ -66,6 +68,7 @@ _HOMES = {
     "evaluate": "metarl.evaluation.evaluate",
     "export": "metarl.bridges.onnx",
     "load": "metarl.learner.runs",
+    "recovery": "metarl.evaluation.recovery",
     "render": "metarl.showing.video",
     "report": "metarl.showing.report",
     "resume": "metarl.learner.runs",

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl.envs.distributions import Split
-from metarl.evaluation.settings import AdaptationSettings, ComparisonSettings, EvaluationSettings
+from metarl.evaluation.settings import (
+    AdaptationSettings,
+    ChangeSettings,
+    ComparisonSettings,
+    EvaluationSettings,
+    TableSettings,
+)
+from metarl.evaluation.tasks import parse_task
 from metarl.family_option import RunSettings, family_words, run_family
 from metarl.showing.settings import FilmSettings
 from metarl.skills.config import SimilarityConfig
 
 if TYPE_CHECKING:
+    from metarl.learner.maml import MAML
     from metarl.skills.library import SkillLibrary
 
 _SKILLS = "A library of skills to take the first step from, written by `metarl similarity`"
@@ -31,25 +39,25 @@ Task = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 def evaluate(
     run_folders: Positional[tuple[Path, ...]],
     adaptation: OmitArgPrefixes[AdaptationSettings] = AdaptationSettings(),  # noqa: B008
-    rollouts: tuple[int, ...] = (EvaluationSettings.rollouts,),
-    split: tuple[Split, ...] = (EvaluationSettings.split,),
+    tables: OmitArgPrefixes[TableSettings] = TableSettings(),  # noqa: B008
     library: Libraries = (),
     out: Path | None = None,
     task_file: TaskFile = None,
+    change: OmitArgPrefixes[ChangeSettings] = ChangeSettings(),  # noqa: B008
     run: OmitArgPrefixes[RunSettings] = RunSettings(),  # noqa: B008
 ) -> None:
     """Measure the return before and after adaptation, on tasks drawn apart from those of training.
 
+    Given a change, measure instead how the policy recovers when its task changes in an episode.
+
     Args:
         run_folders: A run folder or a checkpoint; several that differ in seed are taken together.
         adaptation: New tasks and inner steps, of every table.
-        rollouts: Rollouts of each task that an inner step learns from; several numbers give a
-            table each.
-        split: New tasks from the training range (test), tasks from outside it (extrapolate), or
-            both; a table each.
+        tables: Of which rollouts and tasks there are tables.
         library: One a run.
         out: Where the files go; the first run folder when left out.
         task_file: One for all tables.
+        change: A change of the task.
         run: How runs are loaded.
     """
     from metarl.evaluation.evaluate import evaluate
@@ -58,24 +66,50 @@ def evaluate(
 
     if not run_folders:
         raise ValueError("name at least one run folder")
+    if task_file is not None and tables.split != TableSettings.split:
+        raise ValueError("--split draws tasks and --task-file gives them: choose one of the two")
+    first, *others = run_folders
+    if change.change is not None:
+        if others or library or tables.rollouts != TableSettings.rollouts:
+            raise ValueError("--change is of one run, and takes no --library and no --rollouts")
+        sample = {"seed": adaptation.seed, "tasks": adaptation.tasks} | _given(task_file)
+        learner, folder = run.learner(first), out or _folder(first)
+        for part in tables.split:
+            _recovery(learner, change, {**sample, "split": part}, folder)
+        return
+    if change != ChangeSettings():
+        raise ValueError("--memory-window is of --change, which is left out")
     learners = [run.learner(folder) for folder in run_folders]
     skills = [SkillLibrary.load(path) for path in library]
-    if task_file is not None and split != (EvaluationSettings.split,):
-        raise ValueError("--split draws tasks and --task-file gives them: choose one of the two")
-    tables: list[tuple[Split, int]] = [(part, count) for part in split for count in rollouts]
-    for part, count in tables:
+    each: list[tuple[Split, int]] = [
+        (part, count) for part in tables.split for count in tables.rollouts
+    ]
+    for part, count in each:
         chosen = asdict(adaptation) | _given(task_file)
         evaluation = evaluate(learners, rollouts=count, split=part, library=skills, **chosen)
         name = "evaluation"
-        if len(tables) > 1 or part != "test":
+        if len(each) > 1 or part != "test":
             name += f"_{part}_{count}"
         if skills:
             name += "_skills"
-        folder = out or _folder(run_folders[0])
+        folder = out or _folder(first)
         numbers, table, figure = figures.save(evaluation, folder, name)
         noun = "rollout" if count == 1 else "rollouts"
         print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
         print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
+
+
+def _recovery(
+    learner: "MAML", change: ChangeSettings, sample: dict[str, Any], folder: Path
+) -> None:
+    """Measure what a change of the task does; print it and write it."""
+    from metarl.evaluation.recovery import recovery
+    from metarl.showing import figures
+
+    result = recovery(learner, change.change or "", memory_window=change.memory_window, **sample)
+    name = "change" if sample["split"] == "test" else f"change_{sample['split']}"
+    numbers, figure = figures.save(result, folder, name)
+    print(f"{result.title}\n{result}\nnumbers: {numbers}\nfigure: {figure}\n")
 
 
 def compare(
@@ -213,22 +247,6 @@ def report(
         **asdict(adaptation) | _given(task_file),
     )
     print(f"report: {path}")
-
-
-def parse_task(words: tuple[str, ...]) -> dict[str, float]:
-    """Return `("x=1", "y=-0.5")` as `{"x": 1.0, "y": -0.5}`.
-
-    Raises:
-        ValueError: for a word that is not NAME=NUMBER.
-    """
-    task = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        try:
-            task[name] = float(value)
-        except ValueError:
-            raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
-    return task
 
 
 def _given(task_file: Path | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from metarl import commands, envs
 from metarl.cli import COMMANDS, main
 from metarl.commands import train_command
-from metarl.evaluation.settings import AdaptationSettings, ComparisonSettings
+from metarl.evaluation.settings import AdaptationSettings, ChangeSettings, ComparisonSettings
 from metarl.learner.config import Config
 from metarl.showing.settings import FilmSettings
 
@@ -67,6 +67,7 @@ def test_the_overview_says_what_each_command_says_of_itself():
     ("command", "settings"),
     [
         ("evaluate", AdaptationSettings()),
+        ("evaluate", ChangeSettings()),
         ("report", AdaptationSettings()),
         ("compare", ComparisonSettings()),
         ("render", FilmSettings()),
@@ -77,7 +78,7 @@ def test_the_options_are_the_fields_of_the_settings(command: str, settings: Any)
     shown = " ".join(metarl(command, "--help").stdout.replace("│", "").split())
     for name, value in asdict(settings).items():
         words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        assert re.search(rf"--{name}[ ,].*?\(default: (.*?)\)", shown)[1] == words  # type: ignore[index]
+        assert re.search(rf"--{name.replace('_', '-')}[ ,].*?\(default: (.*?)\)", shown)[1] == words  # type: ignore[index]
 
 
 def test_families_are_listed_for_people_and_for_programs():
@@ -121,6 +122,34 @@ def test_a_run_is_evaluated_filmed_and_lengthened(run_folder: Path):
     assert done.returncode == 0, done.stderr
     config = json.loads((run_folder / "config.json").read_text())
     assert config["total_timesteps"] == 900
+
+
+def test_a_task_that_changes_is_measured_and_filmed(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Without a memory: adapted to the task before, with a table of one row."""
+    words = ["evaluate", str(run_folder), "--tasks", "4", "--out", str(tmp_path)]
+    commands.run([*words, "--change", "3:x=0.1,y=-0.2"])
+    shown = capsys.readouterr().out
+    assert "Point2D: x 0.1, y -0.2 after 3 s, 4 tasks" in shown
+    assert "adapted before" in shown
+    settings = json.loads((tmp_path / "change.json").read_text())["settings"]
+    assert settings["change"] == {"x": 0.1, "y": -0.2}
+    assert (tmp_path / "change.png").is_file()
+    assert not (tmp_path / "evaluation.json").exists()
+    film = tmp_path / "film.gif"
+    commands.run(
+        ["render", str(run_folder), "--change", "3", "--height", "120", "--out", str(film)]
+    )
+    assert film.stat().st_size > 5_000
+    for more, message in (
+        (["--change", "3", "--rollouts", "2"], "takes no --library and no --rollouts"),
+        (["--memory-window", "20"], "--memory-window is of --change"),
+        (["--change", "99"], "must change between them, got 99 s"),
+    ):
+        with pytest.raises(SystemExit):
+            commands.run([*words, *more])
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

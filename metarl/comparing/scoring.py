@@ -16,9 +16,9 @@ from torch import Tensor
 from metarl.envs.family import Family
 from metarl.envs.robot import Array
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.episodes import play
 from metarl.experience.memories import Remembered
 from metarl.learner.maml import MAML
+from metarl.sampling.episodes import play
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 
 SCORED = 5

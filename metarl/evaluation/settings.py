@@ -50,6 +50,34 @@ class EvaluationSettings(AdaptationSettings):
     as in training (train), or outside the training range (extrapolate)."""
 
 
+MEMORY_WINDOW = 15
+"""Control steps: the fewest of 5, 10, 15, 25, ... that cost nothing where the task stays as it is;
+docs/similarity.md has what was measured."""
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """Tables of an evaluation, one for each of these."""
+
+    rollouts: tuple[int, ...] = (EvaluationSettings.rollouts,)
+    """Rollouts of each task that an inner step learns from; several numbers give a table each."""
+    split: tuple[Split, ...] = (EvaluationSettings.split,)
+    """New tasks from the training range (test), tasks from outside it (extrapolate), or both; a
+    table each."""
+
+
+@dataclass(frozen=True)
+class ChangeSettings:
+    """A task that changes in the middle of an episode."""
+
+    change: str | None = None
+    """When the task changes and to what: 2.5:direction=-1 is a new direction after 2.5 s; several
+    parameters have commas between them; 2.5 alone draws another task for each."""
+    memory_window: int | None = MEMORY_WINDOW
+    """Where the task changes: control steps after which a transition counts e times less in the
+    policy's memory; None forgets nothing."""
+
+
 @dataclass(frozen=True)
 class ComparisonSettings(TaskSettings):
     """What the methods of a comparison may use."""

@@ -1,8 +1,9 @@
-"""Tasks to measure on: drawn, or given as a table, as mappings, or in a file."""
+"""Tasks to measure on: drawn, or given as a table, as mappings, or in a file; and their changes."""
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from metarl.envs.distributions import Split
 from metarl.envs.family import Family
+from metarl.envs.nearest import nearest
+from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
 TaskChoice = int | Tasks | Mapping[str, float] | Sequence[Mapping[str, float]] | str | Path
@@ -19,6 +22,114 @@ _FORMS = (
     "how many to draw, a table (metarl.envs.Tasks), a task such as {'velocity': 1.2}, a list of "
     "such tasks, or the path of a .json or .csv file"
 )
+
+
+@dataclass(frozen=True)
+class TaskChange:
+    """A task that changes in the middle of an episode."""
+
+    seconds: float
+    """When, from the start of the episode [s]."""
+    task: Mapping[str, float]
+    """The parameters that change, and to what; none for another task, drawn for each."""
+
+    @classmethod
+    def parse(cls, words: str) -> "TaskChange":
+        """Return the change that words such as `2.5:direction=-1`, `1:x=1,y=-0.5` or `2.5` name.
+
+        Raises:
+            ValueError: for other words.
+        """
+        when, _, what = words.partition(":")
+        try:
+            seconds = float(when)
+        except ValueError:
+            raise ValueError(
+                f"a change is SECONDS or SECONDS:NAME=NUMBER,NAME=NUMBER, such as "
+                f"2.5:direction=-1, got {words!r}"
+            ) from None
+        return cls(seconds, parse_task(what.split(",")) if what else {})
+
+    def step(self, family: Family) -> int:
+        """Return the control step before which the task changes, counted from 0.
+
+        Raises:
+            ValueError: where there is no step before it or after it in an episode, or where the
+                family's tasks cannot change in an episode.
+        """
+        if not isinstance(family, TaskFamily):
+            raise ValueError(
+                f"the task of {family.name} cannot change in the middle of an episode: an "
+                f"environment that is not of metarl is told its task before a reset"
+            )
+        step = round(self.seconds / family.dt) if np.isfinite(self.seconds) else 0
+        if not 0 < step < family.horizon:
+            raise ValueError(
+                f"an episode of {family.name} lasts {family.horizon * family.dt:g} s in steps of "
+                f"{family.dt:g} s: the task must change between them, got {self.seconds:g} s"
+            )
+        return step
+
+    def after(self, family: Family, before: Tasks, seed: int, split: Split) -> Tasks:
+        """Return the tasks that these change to, a row each; given ones may stay as they were.
+
+        Args:
+            family: of the tasks.
+            before: a row each.
+            seed: of tasks that are drawn: each is another one than before.
+            split: where they are drawn from.
+
+        Raises:
+            ValueError: for a parameter or a task that the family does not have, or when every draw
+                gives the same task.
+        """
+        values = before.values.copy()
+        if self.task:
+            for name, value in self.task.items():
+                if name not in before.names:
+                    raise ValueError(
+                        f"{family.name} has no task parameter {name!r}{nearest(name, before.names)}"
+                    )
+                values[:, before.names.index(name)] = value
+            return family.task(Tasks(before.names, values))
+        for draw in range(1, 101):
+            same = (values == before.values).all(axis=1)
+            if not same.any():
+                return Tasks(before.names, values)
+            drawn = family.sample_tasks(len(before), seed=(seed, draw), split=split)
+            values[same] = drawn.values[same]
+        raise ValueError(f"{family.name} has no other task to change to")
+
+    def pairs(self, family: Family, drawn: Tasks, seed: int, split: Split) -> tuple[Tasks, Tasks]:
+        """Return those tasks that the change makes others, and what it makes of them; see `after`.
+
+        Raises:
+            ValueError: for fewer than 2 besides.
+        """
+        changed = self.after(family, drawn, seed, split)
+        differs = (drawn.values != changed.values).any(axis=1)
+        if differs.sum() < 2:
+            raise ValueError(
+                f"at least 2 tasks must change, got {differs.sum()} of {len(drawn)}: the others "
+                f"are from the start as the change asks for"
+            )
+        return drawn[differs], changed[differs]
+
+
+def parse_task(words: Iterable[str]) -> dict[str, float]:
+    """Return `("x=1", "y=-0.5")` as `{"x": 1.0, "y": -0.5}`.
+
+    Raises:
+        ValueError: for a word that is not NAME=NUMBER.
+    """
+    task = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            task[name] = float(value)
+        except ValueError:
+            raise ValueError(f"a task parameter is NAME=NUMBER, got {word!r}") from None
+    return task
 
 
 def new_tasks(

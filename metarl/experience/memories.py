@@ -17,6 +17,15 @@ class Remembered(NamedTuple):
     start: Tensor
     """The memory of each task so far, [task, memory]; 0 for a task not met before."""
 
+    def forgetting(self, window: int | None) -> "Remembered":
+        """Return it with a memory that forgets, for tasks that change; see `TaskMemory`.
+
+        Args:
+            window: control steps after which a transition counts e times less; None for never.
+        """
+        rules = self.rules.forgetting(window)
+        return Remembered(rules, rules.bounded(self.start))
+
     def pooled(self, rollouts: Rollouts) -> "Remembered":
         """Return the memories that also hold what all rollouts of each task saw."""
         learned = rollouts.memories - self.start.unsqueeze(1)

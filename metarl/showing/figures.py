@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from metarl.comparing.comparison import Comparison
 from metarl.evaluation.changes import Changes
 from metarl.evaluation.evaluation import Evaluation
+from metarl.evaluation.interval import interval
+from metarl.evaluation.recovery import Recovery
 from metarl.evaluation.retrieval import Retrieval
 from metarl.system.files import whole_file
 
@@ -28,12 +30,15 @@ _ENDS = (("before adaptation", "0.6"), ("after", "C0"))
 
 
 def save(
-    result: Evaluation | Comparison | Retrieval, folder: str | Path, name: str | None = None
+    result: Evaluation | Comparison | Retrieval | Recovery,
+    folder: str | Path,
+    name: str | None = None,
 ) -> list[Path]:
     """Write a result's numbers, as its own `save` does, and its figures; return the paths.
 
     An evaluation gives `evaluation.json`, `.csv` and `.png`; a comparison `comparison.json` and
-    `.png`; a retrieval `similarity.json`, `task_map.png` and `task_distances.png`.
+    `.png`; a retrieval `similarity.json`, `task_map.png` and `task_distances.png`; a recovery
+    `change.json` and `.png`.
 
     Args:
         result: what was measured.
@@ -50,6 +55,8 @@ def save(
             figures = {f"{paths[0].stem}.png": adaptation_figure(result)}
         case Comparison():
             figures = {f"{paths[0].stem}.png": comparison_figure(result)}
+        case Recovery():
+            figures = {f"{paths[0].stem}.png": recovery_figure(result)}
         case Retrieval():
             figures = {
                 "task_map.png": task_map(result),
@@ -211,6 +218,35 @@ def comparison_figure(comparison: Comparison) -> Figure:
     axes.set_xticks([zero, *decades], ["0", *(f"{decade:,.0f}" for decade in decades)])
     axes.set(xlabel="environment steps on the new task", ylabel="return", title=comparison.family)
     axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False)
+    return figure
+
+
+def recovery_figure(recovery: Recovery) -> Figure:
+    """Draw the reward of a step against time, for each way in which the policy remembers.
+
+    Means over tasks, and over the half second before (a robot's stride shows less); the first one,
+    as asked for, with its 95 % interval.
+    """
+    figure = Figure(figsize=(8.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    styles = [("C0", 2.0, "-"), ("C1", 1.4, "-"), ("C2", 1.4, "--"), ("0.6", 1.4, "-")]
+    for number, (name, trials) in enumerate(recovery.trials.items()):
+        colour, width, dashes = styles[number]
+        seconds = trials.dt * (np.arange(trials.rewards.shape[1]) + 1)
+        rewards = trials.smooth
+        axes.plot(seconds, rewards.mean(0), dashes, color=colour, linewidth=width, label=name)
+        if number == 0:
+            points = [interval(column) for column in rewards.T]
+            low, high = [point.low for point in points], [point.high for point in points]
+            axes.fill_between(seconds, low, high, color=colour, alpha=0.25, linewidth=0)
+    first = recovery.first
+    axes.axvline(first.change * first.dt, color="0.3", linewidth=1.0, linestyle=":")
+    label = "new task from the start"
+    axes.axhline(first.steady.mean(), color="0.3", linewidth=1.0, linestyle="--", label=label)
+    axes.set(xlabel="time [s]", ylabel="reward of a step", title=recovery.title)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlim(left=0.0)
     figure.legend(loc="outside right center", frameon=False)
     return figure
 

@@ -37,7 +37,9 @@ from metarl.showing.figures import (
     changes_figure,
     training_figure,
 )
-from metarl.showing.film import frames, shoot_all
+from metarl.showing.film import shoot_all
+from metarl.showing.known_tasks import known_tasks
+from metarl.showing.pages import frames
 from metarl.showing.settings import FilmSettings
 from metarl.showing.video import frame_rate, write_video
 from metarl.skills.library import SkillLibrary
@@ -152,7 +154,8 @@ def _before_and_after(
     changed = changes(
         learner, task, rollouts=settings.rollouts, seed=settings.seed, library=library
     )
-    pictures = list(frames(family, shoot_all(learner, family, task, settings, library)))
+    rows = shoot_all(learner, family, task, settings, library)
+    pictures = list(frames(family, rows, known=known_tasks(learner, settings.seed)))
     last = len(pictures) - 1
     stills = [pictures[round(last * part / _STILLS)] for part in range(1, _STILLS + 1)]
     return {

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import TypedDict, get_args
 
 from metarl.envs.drawing import Renderer
-from metarl.evaluation.settings import EvaluationSettings, settings_of
+from metarl.evaluation.settings import ChangeSettings, EvaluationSettings, settings_of
 
 
 @dataclass(frozen=True)
-class FilmSettings:
+class FilmSettings(ChangeSettings):
     """What is filmed of each task, and how."""
 
     rollouts: int = EvaluationSettings.rollouts
@@ -22,6 +22,9 @@ class FilmSettings:
     """Height of each task's row in pixels; 1080 for a talk."""
     renderer: Renderer = "auto"
     """What draws: opengl; rays, which need no OpenGL; auto for OpenGL where it works."""
+    task_map: bool = True
+    """Show in a corner where the policy's memory places its task among known ones, in colours of
+    the first task parameter; a policy without memory has no such map."""
     seed: int = 0
     """Decides the start state and exploration, and the tasks where they are drawn."""
 
@@ -52,6 +55,9 @@ class FilmKeywords(TypedDict, total=False):
     ghost: bool
     height: int
     renderer: Renderer
+    task_map: bool
+    change: str | None
+    memory_window: int | None
     seed: int
 
 

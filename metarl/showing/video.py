@@ -12,7 +12,9 @@ from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
-from metarl.showing.film import Filmed, drawn_steps, frames, shoot_all, step_time, stride
+from metarl.showing.film import Filmed, shoot_all
+from metarl.showing.known_tasks import known_tasks
+from metarl.showing.pages import drawn_steps, frames, step_time, stride
 from metarl.showing.settings import FilmKeywords, film_settings
 from metarl.skills.library import SkillLibrary
 from metarl.system.files import whole_file
@@ -41,9 +43,9 @@ def render(
         path: where to; `.mp4` (H.264) or `.gif`.
         library: skills to take the first step from; see `MAML.adapt`.
         progress_bar: show one, over frames.
-        settings: `rollouts`, `steps`, `ghost`, `height`, `renderer` and `seed`; see `FilmSettings`
-            for what they are and for their defaults. A single number of `steps` is filmed beside
-            the policy before adaptation.
+        settings: `rollouts`, `steps`, `ghost`, `height`, `renderer`, `task_map`, `change`,
+            `memory_window` and `seed`; see `FilmSettings` for what they are and for their defaults.
+            A single number of `steps` is filmed beside the policy before adaptation.
 
     Returns:
         The path.
@@ -63,7 +65,12 @@ def render(
     with whole_file(path) as temporary:
         rows = shoot_all(learner, family, task, chosen, library)
         pictures = frames(
-            family, rows, height=chosen.height, ghost=chosen.ghost, renderer=chosen.renderer
+            family,
+            rows,
+            height=chosen.height,
+            ghost=chosen.ghost,
+            renderer=chosen.renderer,
+            known=known_tasks(learner, chosen.seed) if chosen.task_map else None,
         )
         count = len(drawn_steps(family, rows))
         bar = tqdm(pictures, total=count, unit="frame", disable=not progress_bar)

@@ -100,6 +100,30 @@ def test_it_forgets_as_fast_as_it_is_told(memory: TaskMemory, window: torch.Tens
     np.testing.assert_allclose(states[-1][:, :-1], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_window_is_where_a_transition_counts_e_times_less(memory: TaskMemory):
+    forgetful = memory.forgetting(50)
+    assert forgetful.keep**50 == pytest.approx(math.exp(-1.0))
+    assert memory.forgetting(None).keep == 1.0
+    with pytest.raises(ValueError, match="at least 1 control step, got 0"):
+        memory.forgetting(0)
+
+
+def test_a_long_past_weighs_no_more_than_the_window(memory: TaskMemory, window: torch.Tensor):
+    """Its embedding stays; a young memory, and one that forgets nothing, stay as they are."""
+    _, states = running(memory, window)
+    past = 100.0 * torch.from_numpy(states[-1])
+    forgetful = memory.forgetting(50)
+    bounded = forgetful.bounded(past)
+    np.testing.assert_allclose(bounded[:, -1], 1.0 / (1.0 - math.exp(-1.0 / 50)), rtol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(forgetful.context(bounded), memory.context(past))
+    later = forgetful.remember(bounded, window[:, 0])
+    torch.testing.assert_close(later[:, -1], bounded[:, -1])
+    assert torch.equal(memory.bounded(past), past)
+    young = torch.from_numpy(states[20])
+    torch.testing.assert_close(forgetful.bounded(young), young)
+
+
 def test_a_part_kept_outside_0_to_1_is_refused(memory: TaskMemory):
     with pytest.raises(ValueError, match=r"must be in \(0, 1\], got 1.5"):
         TaskMemory(memory.encoder, keep=1.5)

@@ -17,6 +17,7 @@ from metarl.envs.gymnasium_vector import TaskVectorEnv
 from metarl.envs.robot import Array, Fields
 from metarl.envs.robots.point import Point
 from metarl.envs.sb3_vec_env import TaskVecEnv
+from metarl.envs.simulator import Simulator
 
 
 def test_each_simulation_has_its_own_clock_and_task():
@@ -223,6 +224,61 @@ def test_several_environments_take_a_task_each_or_one_for_some(kind: Any):
         env.set_task(HERE, indices=[3])
     with pytest.raises(ValueError, match=r"a task is a mapping .* \(x, y\) to numbers, got 3"):
         env.set_task(3)
+
+
+def change_task(interface: str, env: Any, task: Any) -> None:
+    """Change the task of an environment, of the second where there are several, now."""
+    if interface == "single":
+        env.set_task(task, now=True)
+    elif interface == "vector":
+        env.set_task(task, indices=[1], now=True)
+    else:
+        env.env_method("set_task", task, indices=[1], now=True)
+
+
+@pytest.mark.parametrize("interface", ["single", "vector", "sb3"])
+def test_a_task_may_change_in_the_middle_of_an_episode(interface: str):
+    """Every interface against a simulator that is told the same; time and state go on."""
+    family = envs.make("HalfCheetahMass", horizon=6)
+    light, heavy = {"mass_scale": 0.5}, {"mass_scale": 2.0}
+    makers: dict[str, Callable[[], Any]] = {
+        "single": lambda: TaskEnv(family, task=light),
+        "vector": lambda: TaskVectorEnv(family, 2, task=light),
+        "sb3": lambda: TaskVecEnv(family, 2, task=light),
+    }
+    env, sim = makers[interface](), 0 if interface == "single" else 1
+    if interface == "sb3":
+        env.seed(0)
+        env.reset()
+    else:
+        env.reset(seed=0)
+    expected = Simulator(family, 1, threads=1)
+    expected.set_tasks(family.task(light))
+    fields = env._episodes.simulator.fields
+    expected.set_state(fields["qpos"][sim : sim + 1], fields["qvel"][sim : sim + 1])
+    for step, action in enumerate(np.random.default_rng(1).uniform(-1, 1, (6, 6))):
+        if step == 3:
+            change_task(interface, env, heavy)
+            expected.set_tasks(family.task(heavy), now=True)
+        moves = action if interface == "single" else np.stack([action] * 2)
+        observation, reward, *ends = env.step(moves.astype(np.float32))
+        done = np.atleast_2d(moves)[-1:].astype(np.float32)
+        true = expected.step(done / family.action_scale)
+        if step < 5:  # Stable-Baselines3's environments observe the next episode's start at an end
+            np.testing.assert_array_equal(np.atleast_2d(observation)[sim], true.observation[0])
+        np.testing.assert_allclose(np.atleast_1d(reward)[sim], true.reward[0], rtol=1e-6)
+        assert np.any(ends[:-1]) == (step == 5), "the horizon stays"
+        tasks = env.task if interface == "single" else env.tasks[sim]
+        assert tasks == (heavy if step >= 3 else light)
+    env.reset()
+    assert (env.task if interface == "single" else env.tasks[sim]) == heavy
+
+
+def test_without_a_task_another_one_is_drawn_now():
+    env = TaskVectorEnv(FAMILY, 3, task=HERE)
+    env.reset(seed=0)
+    env.set_task(None, indices=[2], now=True)
+    assert list(env.tasks)[:2] == [HERE, HERE] != list(env.tasks)[1:]
 
 
 @pytest.mark.parametrize("kind", [TaskEnv, lambda family: TaskVectorEnv(family, 2)])

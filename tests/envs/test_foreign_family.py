@@ -102,6 +102,15 @@ def test_steps_as_the_environment_itself_with_its_task(processes: bool):
     simulator.close()
 
 
+def test_a_task_cannot_change_within_an_episode():
+    simulator = ForeignSimulator(pendulum(), 2)
+    tasks = Tasks(("mass",), np.ones((2, 1)))
+    simulator.set_tasks(tasks)
+    simulator.reset([np.random.default_rng(0), np.random.default_rng(1)])
+    with pytest.raises(ValueError, match="cannot change in the middle of an episode"):
+        simulator.set_tasks(tasks, now=True)
+
+
 def test_inactive_environments_earn_nothing():
     simulator = ForeignSimulator(pendulum(), 2)
     simulator.set_tasks(Tasks(("mass",), np.ones((2, 1))))

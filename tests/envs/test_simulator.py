@@ -1,11 +1,18 @@
 """The batched simulator against Gymnasium's own environments and against itself."""
 
+from collections.abc import Callable
+from typing import Any
+
 import mujoco
 import numpy as np
 import pytest
 
 from metarl import envs
-from metarl.envs import Simulator, TaskFamily, Tasks
+from metarl.envs import Simulator, TaskFamily, Tasks, dynamics, goals
+from metarl.envs.bodies import Bodies
+from metarl.envs.distributions import Uniform
+from metarl.envs.goals import Parameters
+from metarl.envs.robots import Ant, HalfCheetah
 
 
 def generators(count: int, seed: int = 0) -> list[np.random.Generator]:
@@ -150,3 +157,134 @@ def test_a_revealed_task_ends_the_observation():
     result = simulators[1].step(np.zeros((3, 6)))
     assert result.observation[1, -1] == plain.coordinates(plain.task({"velocity": 2.5}))[0, 0]
     assert result.observation[0, -1] == plain.coordinates(tasks)[0, 0]
+
+
+def varied(name: str, change: Callable[[Bodies, Parameters], None]) -> dynamics.Dynamics:
+    """A variation of a test's own, with one parameter."""
+    return dynamics.Dynamics(name, (Uniform(name, -5.0, 5.0, "x"),), change)
+
+
+def scale_gears(bodies: Bodies, task: Parameters) -> None:
+    bodies["actuator_gear"] *= task["gear"][:, None, None]
+
+
+def stretch(bodies: Bodies, task: Parameters) -> None:
+    bodies["body_pos"][:, 2:] *= task["length"][:, None, None]
+
+
+def scaled(*fields: str) -> Callable[[mujoco.MjModel, float], None]:
+    """Scale fields of a plain model."""
+
+    def edit(model: mujoco.MjModel, value: float) -> None:
+        for field in fields:
+            owner: Any = model.opt if field == "gravity" else model
+            getattr(owner, field)[:] *= value
+
+    return edit
+
+
+def stretched(model: mujoco.MjModel, value: float) -> None:
+    model.body_pos[2:] *= value
+
+
+def killed(model: mujoco.MjModel, value: float) -> None:
+    model.actuator_gainprm[int(value), 0] = 0.0
+
+
+def crippled(model: mujoco.MjModel, value: float) -> None:
+    leg = Ant.legs[int(value)]
+    model.actuator_gainprm[list(leg.actuators), 0] = 0.0
+    geoms = [model.geom(name).id for name in leg.geoms]
+    for field in (model.geom_size, model.geom_pos, model.geom_rbound, model.geom_aabb):
+        field[geoms] *= 0.5
+
+
+def loaded(model: mujoco.MjModel, value: float) -> None:
+    model.body_mass[model.body("torso").id] += value
+
+
+BODIES = {
+    "gears, reversed": (varied("gear", scale_gears), scaled("actuator_gear"), 2.0, -1.0),
+    "lengths": (varied("length", stretch), stretched, 1.0, 1.2),
+    "masses": (dynamics.body_mass(0.2, 5.0), scaled("body_mass", "body_inertia"), 2.0, 0.5),
+    "friction": (dynamics.friction(0.2, 5.0), scaled("geom_friction"), 2.0, 0.5),
+    "damping": (dynamics.joint_damping(0.2, 5.0), scaled("dof_damping"), 1.0, 3.0),
+    "strength": (dynamics.motor_strength(0.2, 5.0), scaled("actuator_gainprm"), 1.0, 0.3),
+    "gravity": (dynamics.gravity(0.2, 5.0), scaled("gravity"), 1.0, 0.5),
+    "payload": (dynamics.payload(5.0), loaded, 0.0, 4.0),
+    "dead actuator": (dynamics.dead_actuator((1, 4)), killed, 1.0, 4.0),
+    "crippled leg": (dynamics.crippled_leg(Ant(), (0, 2)), crippled, 0.0, 2.0),
+}
+"""What varies, how a plain model is edited alike, and two tasks."""
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_a_body_that_changes_in_an_episode_is_a_plain_model_edited_between_steps(what: str):
+    """The first of two simulations changes at step 20, and back at step 30; the other does not."""
+    variation, edit, first, second = BODIES[what]
+    robot = Ant() if what == "crippled leg" else HalfCheetah()
+    family = TaskFamily("test", robot, goals.forward(), "", (variation,), action_scale=1.0)
+    (name,) = family.parameters
+    simulator = Simulator(family, 2, threads=1)
+    simulator.set_tasks(Tasks((name,), np.full((2, 1), first)))
+    simulator.reset(generators(2))
+    qpos, qvel = (simulator.fields[field].copy() for field in ("qpos", "qvel"))
+
+    def edited(value: float) -> mujoco.MjModel:
+        model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+        edit(model, value)
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+        return model
+
+    model = edited(first)
+    data = mujoco.MjData(model)
+    data.qpos[:], data.qvel[:] = qpos[0], qvel[0]
+    mujoco.mj_forward(model, data)
+    actions = np.random.default_rng(0).uniform(-1, 1, (40, 2, family.action_size))
+    alone = Simulator(family, 1, threads=1)
+    alone.set_tasks(Tasks((name,), np.array([[first]])))
+    alone.set_state(qpos[1:], qvel[1:])
+    for step, action in enumerate(actions):
+        if step in (20, 30):
+            value = second if step == 20 else first
+            simulator.set_tasks(Tasks((name,), np.array([[value]])), [0], now=True)
+            model = edited(value)  # stepped with the data of the one before
+        simulator.step(action)
+        alone.step(action[1:])
+        data.ctrl[:] = action[0]
+        mujoco.mj_step(model, data, nstep=robot.frame_skip)
+        np.testing.assert_array_equal(simulator.fields["qpos"][0], data.qpos)
+        np.testing.assert_array_equal(simulator.fields["qvel"][0], data.qvel)
+        np.testing.assert_array_equal(simulator.fields["qpos"][1], alone.fields["qpos"][0])
+    assert not np.array_equal(simulator.fields["qpos"][0], simulator.fields["qpos"][1])
+
+
+def test_a_goal_that_changes_in_an_episode_changes_rewards_and_nothing_else():
+    family = envs.make("HalfCheetahDir", control_cost=0.0)
+    simulators = [Simulator(family, 2, threads=1) for _ in range(2)]
+    for simulator in simulators:
+        simulator.set_tasks(Tasks(("direction",), np.ones((2, 1))))
+        simulator.reset(generators(2))
+    for step, action in enumerate(np.random.default_rng(0).uniform(-1, 1, (10, 2, 6))):
+        if step == 4:
+            simulators[0].set_tasks(Tasks(("direction",), -np.ones((1, 1))), [1], now=True)
+        changed, same = (simulator.step(action) for simulator in simulators)
+        np.testing.assert_array_equal(changed.observation, same.observation)
+        sign = np.array([1.0, -1.0 if step >= 4 else 1.0])
+        np.testing.assert_array_equal(changed.reward, sign * same.reward)
+
+
+def test_a_target_that_the_model_shows_moves_and_the_arm_does_not():
+    family = envs.make("ReacherGoal")
+    simulator = Simulator(family, 2, threads=1)
+    simulator.set_tasks(family.sample_tasks(2, seed=0))
+    simulator.reset(generators(2))
+    for _ in range(3):
+        simulator.step(np.ones((2, 2)))
+    before = simulator.fields["qpos"].copy()
+    there = family.sample_tasks(1, seed=1)
+    simulator.set_tasks(there, [1], now=True)
+    after = simulator.fields["qpos"]
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_array_equal(after[1, :2], before[1, :2])
+    np.testing.assert_array_equal(after[1, 2:], [there["x"][0], there["y"][0]])

@@ -146,6 +146,30 @@ def test_an_actor_in_gymnasiums_environment_does_what_the_sampler_did(learner: m
     assert (actor.memory == 0).all()
 
 
+def test_an_actor_forgets_with_a_window(learner: metarl.MAML):
+    """Its count is a geometric sum; what adaptation left behind is bounded, also after `forget`."""
+    actor = learner.adapt(learner.family.sample_tasks(1, seed=2), rollouts=3).actor
+    assert actor.memory_window is None
+    remembered = actor.memory.copy()
+    actor.memory_window = 10
+    assert actor.memory_window == 10
+    keep = np.exp(-0.1)
+    np.testing.assert_allclose(actor.memory[-1], 1.0 / (1.0 - keep), rtol=1e-6)
+    np.testing.assert_allclose(
+        actor.memory[:-1] / actor.memory[-1], remembered[:-1] / remembered[-1], rtol=1e-4
+    )
+    actor.memory[:] = 0.0
+    zeros = np.zeros(learner.family.observation_size), np.zeros(learner.family.action_size)
+    for _ in range(5):
+        actor.remember(*zeros, 1.0, zeros[0])
+    np.testing.assert_allclose(actor.memory[-1], (1.0 - keep**5) / (1.0 - keep), rtol=1e-5)
+    actor.forget()
+    np.testing.assert_allclose(actor.memory[-1], 1.0 / (1.0 - keep), rtol=1e-6)
+    blind = metarl.MAML("Point2D", **SMALL).actor()
+    with pytest.raises(ValueError, match="no memory to forget with"):
+        blind.memory_window = 10
+
+
 def test_a_log_gives_the_memory_that_the_simulator_gave(learner: metarl.MAML):
     """`adapt_from` on the sampler's own rollouts, told as arrays."""
     tasks = learner.family.sample_tasks(1, seed=2)

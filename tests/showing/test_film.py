@@ -1,8 +1,6 @@
-"""What films show: the states of the episode, robot and goal, both sides from one start."""
+"""What films show: the states of the episode, both sides from one start, and changes of task."""
 
 from contextlib import closing
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +23,12 @@ def cheetah() -> metarl.MAML:
     return metarl.MAML(FAMILY, **SMALL)
 
 
-def test_both_sides_start_alike_and_show_robot_and_goal(cheetah: metarl.MAML):
+@pytest.fixture
+def siamese() -> metarl.MAML:
+    return metarl.MAML(FAMILY, **{**SMALL, "rollouts": 4}, algorithm="siamese", embedding_size=3)
+
+
+def test_both_sides_start_alike(cheetah: metarl.MAML):
     task = FAMILY.task({"direction": -1.0})
     key = Key(0, Phase.ADAPT)
     stages = list(cheetah.adaptation(task, 4, [0.5], key))
@@ -36,12 +39,6 @@ def test_both_sides_start_alike_and_show_robot_and_goal(cheetah: metarl.MAML):
     np.testing.assert_array_equal(takes[0].states[0], takes[1].states[0])
     assert not np.array_equal(takes[0].states[-1], takes[1].states[-1])
     assert takes[0].states.shape == (11, FAMILY.model.nq)
-    first = next(film.frames(FAMILY, [film.Row(task, takes)]))
-    sides = [first[film.HEADER :, :480], first[film.HEADER :, -480:]]
-    np.testing.assert_array_equal(sides[0], sides[1])
-    red = (sides[0][..., 0] > 150) & (sides[0][..., 1:] < 80).all(-1)
-    assert red.sum() > 100, "the goal's arrow is drawn"
-    assert sides[0].std() > 10.0, "there is a scene"
 
 
 def test_the_filmed_states_are_those_of_the_episode(cheetah: metarl.MAML):
@@ -97,38 +94,6 @@ def test_a_row_a_task_and_a_take_a_number_of_steps(cheetah: metarl.MAML):
         np.testing.assert_array_equal(row.takes[2].states, expected.states)
 
 
-def test_the_score_is_the_speed_of_a_quarter_second_and_the_return_so_far():
-    """3 m in x and 4 m in y a second; rewards 1, 2, 3, ..."""
-    position = 0.1 * np.outer(np.arange(11.0), np.array([3.0, 4.0]))
-    take = film.Take("", np.zeros((11, 1)), position, np.arange(1.0, 11.0))
-    assert film._score(take, 4, 0.1) == "5.0 m/s   return 10.0"
-    assert film._score(take, 0, 0.1) == "0.0 m/s   return 0.0"
-    still = take._replace(position=np.zeros((11, 0)))
-    assert film._score(still, 10, 0.1) == "return 55.0"
-
-
-@pytest.mark.parametrize("height", [120, 241, 333, 480, 1080])
-def test_sizes_are_even_at_any_height(height: int):
-    """H.264 with two-pixel colour cannot have odd ones."""
-    for columns, aspect in ((1, film.GHOST_ASPECT), (2, film.ASPECT), (3, film.ASPECT)):
-        layout = film.Layout.of(2, columns, height, aspect)
-        assert all(size % 2 == 0 for size in (*layout.panel, *layout.page, layout.header))
-        # what is rounded away of a row is at most a pixel
-        assert height - 1 <= layout.page[1] / 2 <= height
-        width = columns * layout.panel[0] + (columns - 1) * layout.gap
-        assert width - 1 <= layout.page[0] <= width
-
-
-def test_no_more_than_fifty_frames_a_second():
-    rest = film.Take("", np.zeros((101, 1)), np.zeros((101, 0)), np.zeros(100))
-    for dt, expected in ((0.05, 1), (0.02, 1), (0.01, 2), (0.008, 3)):
-        # 0.002 s is the time step of many robots: 10 of them are a little more than 0.02
-        clock: Any = SimpleNamespace(dt=0.002 * round(dt / 0.002))
-        assert film.stride(clock) == expected
-        row = film.Row(FAMILY.sample_tasks(1, seed=0), [rest])
-        assert list(film.drawn_steps(clock, [row])) == list(range(0, 101, expected))
-
-
 @pytest.mark.parametrize("far", [0.5, 3.0, 40.0])
 def test_robot_and_ghost_stay_in_the_picture(far: float):
     """However far apart they are, what is drawn blue lies within the picture."""
@@ -145,3 +110,37 @@ def test_robot_and_ghost_stay_in_the_picture(far: float):
         assert columns.max() < 635
         assert rows.min() > 5
         assert rows.max() < 355
+
+
+def test_a_task_that_changes_is_filmed_in_both(siamese: metarl.MAML):
+    """Rewards of the filmed positions: forward until step 4, then back; the memory forgets."""
+    family = FAMILY.replace(control_cost=0.0)
+    siamese.family = family
+    settings = FilmSettings(rollouts=2, change="0.2:direction=-1", memory_window=5)
+    (row,) = film.shoot_all(siamese, family, {"direction": 1.0}, settings)
+    assert row.change is not None
+    assert row.change[0] == 4
+    signs = np.where(np.arange(10) < 4, 1.0, -1.0)
+    for take in row.takes:
+        speeds = np.diff(take.states[:, 0]) / family.dt
+        np.testing.assert_allclose(take.rewards, signs * speeds, atol=1e-9)
+        assert take.contexts.shape == (11, 3)
+    assert not row.takes[0].contexts[0].any(), "nothing seen yet"
+    assert row.takes[1].contexts[0].any()
+    assert [row.phase(step)[0]["direction"] for step in (0, 3, 4, 10)] == [1.0, 1.0, -1.0, -1.0]
+    unchanged = film.shoot_all(siamese, family, {"direction": 1.0}, FilmSettings(rollouts=2))[0]
+    assert unchanged.phase(10) is unchanged.task
+    assert not np.array_equal(unchanged.takes[0].contexts[4], row.takes[0].contexts[4])
+    settings = FilmSettings(rollouts=2, change="0.2:direction=-1", memory_window=None)
+    (row,) = film.shoot_all(siamese, family, {"direction": 1.0}, settings)
+    for one, other in zip(unchanged.takes, row.takes, strict=True):
+        np.testing.assert_array_equal(one.states[:6], other.states[:6])
+        np.testing.assert_array_equal(one.contexts[:5], other.contexts[:5])
+        assert not np.array_equal(one.contexts[5], other.contexts[5])
+
+
+def test_without_memory_there_is_nothing_seen(cheetah: metarl.MAML):
+    task, key = FAMILY.task({"direction": -1.0}), Key(0, Phase.ADAPT)
+    stage = next(cheetah.adaptation(task, 2, [0.5], key))
+    take = film.shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "")
+    assert take.contexts.shape == (11, 0)

@@ -15,7 +15,8 @@ import metarl
 from metarl import envs
 from metarl.envs.drawing import camera
 from metarl.sampling.streams import Key, Phase
-from metarl.showing.film import GAP, HEADER, shoot
+from metarl.showing.film import shoot
+from metarl.showing.pages import GAP, HEADER
 from tests.conftest import SMALL
 
 FAMILY = envs.make("HalfCheetahDir", horizon=10)

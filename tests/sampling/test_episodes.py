@@ -6,8 +6,8 @@ import torch
 from metarl import envs
 from metarl.agents.policy import GaussianPolicy
 from metarl.envs.simulator import Simulator
-from metarl.evaluation.episodes import play
 from metarl.sampling.collect import collect, empty_rollouts
+from metarl.sampling.episodes import play
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 
 KEY = Key(2, Phase.EVALUATE)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from metarl.envs.family import Simulations
 from metarl.envs.robot import Array
+from metarl.envs.tasks import Tasks
 from metarl.sampling.collect import Remembering
 
 
@@ -25,6 +26,7 @@ def play(
     act: Callable[[Array], NDArray[np.floating]],
     generators: Iterable[np.random.Generator],
     remembering: Remembering | None = None,
+    change: tuple[int, Tasks] | None = None,
 ) -> Iterator[Moment]:
     """Play one episode in every simulation; yield its start and what each step led to.
 
@@ -38,11 +40,15 @@ def play(
         generators: of the start states, one a simulation.
         remembering: the memories of a policy that has one, which then acts on observations with
             the contexts behind them.
+        change: the number of a step, from 0, and the tasks that there are from it on; None for
+            tasks that stay.
     """
     observation = simulator.reset(generators)
     active = np.ones(simulator.count, dtype=bool)
     yield Moment(np.zeros(simulator.count), active)
-    for _ in range(simulator.family.horizon):
+    for step in range(simulator.family.horizon):
+        if change and step == change[0]:
+            simulator.set_tasks(change[1], now=True)
         seen: Array = observation
         if remembering:
             context = remembering.context().astype(np.float64)
