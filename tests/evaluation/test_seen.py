@@ -50,7 +50,7 @@ def test_quarters_are_of_the_first_episode(
         ("last", (8, 9)),
     ):
         rate = sum(rewards[:, :, step] for step in steps) / len(steps)
-        expected = (HORIZON * rate).mean(1)
+        expected = np.mean(HORIZON * rate, axis=1)
         np.testing.assert_allclose(means[f"{name} quarter of the first episode"], expected)
 
 
@@ -87,15 +87,16 @@ def test_they_are_part_of_an_evaluation(learner: metarl.MAML, tmp_path: Path):
     evaluation = metarl.evaluate(learner, tasks=TASKS, rollouts=20, steps=1, seed=5)
     assert evaluation.seen is not None
     assert {values.shape for values in evaluation.seen.values()} == {(1, TASKS)}
-    four = [evaluation.seen[f"{name} quarter of the first episode"] for name in ("first", "last")]
-    assert not np.array_equal(*four)
+    early, late = (
+        evaluation.seen[f"{name} quarter of the first episode"] for name in ("first", "last")
+    )
+    assert not np.array_equal(early, late)
     table = str(evaluation).splitlines()
     assert any("after 5 rollouts" in line for line in table)
     saved = json.loads(evaluation.save(tmp_path)[0].read_text())["seen"]
     assert list(saved) == list(evaluation.seen)
-    assert saved["after 1 rollout"]["mean"] == pytest.approx(
-        evaluation.seen["after 1 rollout"].mean()
-    )
+    mean = np.mean(evaluation.seen["after 1 rollout"])
+    assert saved["after 1 rollout"]["mean"] == pytest.approx(mean)
 
 
 def test_a_policy_without_memory_has_none(point: envs.TaskFamily, tmp_path: Path):
