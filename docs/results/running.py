@@ -55,13 +55,13 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
 
 
-def train(family: str, method: str, seed: int, path: Path) -> None:
+def train(family: str, method: str, seed: int, threads: int, path: Path) -> None:
     """Train one run, evaluate it and write its file; print the returns."""
     steps, changes = FAMILIES[family]
     tasks = envs.make(family, **changes)
     if method == "told":
         tasks = tasks.replace(reveals_task=True)
-    learner = metarl.MAML(tasks, seed=seed, device="cpu", **METHODS[method])
+    learner = metarl.MAML(tasks, seed=seed, threads=threads, device="cpu", **METHODS[method])
     wall, cpu = time.monotonic(), time.process_time()
     learner.learn(steps)
     seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
@@ -203,13 +203,14 @@ def main() -> None:
     one.add_argument("family", choices=FAMILIES)
     one.add_argument("method", choices=METHODS)
     one.add_argument("seed", type=int)
+    one.add_argument("--threads", type=int, default=0, help="0 for all cores")
     commands.add_parser("show")
     given = parser.parse_args()
     if given.what == "train":
         FILES.mkdir(exist_ok=True)
         path = FILES / f"{given.family}_{given.method}_{given.seed}.json"
         if not path.exists():
-            train(given.family, given.method, given.seed, path)
+            train(given.family, given.method, given.seed, given.threads, path)
         return
     for family in FAMILIES:
         for split in ("test", "extrapolate"):
