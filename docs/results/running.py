@@ -55,8 +55,9 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
 
 
-def train(family: str, method: str, seed: int, threads: int, path: Path) -> None:
+def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
     """Train one run, evaluate it and write its file; print the returns."""
+    path = file_of(family, method, seed)
     steps, changes = FAMILIES[family]
     tasks = envs.make(family, **changes)
     if method == "told":
@@ -89,6 +90,12 @@ def train(family: str, method: str, seed: int, threads: int, path: Path) -> None
     print(f"{path.stem}: {learner.num_timesteps:,} steps, {seconds['cpu']:.0f} s of CPU")
     for split, evaluation in evaluations.items():
         print(f"{split}\n{evaluation}")
+    return learner
+
+
+def file_of(family: str, method: str, seed: int) -> Path:
+    """Return where a run's numbers are."""
+    return FILES / f"{family}_{method}_{seed}.json"
 
 
 def runs(family: str, method: str) -> list[dict[str, Any]]:
@@ -204,13 +211,15 @@ def main() -> None:
     one.add_argument("method", choices=METHODS)
     one.add_argument("seed", type=int)
     one.add_argument("--threads", type=int, default=0, help="0 for all cores")
+    one.add_argument("--save", help="file to save the learner to, for `metarl.MAML.load`")
     commands.add_parser("show")
     given = parser.parse_args()
     if given.what == "train":
         FILES.mkdir(exist_ok=True)
-        path = FILES / f"{given.family}_{given.method}_{given.seed}.json"
-        if not path.exists():
-            train(given.family, given.method, given.seed, given.threads, path)
+        if not file_of(given.family, given.method, given.seed).exists():
+            learner = train(given.family, given.method, given.seed, given.threads)
+            if given.save:
+                learner.save(given.save)
         return
     for family in FAMILIES:
         for split in ("test", "extrapolate"):
