@@ -145,7 +145,7 @@ def resume(
     )
 
 
-def demo(out: Path = Path("runs/demo"), total_timesteps: int = 2_000_000, seed: int = 0) -> None:
+def demo(out: Path = Path("runs/demo"), total_timesteps: int = 1_000_000, seed: int = 0) -> None:
     """Train a small meta-policy on HalfCheetah, evaluate it on new tasks and film it.
 
     Args:

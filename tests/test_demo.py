@@ -7,6 +7,7 @@ import pytest
 from metarl.demo import demo
 
 
+@pytest.mark.slow
 def test_writes_what_it_promises_and_replaces_itself_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -17,7 +18,7 @@ def test_writes_what_it_promises_and_replaces_itself_only(
         if not films:
             monkeypatch.setattr("metarl.demo.render", fail)
         evaluation, files = demo(tmp_path / "demo", 80_000, seed=0)
-        assert evaluation.returns.shape == (1, 40, 2)
+        assert evaluation.returns.shape == (1, 40, 3)
         assert set(files) == {"run", "numbers", "figure"} | ({"video"} if films else set())
         assert all(path.exists() for path in files.values())
         assert ("no video: nothing draws here\n" in capsys.readouterr().err) is not films
