@@ -176,6 +176,7 @@ class Config:
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number of at least 0",
             )
+        self._check("seed", self.seed < 2**63, "below 2^63")  # a word of the streams' key
         for name in _POSITIVE:
             self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
         for name in ("cg_damping", "inner_kl_penalty", "exploration_weight", "entropy_bonus"):
