@@ -26,8 +26,9 @@ from metarl.family_option import (
     is_reference,
     run_family,
 )
-from metarl.learner.config import AlgorithmName, Config
+from metarl.learner.config import AlgorithmName, Config, Saving
 from metarl.learner.defaults import defaults
+from metarl.system.stopping import Stopping
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
@@ -73,6 +74,7 @@ def train_command(start: Config) -> Callable[..., None]:
         horizon: int | None = None,
         reveal_task: bool = False,
         verbose: bool = False,
+        saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
     ) -> None:
         """Train a meta-policy into a new run folder.
 
@@ -88,6 +90,7 @@ def train_command(start: Config) -> Callable[..., None]:
             reveal_task: Let the policy observe the task; with `--algorithm pretrain`, this shows
                 what adaptation could reach at best.
             verbose: Print a table every iteration.
+            saving: When checkpoints are written.
         """
         from metarl.learner.maml import MAML
         from metarl.learner.runs import train as train_into
@@ -108,7 +111,12 @@ def train_command(start: Config) -> Callable[..., None]:
         learner = MAML(variant, verbose=int(verbose), **asdict(config))
         _finish(
             lambda: train_into(
-                learner, out, total_timesteps, progress_bar=True, family_reference=reference
+                learner,
+                out,
+                total_timesteps,
+                progress_bar=True,
+                family_reference=reference,
+                saving=saving,
             ),
             out,
             reference,
@@ -121,6 +129,7 @@ def resume(
     run_folder: Positional[Path],
     total_timesteps: int | None = None,
     family: FamilyOption = None,
+    saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
 ) -> None:
     """Resume a run; the results are identical to those of an uninterrupted one.
 
@@ -128,6 +137,7 @@ def resume(
         run_folder: The run folder that `metarl train` wrote.
         total_timesteps: Environment steps in all; as many as at its start when left out.
         family: The function that returns the run's family, when it is not one of the catalogue's.
+        saving: When checkpoints are written.
     """
     from metarl.learner.runs import resume
 
@@ -139,6 +149,7 @@ def resume(
             progress_bar=True,
             family=own,
             family_reference=family,
+            saving=saving,
         ),
         run_folder,
         family,
@@ -166,9 +177,9 @@ def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None)
     option = family_words(reference)
     try:
         learner = training()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(f"\nstopped; resume with: metarl resume {folder}{option}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(getattr(stopped, "code", 130))
     print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
     print(f"run: {folder}\nnext: metarl evaluate {folder}{option}")
 
@@ -209,7 +220,11 @@ def run(words: Sequence[str]) -> None:
         if name == "train" and rest[:1] == ["--family"]:
             del rest[0]  # the family is positional here, but other commands have the option
         command = train_command(defaults_for(rest)) if name == "train" else others[name]
-        tyro.cli(command, prog=f"metarl {name}", args=rest)
+        with Stopping():
+            tyro.cli(command, prog=f"metarl {name}", args=rest)
+    except KeyboardInterrupt as stopped:
+        print("\nmetarl: stopped", file=sys.stderr)
+        sys.exit(getattr(stopped, "code", 130))
     except BrokenPipeError:
         raise  # no bad input: see `metarl.cli.main`
     except (ValueError, OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""`Config`: every setting of a run besides its task family, with defaults that learn."""
+"""`Config`: every setting of a run besides its task family; `Saving`: when it is saved."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,9 +22,16 @@ AlgorithmName = Literal[
     "pretrain",
     "siamese",
 ]
+Activation = Literal["tanh", "relu"]
 Context = Literal["none", "siamese"]
 InnerLoss = Literal["likelihood-ratio", "loaded-dice", "dice", "score-function"]
 
+_CHOICES = {
+    "algorithm": AlgorithmName,
+    "inner_loss": InnerLoss,
+    "activation": Activation,
+    "context": Context,
+}
 _COUNTS = (
     "tasks",
     "rollouts",
@@ -48,6 +55,8 @@ _POSITIVE = (
     "interpolation",
     "encoder_lr",
 )
+
+_MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Config:
     """What rewards are multiplied by for learning; of no effect on normalised advantages."""
     hidden: tuple[int, ...] = (64, 64)
     """Sizes of the policy's hidden layers."""
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = "tanh"
     """The policy's activation function."""
     initial_std: float = 1.0
     """Standard deviation of a new policy's actions, in units of the family's action scale."""
@@ -154,8 +163,7 @@ class Config:
         Raises:
             ValueError: with the setting's name, its value and what is allowed.
         """
-        kinds = (("algorithm", AlgorithmName), ("inner_loss", InnerLoss), ("context", Context))
-        for name, kind in kinds:
+        for name, kind in _CHOICES.items():
             known = get_args(kind)
             self._check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
         for name in _COUNTS:
@@ -176,6 +184,8 @@ class Config:
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number of at least 0",
             )
+        for name in ("threads", "workers"):  # of a stranger's file, too
+            self._check(name, getattr(self, name) <= _MOST_THREADS, f"at most {_MOST_THREADS}")
         self._check("seed", self.seed < 2**63, "below 2^63")  # a word of the streams' key
         for name in _POSITIVE:
             self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
@@ -204,6 +214,28 @@ class Config:
             ValueError: for an unknown setting, with the nearest one, or a value not allowed.
         """
         return checked(cls, settings)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When a run's checkpoint is written."""
+
+    save_minutes: float = 0.0
+    """Minutes between two checkpoints; 0 for one after every iteration. There is one when training
+    ends or is asked to stop, too. Resuming repeats what came after the last one."""
+    keep: int = 3
+    """How many of the last checkpoints are kept, in the folder `checkpoints`."""
+
+    def check(self) -> None:
+        """Check both values.
+
+        Raises:
+            ValueError: with the setting's name, its value and what is allowed.
+        """
+        if not 0.0 <= self.save_minutes < float("inf"):
+            raise ValueError(f"save_minutes must be at least 0, got {self.save_minutes}")
+        if self.keep < 1:
+            raise ValueError(f"keep must be at least 1, got {self.keep}")
 
 
 _IN_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -32,6 +33,8 @@ READABLE = ("2", "3")
 _DIGEST = "sha256"
 _BLANK = "0" * hashlib.sha256().digest_size * 2
 """What the digest is computed with in its own place."""
+
+_TYPES = (torch.float32, torch.float64, torch.int64, torch.bool)
 
 _LONGEST = 300
 """Characters of a message about a file, which may be made of what the file says."""
@@ -117,6 +120,9 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
     if metadata.get("kind", "learner") != kind:
         raise ValueError(f"{path} is a checkpoint of a {metadata['kind']!r}, not of a {kind}")
     with sound(path, kind):
+        other = [str(t.dtype) for t in tensors.values() if t.dtype not in _TYPES]
+        if other:
+            raise TypeError(f"tensors of type {other[0]} are in no {kind}")
         data = json.loads(metadata["data"])
         if not isinstance(data, dict):
             raise TypeError("its data are no object")
@@ -147,10 +153,7 @@ def sound(path: Path, what: str) -> Iterator[None]:
         RuntimeError,  # torch's for shapes, and RecursionError
         MemoryError,
     ) as error:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise ValueError(
-            f"{path} does not hold {article} whole {what}: {_in_a_line(error)}"
-        ) from None
+        raise ValueError(f"{path} does not hold a whole {what}: {_in_a_line(error)}") from None
 
 
 def versions() -> dict[str, str]:

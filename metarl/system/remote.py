@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import cloudpickle
 import torch
 
+from metarl.system.stopping import CHILDREN
+
 _START = "from metarl.system.remote import serve; serve({pipe})"
 
 
@@ -56,6 +58,7 @@ class Remote:
             env={**os.environ, "PYTHONPATH": searched},
             start_new_session=True,  # Ctrl-C is for the process that can save the run
         )
+        CHILDREN.add(self.process)
         theirs.close()
         self._send(message)
 
