@@ -9,7 +9,7 @@ import json as json_format
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -62,6 +62,36 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
             print(f"    source   {row['source']}")
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What is changed of the family that is named."""
+
+    preset: str = "default"
+    """A published variant of the family; see `metarl families FAMILY`."""
+    horizon: int | None = None
+    """Control steps in an episode; the family's own when left out."""
+    reveal_task: bool = False
+    """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
+    could reach at best."""
+
+    def of(self, family: str) -> envs.Family:
+        """Return the variant of a family of the catalogue, or of the one that a function returns.
+
+        Raises:
+            ValueError: when there is no such family or preset.
+        """
+        changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
+        if self.reveal_task:
+            changes["reveals_task"] = True
+        if not (is_reference(family) or family.endswith(".py")):
+            return envs.make(family, preset=self.preset, **changes)
+        if self.preset != "default":
+            raise ValueError(
+                f"{family} has no preset {self.preset!r}: only the catalogue has presets"
+            )
+        return changed(family_of(family), changes)
+
+
 def train_command(start: Config) -> Callable[..., None]:
     """Return the command `train`, whose settings have these defaults."""
 
@@ -69,10 +99,8 @@ def train_command(start: Config) -> Callable[..., None]:
         family: Positional[str],
         out: Path,
         config: OmitArgPrefixes[Config] = start,
+        variant: OmitArgPrefixes[Variant] = Variant(),
         total_timesteps: int = 10_000_000,
-        preset: str = "default",
-        horizon: int | None = None,
-        reveal_task: bool = False,
         verbose: bool = False,
         saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
     ) -> None:
@@ -84,31 +112,17 @@ def train_command(start: Config) -> Callable[..., None]:
             out: The run folder to make.
             config: Settings of the meta-learner; the defaults are those of the family, preset and
                 algorithm named.
+            variant: Of the family.
             total_timesteps: Environment steps, of rollouts before and after adaptation together.
-            preset: A published variant of the family; see `metarl families FAMILY`.
-            horizon: Control steps in an episode; the family's own when left out.
-            reveal_task: Let the policy observe the task; with `--algorithm pretrain`, this shows
-                what adaptation could reach at best.
             verbose: Print a table every iteration.
             saving: When checkpoints are written.
         """
         from metarl.learner.maml import MAML
         from metarl.learner.runs import train as train_into
 
-        changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
-        if reveal_task:
-            changes["reveals_task"] = True
         is_own = is_reference(family) or family.endswith(".py")
+        learner = MAML(variant.of(family), verbose=int(verbose), **asdict(config))
         reference = family if is_own else None
-        if reference is None:
-            variant = envs.make(family, preset=preset, **changes)
-        elif preset == "default":
-            variant = changed(family_of(reference), changes)
-        else:
-            raise ValueError(
-                f"{reference} has no preset {preset!r}: only the catalogue has presets"
-            )
-        learner = MAML(variant, verbose=int(verbose), **asdict(config))
         _finish(
             lambda: train_into(
                 learner,

@@ -105,21 +105,16 @@ def resume(
         _check_whole(out / CHECKPOINT)
         learner = MAML.load(out / CHECKPOINT, family=family)
         reference = family_reference or started.get("family_reference")
-        if total_timesteps is None:
-            total_timesteps = started["total_timesteps"]
-        elif total_timesteps < learner.num_timesteps:
+        goal = int(started["total_timesteps"] if total_timesteps is None else total_timesteps)
+        if total_timesteps is not None and goal < learner.num_timesteps:
             raise ValueError(
                 f"the run has {learner.num_timesteps} environment steps already; "
                 f"total_timesteps must be more than that, got {total_timesteps}"
             )
-        total_timesteps = int(total_timesteps)
-        if (total_timesteps, reference) != (
-            started["total_timesteps"],
-            started.get("family_reference"),
-        ):
-            _write_config(learner, out, total_timesteps, reference)
-        if learner.num_timesteps < total_timesteps:
-            _learn(learner, out, total_timesteps, progress_bar, saving)
+        if (goal, reference) != (started["total_timesteps"], started.get("family_reference")):
+            _write_config(learner, out, goal, reference)
+        if learner.num_timesteps < goal:
+            _learn(learner, out, goal, progress_bar, saving)
     return learner
 
 

@@ -14,6 +14,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,9 +101,7 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
         header, body = _split(content)
         tensors, metadata = load(content), json.loads(header).get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is damaged or not a checkpoint: {_in_a_line(error)}"
-        ) from None
+        raise ValueError(f"{path} is damaged or not a checkpoint: {_in_a_line(error)}") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is a safetensors file, but not a metarl checkpoint")
     if metadata.get("version") not in READABLE:
@@ -158,6 +157,11 @@ def sound(path: Path, what: str) -> Iterator[None]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides a run's numbers."""
+    return dict(_versions())
+
+
+@cache  # 25 ms: each package's whole metadata are read
+def _versions() -> dict[str, str]:
     packages = ("metarl", "torch", "mujoco", "gymnasium", "stable_baselines3", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 

@@ -51,7 +51,9 @@ def test_foreign_files_are_refused_and_never_run(tmp_path: Path):
     with pytest.raises(ValueError, match="but not a metarl checkpoint"):
         metarl.load(foreign)
     save_file({"w": torch.zeros(3)}, foreign, {"format": checkpoint.FORMAT, "version": "99"})
-    with pytest.raises(ValueError, match="has checkpoint version .99.; this metarl reads versions 2 and 3"):
+    with pytest.raises(
+        ValueError, match=r"has checkpoint version .99.; this metarl reads versions 2 and 3"
+    ):
         metarl.load(foreign)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         metarl.load(tmp_path / "nothing.safetensors")
@@ -133,10 +135,17 @@ def test_every_flipped_bit_is_refused(tmp_path: Path, stride: int):
 
 
 def test_whatever_a_wrong_value_leads_to_is_told_in_one_line(tmp_path: Path):
-    for error in (KeyError("x"), TypeError("a\nb"), RuntimeError("\x1b[31mred"), ValueError("y" * 999)):
-        with pytest.raises(ValueError, match="does not hold a whole thing") as raised:
-            with checkpoint.sound(tmp_path / "f", "thing"):
-                raise error
+    for error in (
+        KeyError("x"),
+        TypeError("a\nb"),
+        RuntimeError("\x1b[31mred"),
+        ValueError("y" * 999),
+    ):
+        with (
+            pytest.raises(ValueError, match="does not hold a whole thing") as raised,
+            checkpoint.sound(tmp_path / "f", "thing"),
+        ):
+            raise error
         assert str(raised.value).isprintable()
         assert len(str(raised.value)) < 500
 
