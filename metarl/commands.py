@@ -144,6 +144,7 @@ def resume(
     total_timesteps: int | None = None,
     family: FamilyOption = None,
     saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
+    workers: int | str | None = None,
 ) -> None:
     """Resume a run; the results are identical to those of an uninterrupted one.
 
@@ -152,6 +153,7 @@ def resume(
         total_timesteps: Environment steps in all; as many as at its start when left out.
         family: The function that returns the run's family, when it is not one of the catalogue's.
         saving: When checkpoints are written.
+        workers: As of `metarl train`; as at its start when left out, but not on a cluster.
     """
     from metarl.learner.runs import resume
 
@@ -164,6 +166,7 @@ def resume(
             family=own,
             family_reference=family,
             saving=saving,
+            workers=workers,
         ),
         run_folder,
         family,

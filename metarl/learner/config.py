@@ -1,6 +1,7 @@
 """`Config`: every setting of a run besides its task family; `Saving`: when it is saved."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
@@ -55,6 +56,9 @@ _POSITIVE = (
     "interpolation",
     "encoder_lr",
 )
+
+CLUSTER = re.compile(r"ray(:auto|:[^:\s]+:\d+)?")
+"""What a Ray cluster is named by."""
 
 _MOST_THREADS = 4096
 
@@ -145,9 +149,11 @@ class Config:
     """Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
     threads: int = 0
     """Threads of the simulator and of updates on the CPU; 0 for all cores."""
-    workers: int = 0
+    workers: int | str = 0
     """Processes that sample in training, each with a slice of the tasks: 1 for this one alone, 0
-    for as many as are worth it. They change speed only."""
+    for as many as are worth it. Or a Ray cluster: `ray` for one on this machine (or that which
+    RAY_ADDRESS names), `ray:auto`, `ray:HOST:PORT`. They change speed only, so a checkpoint does
+    not keep the address."""
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -178,13 +184,17 @@ class Config:
             self.rollouts % self.episodes == 0,
             f"a multiple of the {self.episodes} episodes in a row",
         )
-        for name in ("seed", "threads", "workers"):
+        if isinstance(self.workers, str):
+            expected = "a whole number, or ray, ray:auto or ray:HOST:PORT"
+            self._check("workers", CLUSTER.fullmatch(self.workers) is not None, expected)
+        counts = ("seed", "threads") + (() if isinstance(self.workers, str) else ("workers",))
+        for name in counts:
             self._check(
                 name,
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number of at least 0",
             )
-        for name in ("threads", "workers"):  # of a stranger's file, too
+        for name in counts[1:]:  # of a stranger's file, too
             self._check(name, getattr(self, name) <= _MOST_THREADS, f"at most {_MOST_THREADS}")
         self._check("seed", self.seed < 2**63, "below 2^63")  # a word of the streams' key
         for name in _POSITIVE:
@@ -201,6 +211,14 @@ class Config:
             and all(isinstance(n, int) and n >= 1 for n in self.hidden),
             "sizes of at least 1, such as (64, 64)",
         )
+
+    def kept(self) -> dict[str, Any]:
+        """Return the settings as files keep them: without the address of a cluster.
+
+        Files come from strangers, and no one should be connected by loading one.
+        """
+        fields = dataclasses.asdict(self)
+        return fields if isinstance(self.workers, int) else {**fields, "workers": 0}
 
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:

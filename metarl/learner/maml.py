@@ -24,7 +24,8 @@ from metarl.learner.inner_loop import Skills, Stage, common, inner_loop, inner_l
 from metarl.learner.iteration import roll_out, training_sampler, update
 from metarl.learner.recipe import Recipe, device_of, known_family, tuned_config
 from metarl.learner.record import Callback, Clock, callbacks, record_iteration
-from metarl.sampling.sampler import Sampler
+from metarl.sampling.cluster import Cluster
+from metarl.sampling.sampler import Sampler, Sampling
 from metarl.sampling.streams import Key, Phase
 
 
@@ -303,8 +304,10 @@ class MAML:
         learner.state = saved.restore(learner.state, learner.recipe.device)
         return learner
 
-    def sampler(self, tasks: int, rollouts: int) -> Sampler:
+    def sampler(self, tasks: int, rollouts: int) -> Sampling:
         """Return what samples so many rollouts of so many tasks, with no tasks yet."""
+        if isinstance(self.config.workers, str):
+            return Cluster(self.family, tasks, rollouts, address=self.config.workers)
         return Sampler(self.family, tasks, rollouts, threads=self.config.threads)
 
     @property

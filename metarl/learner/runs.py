@@ -6,7 +6,6 @@ train in it, which holds its `.lock`.
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +77,7 @@ def resume(
     family: Family | None = None,
     family_reference: str | None = None,
     saving: Saving | None = None,
+    workers: int | str | None = None,
 ) -> MAML:
     """Go on with a run from its last checkpoint.
 
@@ -88,6 +88,7 @@ def resume(
         family: the one it was started with, when that is not one of the catalogue's.
         family_reference: the function that returns it, when that is elsewhere now; see `train`.
         saving: see `train`.
+        workers: see `metarl.Config`; None for what the run was started with, besides a cluster.
 
     Raises:
         FileNotFoundError: when the folder holds no run.
@@ -103,7 +104,8 @@ def resume(
         for name in (CHECKPOINT, CONFIG, "progress.csv"):
             remove_leftovers(out / name)
         _check_whole(out / CHECKPOINT)
-        learner = MAML.load(out / CHECKPOINT, family=family)
+        settings: dict[str, Any] = {} if workers is None else {"workers": workers}
+        learner = MAML.load(out / CHECKPOINT, family=family, **settings)
         reference = family_reference or started.get("family_reference")
         goal = int(started["total_timesteps"] if total_timesteps is None else total_timesteps)
         if total_timesteps is not None and goal < learner.num_timesteps:
@@ -178,7 +180,7 @@ def _learn(
 def _write_config(learner: MAML, out: Path, total_timesteps: int, reference: str | None) -> None:
     config: dict[str, Any] = {
         "family": learner.family.describe(),
-        "config": asdict(learner.config),
+        "config": learner.config.kept(),
         "total_timesteps": total_timesteps,
         "versions": versions(),
     }

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def write(path: str | Path, state: State, family: Family, config: Config) -> Non
     path = Path(path)
     data = {
         "family": family.describe(),
-        "config": asdict(config),
+        "config": config.kept(),
         "iteration": state.iteration,
         "num_timesteps": state.num_timesteps,
         "versions": checkpoint.versions(),
@@ -160,7 +160,10 @@ class Saved:
             ValueError: for a value that is not allowed.
         """
         with checkpoint.sound(self.path, "learner"):
-            return Config.of(self.config)
+            config = Config.of(self.config)
+            if isinstance(config.workers, str):
+                raise ValueError("workers must be a whole number in a file")
+            return config
 
     def check_shapes(self, expected: Mapping[str, tuple[int, ...]]) -> None:
         """Check the shapes of some tensors, before anything of a size that a file asks for is made.

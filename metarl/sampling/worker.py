@@ -24,6 +24,11 @@ STARTING = 300.0
 RETRIES = 3
 """How often in a row the work of a lost process is given to a new one."""
 
+PATIENCE = 600.0
+"""Time [s] that a process has for its first answer; later ones have `SLOWER` times as long as the
+slowest so far took, and `LEAST` at least. Each further try has twice as long."""
+SLOWER, LEAST = 20.0, 60.0
+
 MEMORY = "memory"
 """Stands for the memories that rollouts begin with, among the parameters."""
 

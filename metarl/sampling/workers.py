@@ -8,10 +8,8 @@ import os
 import time
 from collections.abc import Mapping
 from functools import partial
-from itertools import pairwise
 
 import cloudpickle
-import numpy as np
 import torch
 
 from metarl.agents.memory import TaskMemory
@@ -20,11 +18,20 @@ from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
+from metarl.sampling.cluster import Cluster
 from metarl.sampling.collect import Acting, rollout_layout
 from metarl.sampling.registrations import registered
-from metarl.sampling.sampler import Sampler, Sampling, chunks_of
+from metarl.sampling.sampler import Sampler, Sampling, chunks_of, parts_of
 from metarl.sampling.streams import Key
-from metarl.sampling.worker import MEMORY, Part, Worker, parameter_name
+from metarl.sampling.worker import (
+    LEAST,
+    MEMORY,
+    PATIENCE,
+    SLOWER,
+    Part,
+    Worker,
+    parameter_name,
+)
 from metarl.system import shared_memory
 from metarl.system.cores import cores
 from metarl.system.remote import Remote
@@ -32,12 +39,6 @@ from metarl.system.remote import Remote
 THREADS = 4
 """Threads that one process keeps busy. Each step of a chunk asks Python for 0.3 ms, one thread at a
 time; the physics of 400 HalfCheetahs takes 12 ms of a thread."""
-
-
-PATIENCE = 600.0
-"""Time [s] that a process has for its first answer; later ones have `SLOWER` times as long as the
-slowest so far took, and `LEAST` at least. Each further try has twice as long."""
-SLOWER, LEAST = 20.0, 60.0
 
 
 class Workers:
@@ -202,7 +203,7 @@ def sampler_in_processes(
     *,
     episodes: int = 1,
     memory: TaskMemory | None = None,
-    workers: int,
+    workers: int | str,
     threads: int,
 ) -> Sampling:
     """Return a sampler, in this process where one is enough.
@@ -214,9 +215,12 @@ def sampler_in_processes(
         parameters: names and shapes of all that policies may have, for one task.
         episodes: see `Sampler`.
         memory: of the policy, for its sizes; None when it has none.
-        workers: how many processes; 0 for as many as are worth it.
+        workers: how many processes; 0 for as many as are worth it; or the address of a cluster, see
+            `Cluster`.
         threads: of all processes together; 0 for one a core.
     """
+    if isinstance(workers, str):
+        return Cluster(family, tasks, rollouts, address=workers, episodes=episodes)
     count = workers or worth_having(family, tasks, threads)
     if count == 1:
         return Sampler(family, tasks, rollouts, episodes=episodes, threads=threads)
@@ -245,15 +249,3 @@ def worth_having(family: Family, tasks: int, threads: int) -> int:
     # environment of others nothing else, unless it has processes of its own
     wanted = -(-threads // THREADS) if family.native else 1 if family.processes else threads
     return len(parts_of(tasks, wanted))
-
-
-def parts_of(tasks: int, count: int) -> list[slice]:
-    """Return at most `count` parts, as equal as can be, of the chunks that tasks are sampled in.
-
-    Args:
-        tasks: how many.
-        count: of parts, at most.
-    """
-    chunks = len(chunks_of(tasks))
-    ends = np.linspace(0, chunks, min(count, chunks) + 1).round().astype(int).tolist()
-    return [slice(first, end) for first, end in pairwise(ends)]

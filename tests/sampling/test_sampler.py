@@ -21,9 +21,9 @@ from metarl.envs.foreign_family import ForeignFamily
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling import workers as workers_module
 from metarl.sampling.collect import collect, empty_rollouts
-from metarl.sampling.sampler import Sampler, chunks_of
+from metarl.sampling.sampler import Sampler, chunks_of, parts_of
 from metarl.sampling.streams import Key, Phase, torch_generator
-from metarl.sampling.workers import Workers, parts_of
+from metarl.sampling.workers import Workers
 from metarl.system import shared_memory
 from metarl.system.remote import LostError, Remote
 
