@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl import envs
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
@@ -139,6 +139,68 @@ def train_command(start: Config) -> Callable[..., None]:
     return train
 
 
+def sweep_command(start: Config) -> Callable[..., None]:
+    """Return the command `sweep`, whose settings have these defaults."""
+
+    def sweep(
+        family: Positional[str],
+        out: Path,
+        seeds: tuple[int, ...] = (0, 1, 2),
+        grid: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE,VALUE ...")] = (),
+        config: OmitArgPrefixes[Config] = start,
+        variant: OmitArgPrefixes[Variant] = Variant(),
+        total_timesteps: int = 10_000_000,
+        side_by_side: int = 0,
+    ) -> None:
+        """Train several seeds, and a grid of settings, side by side; then show a table.
+
+        Args:
+            family: As of `metarl train`.
+            out: The folder of the run folders; called again, the command resumes what is there.
+            seeds: A run each, at every point of the grid.
+            grid: Values of settings, such as inner_lr=0.05,0.1 hidden=64x64,100x100; every
+                combination of them.
+            config: Settings of all runs; the seed is that of `--seeds`.
+            variant: Of the family.
+            total_timesteps: Environment steps of each run.
+            side_by_side: Runs at a time, which share the cores; one a core when 0.
+        """
+        from metarl import sweep as sweeping
+
+        given = [
+            *_changed(config, start, {"seed"}),
+            *_changed(variant, Variant(), set()),
+            *sweeping.option("total_timesteps", total_timesteps),
+        ]
+        runs = sweeping.runs_of(family, out, seeds, sweeping.grid_of(grid), given)
+        try:
+            codes = sweeping.side_by_side(runs, side_by_side)
+        except KeyboardInterrupt as stopped:
+            print("\nstopped; the same command resumes all runs", file=sys.stderr)
+            sys.exit(getattr(stopped, "code", 130))
+        rows = list(sweeping.table(runs))
+        for row in rows:
+            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
+        print(f"table: {sweeping.save(rows, out)}")
+        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
+        if failed:
+            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
+
+    return sweep
+
+
+def _changed(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
+    """Return the options of `metarl train` for those fields that differ from the defaults."""
+    from metarl.sweep import option
+
+    before = asdict(defaults)
+    words = []
+    for name, value in asdict(settings).items():
+        if name not in besides and value != before[name]:
+            words += option(name, value)
+    return words
+
+
 def resume(
     run_folder: Positional[Path],
     total_timesteps: int | None = None,
@@ -234,9 +296,10 @@ def run(words: Sequence[str]) -> None:
     commands = (families, resume, evaluate, compare, similarity, render, report, demo)
     others = {command.__name__: command for command in commands}
     try:
-        if name == "train" and rest[:1] == ["--family"]:
+        if name in ("train", "sweep") and rest[:1] == ["--family"]:
             del rest[0]  # the family is positional here, but other commands have the option
-        command = train_command(defaults_for(rest)) if name == "train" else others[name]
+        makes = {"train": train_command, "sweep": sweep_command}
+        command = makes[name](defaults_for(rest)) if name in makes else others[name]
         with Stopping():
             tyro.cli(command, prog=f"metarl {name}", args=rest)
     except KeyboardInterrupt as stopped:

@@ -138,7 +138,6 @@ def test_a_run_is_that_of_this_process(two_nodes: list, algorithm: str, tmp_path
     for name, workers in (("here", 1), ("there", two_nodes[1])):
         learner = metarl.MAML(family, algorithm=algorithm, workers=workers, **settings)
         metarl.train(learner, tmp_path / name, 600)
-        learner.config.kept()
     here, there = (metarl.load(tmp_path / name) for name in ("here", "there"))
     assert here.fingerprint == there.fingerprint
     assert there.config.workers == 0
