@@ -1,4 +1,4 @@
-"""`sweep`: runs that differ in seed and settings, side by side as processes, and a table of them."""
+"""`sweep`: runs that differ in seed and settings, side by side as processes, and their table."""
 
 import csv
 import itertools
@@ -192,8 +192,13 @@ def table(runs: Sequence[Run]) -> Iterator[Row]:
     """Yield a row for each point of the grid: returns in training, over the last iterations."""
     for setting, group in itertools.groupby(runs, key=lambda run: run.setting):
         ends = [end for run in group if (end := _last_returns(run.folder)) is not None]
-        columns = [str(interval(np.array(values))) for values in zip(*ends, strict=True)]
+        columns = [_words(values) for values in zip(*ends, strict=True)]
         yield Row(setting, len(ends), *(columns or ["", ""]))
+
+
+def _words(values: Sequence[float]) -> str:
+    """Return a mean with its interval; of a single seed there is none."""
+    return str(interval(np.array(values))) if len(values) > 1 else f"{values[0]:.1f}"
 
 
 def _last_returns(folder: Path) -> tuple[float, float] | None:

@@ -54,9 +54,8 @@ def test_settings_become_options():
 def test_each_run_has_a_folder_and_its_own_words():
     points = grid_of(["inner-lr=0.05,0.1"])
     runs = runs_of("Point2D", Path("out"), [0, 7], points, ["--tasks", "4"])
-    assert [run.folder.name for run in runs] == [
-        "inner_lr-0.05_seed-0", "inner_lr-0.05_seed-7", "inner_lr-0.1_seed-0", "inner_lr-0.1_seed-7",
-    ]  # fmt: skip
+    names = [f"inner_lr-{value}_seed-{seed}" for value in ("0.05", "0.1") for seed in (0, 7)]
+    assert [run.folder.name for run in runs] == names
     words = "train Point2D --out out/inner_lr-0.1_seed-7 --tasks 4 --inner-lr 0.1 --seed 7"
     assert runs[3].words == tuple(words.split())
     for seeds in ([], [1, 1]):
@@ -81,6 +80,8 @@ def test_the_table_has_a_row_a_setting(tmp_path: Path):
     assert (first.setting, first.seeds, second.setting, second.seeds) == ("x=a", 3, "x=b", 2)
     assert first.after == str(interval(np.array([14.5, 114.5, 214.5]))), "rows 10 to 19"
     assert second.before == str(interval(np.array([14.5, 14.5])))
+    (alone,) = table(runs[:1])
+    assert alone.after == "14.5", "a single seed has no interval"
     path = sweep.save([first, second], tmp_path)
     assert path.read_text().splitlines()[0] == "setting,seeds,return before,return after"
 

@@ -426,3 +426,23 @@ def test_training_is_the_same_for_any_number_of_workers(algorithm: str):
     )
     assert one.iteration == two.iteration > 1
     assert all(value.equal(two.parameters[name]) for name, value in one.parameters.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("HalfCheetahVel", {}),
+        ("HopperRandParams", {}),
+        ("Point2D", {"algorithm": "siamese", "encoder_steps": 3}),
+    ],
+)
+def test_training_is_the_same_for_workers_and_threads(name: str, changes: dict):
+    """Of three families: one with falls, one whose policy has a memory."""
+    family = envs.make(name, horizon=20)
+    settings = {"tasks": 82, "rollouts": 2, "hidden": (8,), "seed": 1, **changes}
+    found = {
+        metarl.MAML(family, workers=workers, threads=threads, **settings).learn(10_000).fingerprint
+        for workers, threads in ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2))
+    }
+    assert len(found) == 1
