@@ -26,6 +26,8 @@ class Result(NamedTuple):
     """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
     succeeded: NDArray[np.bool_]
     """Whether the robot is where it is wanted, [sim]; False where the family does not tell."""
+    failed: NDArray[np.bool_]
+    """Whether the physics blew up in this step, [sim]; then `terminated` is True as well."""
 
 
 class Simulations(Protocol):

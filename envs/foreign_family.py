@@ -270,7 +270,8 @@ class ForeignSimulator:
         reward = np.where(live, reward, 0.0)
         # Gymnasium resets an ended environment in the next step: what it then observes is not told
         self._observation = np.where(live[:, None], self._flat(observation), self._observation)
-        return Result(self._observation.copy(), reward, terminated & live, succeeded)
+        failed = np.zeros(self.count, dtype=bool)  # who samples looks for bad numbers
+        return Result(self._observation.copy(), reward, terminated & live, succeeded, failed)
 
     def close(self) -> None:
         """Close the environments."""

@@ -221,7 +221,9 @@ class Simulator:
             terminated &= active
         # of a failed one MuJoCo put the state back to the defaults: that jump is no run
         reward = np.where(stepped, reward, 0.0)
-        return Result(self._observe(stepped), reward, terminated, succeeded)
+        if active is not None:
+            failed &= active
+        return Result(self._observe(stepped), reward, terminated, succeeded, failed)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Simulator":
         """Return simulations in the same state, which go on as these would."""

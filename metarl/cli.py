@@ -8,6 +8,7 @@ COMMANDS = {
     "families": "List the task families, or describe one.",
     "train": "Train a meta-policy into a new run folder.",
     "resume": "Resume a run; the results are identical to those of an uninterrupted one.",
+    "sweep": "Train several seeds, and a grid of settings, side by side; then show a table.",
     "evaluate": "Measure the return before and after adaptation, on tasks drawn apart from those "
     "of training.",
     "compare": "Compare adaptation with fine-tuning and with training from scratch, on the same "

@@ -9,12 +9,12 @@ import json as json_format
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl import envs
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
@@ -26,8 +26,9 @@ from metarl.family_option import (
     is_reference,
     run_family,
 )
-from metarl.learner.config import AlgorithmName, Config
+from metarl.learner.config import AlgorithmName, Config, Saving
 from metarl.learner.defaults import defaults
+from metarl.system.stopping import Stopping
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
@@ -61,6 +62,36 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
             print(f"    source   {row['source']}")
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What is changed of the family that is named."""
+
+    preset: str = "default"
+    """A published variant of the family; see `metarl families FAMILY`."""
+    horizon: int | None = None
+    """Control steps in an episode; the family's own when left out."""
+    reveal_task: bool = False
+    """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
+    could reach at best."""
+
+    def of(self, family: str) -> envs.Family:
+        """Return the variant of a family of the catalogue, or of the one that a function returns.
+
+        Raises:
+            ValueError: when there is no such family or preset.
+        """
+        changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
+        if self.reveal_task:
+            changes["reveals_task"] = True
+        if not (is_reference(family) or family.endswith(".py")):
+            return envs.make(family, preset=self.preset, **changes)
+        if self.preset != "default":
+            raise ValueError(
+                f"{family} has no preset {self.preset!r}: only the catalogue has presets"
+            )
+        return changed(family_of(family), changes)
+
+
 def train_command(start: Config) -> Callable[..., None]:
     """Return the command `train`, whose settings have these defaults."""
 
@@ -68,11 +99,10 @@ def train_command(start: Config) -> Callable[..., None]:
         family: Positional[str],
         out: Path,
         config: OmitArgPrefixes[Config] = start,
+        variant: OmitArgPrefixes[Variant] = Variant(),
         total_timesteps: int = 10_000_000,
-        preset: str = "default",
-        horizon: int | None = None,
-        reveal_task: bool = False,
         verbose: bool = False,
+        saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
     ) -> None:
         """Train a meta-policy into a new run folder.
 
@@ -82,33 +112,25 @@ def train_command(start: Config) -> Callable[..., None]:
             out: The run folder to make.
             config: Settings of the meta-learner; the defaults are those of the family, preset and
                 algorithm named.
+            variant: Of the family.
             total_timesteps: Environment steps, of rollouts before and after adaptation together.
-            preset: A published variant of the family; see `metarl families FAMILY`.
-            horizon: Control steps in an episode; the family's own when left out.
-            reveal_task: Let the policy observe the task; with `--algorithm pretrain`, this shows
-                what adaptation could reach at best.
             verbose: Print a table every iteration.
+            saving: When checkpoints are written.
         """
         from metarl.learner.maml import MAML
         from metarl.learner.runs import train as train_into
 
-        changes: dict[str, Any] = {} if horizon is None else {"horizon": horizon}
-        if reveal_task:
-            changes["reveals_task"] = True
         is_own = is_reference(family) or family.endswith(".py")
+        learner = MAML(variant.of(family), verbose=int(verbose), **asdict(config))
         reference = family if is_own else None
-        if reference is None:
-            variant = envs.make(family, preset=preset, **changes)
-        elif preset == "default":
-            variant = changed(family_of(reference), changes)
-        else:
-            raise ValueError(
-                f"{reference} has no preset {preset!r}: only the catalogue has presets"
-            )
-        learner = MAML(variant, verbose=int(verbose), **asdict(config))
         _finish(
             lambda: train_into(
-                learner, out, total_timesteps, progress_bar=True, family_reference=reference
+                learner,
+                out,
+                total_timesteps,
+                progress_bar=True,
+                family_reference=reference,
+                saving=saving,
             ),
             out,
             reference,
@@ -117,10 +139,74 @@ def train_command(start: Config) -> Callable[..., None]:
     return train
 
 
+def sweep_command(start: Config) -> Callable[..., None]:
+    """Return the command `sweep`, whose settings have these defaults."""
+
+    def sweep(
+        family: Positional[str],
+        out: Path,
+        seeds: tuple[int, ...] = (0, 1, 2),
+        grid: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE,VALUE ...")] = (),
+        config: OmitArgPrefixes[Config] = start,
+        variant: OmitArgPrefixes[Variant] = Variant(),
+        total_timesteps: int = 10_000_000,
+        side_by_side: int = 0,
+    ) -> None:
+        """Train several seeds, and a grid of settings, side by side; then show a table.
+
+        Args:
+            family: As of `metarl train`.
+            out: The folder of the run folders; called again, the command resumes what is there.
+            seeds: A run each, at every point of the grid.
+            grid: Values of settings, such as inner_lr=0.05,0.1 hidden=64x64,100x100; every
+                combination of them.
+            config: Settings of all runs; the seed is that of `--seeds`.
+            variant: Of the family.
+            total_timesteps: Environment steps of each run.
+            side_by_side: Runs at a time, which share the cores; one a core when 0.
+        """
+        from metarl import sweep as sweeping
+
+        given = [
+            *_changed(config, start, {"seed"}),
+            *_changed(variant, Variant(), set()),
+            *sweeping.option("total_timesteps", total_timesteps),
+        ]
+        runs = sweeping.runs_of(family, out, seeds, sweeping.grid_of(grid), given)
+        try:
+            codes = sweeping.side_by_side(runs, side_by_side)
+        except KeyboardInterrupt as stopped:
+            print("\nstopped; the same command resumes all runs", file=sys.stderr)
+            sys.exit(getattr(stopped, "code", 130))
+        rows = list(sweeping.table(runs))
+        for row in rows:
+            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
+        print(f"table: {sweeping.save(rows, out)}")
+        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
+        if failed:
+            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
+
+    return sweep
+
+
+def _changed(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
+    """Return the options of `metarl train` for those fields that differ from the defaults."""
+    from metarl.sweep import option
+
+    before = asdict(defaults)
+    words = []
+    for name, value in asdict(settings).items():
+        if name not in besides and value != before[name]:
+            words += option(name, value)
+    return words
+
+
 def resume(
     run_folder: Positional[Path],
     total_timesteps: int | None = None,
     family: FamilyOption = None,
+    saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
+    workers: int | str | None = None,
 ) -> None:
     """Resume a run; the results are identical to those of an uninterrupted one.
 
@@ -128,6 +214,8 @@ def resume(
         run_folder: The run folder that `metarl train` wrote.
         total_timesteps: Environment steps in all; as many as at its start when left out.
         family: The function that returns the run's family, when it is not one of the catalogue's.
+        saving: When checkpoints are written.
+        workers: As of `metarl train`; as at its start when left out, but not on a cluster.
     """
     from metarl.learner.runs import resume
 
@@ -139,6 +227,8 @@ def resume(
             progress_bar=True,
             family=own,
             family_reference=family,
+            saving=saving,
+            workers=workers,
         ),
         run_folder,
         family,
@@ -166,9 +256,9 @@ def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None)
     option = family_words(reference)
     try:
         learner = training()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(f"\nstopped; resume with: metarl resume {folder}{option}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(getattr(stopped, "code", 130))
     print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
     print(f"run: {folder}\nnext: metarl evaluate {folder}{option}")
 
@@ -206,10 +296,15 @@ def run(words: Sequence[str]) -> None:
     commands = (families, resume, evaluate, compare, similarity, render, report, demo)
     others = {command.__name__: command for command in commands}
     try:
-        if name == "train" and rest[:1] == ["--family"]:
+        if name in ("train", "sweep") and rest[:1] == ["--family"]:
             del rest[0]  # the family is positional here, but other commands have the option
-        command = train_command(defaults_for(rest)) if name == "train" else others[name]
-        tyro.cli(command, prog=f"metarl {name}", args=rest)
+        makes = {"train": train_command, "sweep": sweep_command}
+        command = makes[name](defaults_for(rest)) if name in makes else others[name]
+        with Stopping():
+            tyro.cli(command, prog=f"metarl {name}", args=rest)
+    except KeyboardInterrupt as stopped:
+        print("\nmetarl: stopped", file=sys.stderr)
+        sys.exit(getattr(stopped, "code", 130))
     except BrokenPipeError:
         raise  # no bad input: see `metarl.cli.main`
     except (ValueError, OSError, RuntimeError) as error:

@@ -49,11 +49,17 @@ class RunSettings:
     device: str = "auto"
     """Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
 
+    cluster: str | None = None
+    """A Ray cluster that the learner's rollouts are sampled on: ray, ray:auto or ray:HOST:PORT, as
+    `--workers` of `metarl train`; the same numbers."""
+
     def learner(self, run_folder: Path) -> "MAML":
         """Return the learner of a run folder or a checkpoint."""
         from metarl.learner.runs import load
 
-        return load(run_folder, family=run_family(run_folder, self.family), device=self.device)
+        settings = {} if self.cluster is None else {"workers": self.cluster}
+        family = run_family(run_folder, self.family)
+        return load(run_folder, family=family, device=self.device, **settings)
 
 
 def is_reference(words: str) -> bool:

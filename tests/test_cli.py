@@ -15,7 +15,6 @@ from safetensors.numpy import save_file
 
 from metarl import commands, envs
 from metarl.cli import COMMANDS, main
-from metarl.commands import train_command
 from metarl.evaluation.settings import AdaptationSettings, ChangeSettings, ComparisonSettings
 from metarl.learner.config import Config
 from metarl.showing.settings import FilmSettings
@@ -53,7 +52,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_overview_says_what_each_command_says_of_itself():
     shown = " ".join(metarl("--help").stdout.split())
     for name, summary in COMMANDS.items():
-        command = train_command(Config()) if name == "train" else getattr(commands, name)
+        make = getattr(commands, f"{name}_command", None)
+        command = make(Config()) if make else getattr(commands, name)
         assert (command.__doc__ or "").splitlines()[0] == summary
         assert f"{name} {summary}" in shown
     for words in ((), ("trian",)):

@@ -41,6 +41,7 @@ def experience() -> Rollouts:
         torch.empty(TASKS, ROLLOUTS, SEEN),
         torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
         torch.zeros(TASKS, ROLLOUTS, 0),
+        torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
     )
 
 

@@ -140,6 +140,21 @@ def moments_of(optimiser: torch.optim.Adam, leaves: Mapping[str, Tensor]) -> dic
     }
 
 
+def check_moments(moments: Mapping[str, Tensor], leaves: Mapping[str, Tensor]) -> None:
+    """Check that moments are none at all, or those that `moments_of` returns of such leaves.
+
+    Raises:
+        ValueError: for others.
+    """
+    expected = {
+        f"{prefix}.{name}": () if entry == "step" else tuple(leaf.shape)
+        for name, leaf in leaves.items()
+        for prefix, entry in _ADAM.items()
+    }
+    if moments and {name: tuple(value.shape) for name, value in moments.items()} != expected:
+        raise ValueError("the optimiser's moments are of other parameters")
+
+
 def interpolate(
     objective: OuterObjective, parameters: Parameters, memory: Memory, rate: float
 ) -> Update:

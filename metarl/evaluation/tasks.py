@@ -181,7 +181,7 @@ def read_tasks(path: str | Path) -> Tasks:
         return Tasks.from_dicts(
             _rows_of_json(text) if path.suffix == ".json" else _rows_of_csv(text)
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, csv.Error) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
 
 

@@ -78,6 +78,7 @@ class Experience:
             final_observations=_tensor(final)[None],
             succeeded=torch.zeros(1, count, dtype=torch.bool),  # a log does not say
             memories=torch.zeros(1, count, 0),
+            failed=torch.zeros(1, count, dtype=torch.bool),
         )
         with torch.no_grad():
             if memory:

@@ -36,6 +36,8 @@ class Rollouts(NamedTuple):
     memories: Tensor
     """[task, rollout, memory]: what the policy remembers of the task after the rollout; no numbers
     for a policy without memory."""
+    failed: Tensor
+    """[task, rollout], bool: whether the physics blew up, which ended the episode."""
 
     @property
     def returns(self) -> Tensor:

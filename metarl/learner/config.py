@@ -1,6 +1,7 @@
-"""`Config`: every setting of a run besides its task family, with defaults that learn."""
+"""`Config`: every setting of a run besides its task family; `Saving`: when it is saved."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
@@ -22,9 +23,16 @@ AlgorithmName = Literal[
     "pretrain",
     "siamese",
 ]
+Activation = Literal["tanh", "relu"]
 Context = Literal["none", "siamese"]
 InnerLoss = Literal["likelihood-ratio", "loaded-dice", "dice", "score-function"]
 
+_CHOICES = {
+    "algorithm": AlgorithmName,
+    "inner_loss": InnerLoss,
+    "activation": Activation,
+    "context": Context,
+}
 _COUNTS = (
     "tasks",
     "rollouts",
@@ -48,6 +56,11 @@ _POSITIVE = (
     "interpolation",
     "encoder_lr",
 )
+
+CLUSTER = re.compile(r"ray(:auto|:[^:\s]+:\d+)?")
+"""What a Ray cluster is named by."""
+
+_MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class Config:
     """What rewards are multiplied by for learning; of no effect on normalised advantages."""
     hidden: tuple[int, ...] = (64, 64)
     """Sizes of the policy's hidden layers."""
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = "tanh"
     """The policy's activation function."""
     initial_std: float = 1.0
     """Standard deviation of a new policy's actions, in units of the family's action scale."""
@@ -136,9 +149,11 @@ class Config:
     """Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
     threads: int = 0
     """Threads of the simulator and of updates on the CPU; 0 for all cores."""
-    workers: int = 0
+    workers: int | str = 0
     """Processes that sample in training, each with a slice of the tasks: 1 for this one alone, 0
-    for as many as are worth it. They change speed only."""
+    for as many as are worth it. Or a Ray cluster: `ray` for one on this machine (or that which
+    RAY_ADDRESS names), `ray:auto`, `ray:HOST:PORT`. They change speed only, so a checkpoint does
+    not keep the address."""
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -154,8 +169,7 @@ class Config:
         Raises:
             ValueError: with the setting's name, its value and what is allowed.
         """
-        kinds = (("algorithm", AlgorithmName), ("inner_loss", InnerLoss), ("context", Context))
-        for name, kind in kinds:
+        for name, kind in _CHOICES.items():
             known = get_args(kind)
             self._check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
         for name in _COUNTS:
@@ -170,12 +184,19 @@ class Config:
             self.rollouts % self.episodes == 0,
             f"a multiple of the {self.episodes} episodes in a row",
         )
-        for name in ("seed", "threads", "workers"):
+        if isinstance(self.workers, str):
+            expected = "a whole number, or ray, ray:auto or ray:HOST:PORT"
+            self._check("workers", CLUSTER.fullmatch(self.workers) is not None, expected)
+        counts = ("seed", "threads") + (() if isinstance(self.workers, str) else ("workers",))
+        for name in counts:
             self._check(
                 name,
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number of at least 0",
             )
+        for name in counts[1:]:  # of a stranger's file, too
+            self._check(name, getattr(self, name) <= _MOST_THREADS, f"at most {_MOST_THREADS}")
+        self._check("seed", self.seed < 2**63, "below 2^63")  # a word of the streams' key
         for name in _POSITIVE:
             self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
         for name in ("cg_damping", "inner_kl_penalty", "exploration_weight", "entropy_bonus"):
@@ -191,6 +212,14 @@ class Config:
             "sizes of at least 1, such as (64, 64)",
         )
 
+    def kept(self) -> dict[str, Any]:
+        """Return the settings as files keep them: without the address of a cluster.
+
+        Files come from strangers, and no one should be connected by loading one.
+        """
+        fields = dataclasses.asdict(self)
+        return fields if isinstance(self.workers, int) else {**fields, "workers": 0}
+
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:
             raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
@@ -203,6 +232,28 @@ class Config:
             ValueError: for an unknown setting, with the nearest one, or a value not allowed.
         """
         return checked(cls, settings)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When a run's checkpoint is written."""
+
+    save_minutes: float = 0.0
+    """Minutes between two checkpoints; 0 for one after every iteration. There is one when training
+    ends or is asked to stop, too. Resuming repeats what came after the last one."""
+    keep: int = 3
+    """How many of the last checkpoints are kept, in the folder `checkpoints`."""
+
+    def check(self) -> None:
+        """Check both values.
+
+        Raises:
+            ValueError: with the setting's name, its value and what is allowed.
+        """
+        if not 0.0 <= self.save_minutes < float("inf"):
+            raise ValueError(f"save_minutes must be at least 0, got {self.save_minutes}")
+        if self.keep < 1:
+            raise ValueError(f"keep must be at least 1, got {self.keep}")
 
 
 _IN_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}

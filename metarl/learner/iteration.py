@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import torch
+
 from metarl.agents.gaussian import Gaussian
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import CONTEXT, GaussianPolicy
@@ -36,6 +38,10 @@ class Progress(NamedTuple):
     """Of the outer step."""
     encoder_loss: float | None
     """Of the encoder on the iteration's tasks, before it was trained on them; None without one."""
+    failures: int
+    """Episodes whose physics blew up."""
+    failing: tuple[str, ...]
+    """The tasks whose episodes all ended so, in words."""
 
 
 def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
@@ -129,12 +135,20 @@ def update(
         episode_length=float(stages[-1].rollouts.lengths.double().mean()),
         trace=trace,
         encoder_loss=encoder_loss,
+        failures=sum(int(stage.rollouts.failed.sum()) for stage in stages),
+        failing=tuple(tasks_of(state, recipe, family).label(task) for task in _failing(stages)),
     )
     steps = sum(stage.rollouts.steps for stage in stages)
     after = State(
         policy, parameters, optimiser, encoder, state.iteration + 1, state.num_timesteps + steps
     )
     return after, progress
+
+
+def _failing(stages: Sequence[Stage]) -> list[int]:
+    """Return the numbers of the tasks whose physics blew up in every episode of every stage."""
+    always = torch.cat([stage.rollouts.failed for stage in stages], dim=1).all(1)
+    return always.nonzero().flatten().tolist()
 
 
 def _sampled_from(policy: GaussianPolicy, stage: Stage) -> Gaussian:

@@ -20,13 +20,12 @@ from metarl.experience.log import Experience
 from metarl.experience.memories import Remembered, nothing_seen
 from metarl.experience.rollouts import Rollouts
 from metarl.learner import state
-from metarl.learner.config import Config
-from metarl.learner.defaults import defaults
 from metarl.learner.inner_loop import Skills, Stage, common, inner_loop, inner_loop_on
 from metarl.learner.iteration import roll_out, training_sampler, update
-from metarl.learner.recipe import Recipe, device_of, known_family
+from metarl.learner.recipe import Recipe, device_of, known_family, tuned_config
 from metarl.learner.record import Callback, Clock, callbacks, record_iteration
-from metarl.sampling.sampler import Sampler
+from metarl.sampling.cluster import Cluster
+from metarl.sampling.sampler import Sampler, Sampling
 from metarl.sampling.streams import Key, Phase
 
 
@@ -51,9 +50,7 @@ class MAML:
             ValueError: for an unknown family or setting, or a value that is not allowed.
         """
         self.family = known_family(family)
-        algorithm = settings.get("algorithm", Config.algorithm)
-        tuned = defaults(self.family.name, self.family.preset, algorithm)
-        self.config = Config.of({**tuned, **settings})
+        self.config = tuned_config(self.family, settings)
         self.verbose = verbose
         self.recipe = Recipe(self.config, device_of(self.config.device))
         self.state = self.recipe.initial_state(self.family)
@@ -301,13 +298,16 @@ class MAML:
         """
         saved = state.read(path)
         family = family or saved.catalogue_family()
+        saved.check_shapes(Recipe(saved.checked_config(), torch.device("cpu")).shapes(family))
         learner = cls(family, **{**saved.config, **settings})
         saved.check_family(learner.family)
         learner.state = saved.restore(learner.state, learner.recipe.device)
         return learner
 
-    def sampler(self, tasks: int, rollouts: int) -> Sampler:
+    def sampler(self, tasks: int, rollouts: int) -> Sampling:
         """Return what samples so many rollouts of so many tasks, with no tasks yet."""
+        if isinstance(self.config.workers, str):
+            return Cluster(self.family, tasks, rollouts, address=self.config.workers)
         return Sampler(self.family, tasks, rollouts, threads=self.config.threads)
 
     @property

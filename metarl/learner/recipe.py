@@ -4,8 +4,8 @@ This is the only place where the name of an algorithm, of a loss or of an outer 
 function that it stands for; what trains and what adapts are given the functions.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,8 @@ from metarl.envs.family import Family
 from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.config import Config
-from metarl.learner.state import State
+from metarl.learner.defaults import defaults
+from metarl.learner.state import State, embedding_shape
 from metarl.learner.task_encoder import TaskEncoder
 from metarl.sampling.streams import torch_generator
 from metarl.system.task_threads import TaskThreads
@@ -45,19 +46,11 @@ class Recipe:
 
     def initial_state(self, family: Family) -> State:
         """Return the state of a learner that has seen nothing yet; it depends on the seed."""
-        config, adapts = self.config, self.algorithm.adapts
+        config = self.config
         encoder = TaskEncoder.new(family, config) if config.context == "siamese" else None
-        size = family.observation_size + (config.embedding_size if encoder else 0)
-        policy = GaussianPolicy(
-            size,
-            family.action_size,
-            config.hidden,
-            config.activation,
-            config.initial_std,
-            config.min_std,
-            context_size=config.context_size if adapts == "context" else 0,
-            normaliser=Normaliser.new(size) if config.normalise_observations else None,
-        )
+        policy = self._policy(family)
+        if config.normalise_observations:
+            policy = replace(policy, normaliser=Normaliser.new(policy.observation_size))
         parameters = policy.initial(torch_generator(config.seed))
         learns_rates = self.algorithm.learns_rates or config.learned_rates
         if learns_rates and self.algorithm.adapts_in_training:
@@ -67,10 +60,32 @@ class Recipe:
         on_device = {name: value.to(self.device) for name, value in parameters.items()}
         return State(policy, on_device, optimiser={}, encoder=encoder)
 
+    def shapes(self, family: Family) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of those tensors of a state that settings give any size, by name."""
+        shapes = self._policy(family).shapes
+        if self.config.context == "siamese":
+            shapes |= embedding_shape(self.config.embedding_size)
+        return shapes
+
+    def _policy(self, family: Family) -> GaussianPolicy:
+        """Return the policy, which does not normalise yet; nothing is allocated."""
+        config = self.config
+        told = config.embedding_size if config.context == "siamese" else 0
+        return GaussianPolicy(
+            family.observation_size + told,
+            family.action_size,
+            config.hidden,
+            config.activation,
+            config.initial_std,
+            config.min_std,
+            context_size=config.context_size if self.algorithm.adapts == "context" else 0,
+        )
+
     def inner(self, lr: float) -> Inner:
         """Return what an inner step of this size is."""
         adapts_context = self.algorithm.adapts == "context"
-        fresh = {CONTEXT: torch.zeros(self.config.context_size, device=self.device)}
+        size = self.config.context_size if adapts_context else 0
+        fresh = {CONTEXT: torch.zeros(size, device=self.device)}
         return Inner(
             lr,
             INNER_LOSSES[self.config.inner_loss],
@@ -151,6 +166,16 @@ class Recipe:
             "head": (f"weight{head}", f"bias{head}", "log_std"),
             "context": (CONTEXT,),
         }[self.algorithm.adapts]
+
+
+def tuned_config(family: Family, settings: Mapping[str, Any]) -> Config:
+    """Return the config of a family with these settings, the others as `defaults` has them.
+
+    Raises:
+        ValueError: for an unknown setting, or a value that is not allowed.
+    """
+    algorithm = settings.get("algorithm", Config.algorithm)
+    return Config.of({**defaults(family.name, family.preset, algorithm), **settings})
 
 
 def device_of(name: str) -> torch.device:

@@ -125,6 +125,10 @@ PATIENCE = 10
 unlucky draw of tasks; where all of ten are, nothing changes from one to the next any more."""
 
 
+_NAMED = 3
+"""Tasks that a message names at most."""
+
+
 class Clock:
     """How long training takes since it began, here and now, and how long it has been stuck."""
 
@@ -133,6 +137,8 @@ class Clock:
         self._began, self._timesteps = time.monotonic(), timesteps
         self.stuck = 0
         """Iterations in a row whose outer step met a number that is not finite."""
+        self.failing = 0
+        """Iterations in a row in which some task's physics blew up in every episode."""
 
     def read(self, timesteps: int) -> tuple[float, float]:
         """Return the time since the start [s], and environment steps per second since then."""
@@ -150,7 +156,8 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
         clock: started with training.
 
     Raises:
-        RuntimeError: when the parameters were kept in as many iterations as `PATIENCE` says.
+        RuntimeError: when the parameters were kept in as many iterations in a row as `PATIENCE`
+            says, or some task's physics blew up in every episode of so many.
     """
     returns, trace = progress.returns, progress.trace
     elapsed, fps = clock.read(state.num_timesteps)
@@ -164,6 +171,7 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
     log.record("rollout/return_after", returns[-1])
     log.record("rollout/gain", returns[-1] - returns[0])
     log.record("rollout/episode_length", progress.episode_length)
+    log.record("rollout/failures", progress.failures)
     log.record("train/surrogate_gain", trace.loss_before - trace.loss_after)
     log.record("train/kl", trace.kl)
     log.record("train/step_fraction", trace.step_fraction)
@@ -172,6 +180,7 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
     log.record("train/std", float(state.policy.std(state.parameters).mean()))
     if progress.encoder_loss is not None:
         log.record("train/encoder_loss", progress.encoder_loss)
+    _tell_failures(state.iteration, progress, clock)
     if not trace.accepted:
         log.warn(f"iteration {state.iteration}: parameters kept, since {trace.reason}")
     clock.stuck = 0 if trace.finite else clock.stuck + 1
@@ -188,6 +197,22 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
             f"last since {trace.reason}. A smaller inner_lr or outer_lr, or rewards and "
             "observations of smaller size, may help"
         )
+
+
+def _tell_failures(iteration: int, progress: Progress, clock: Clock) -> None:
+    """Warn of episodes whose physics blew up; raise when tasks always do, for too long."""
+    clock.failing = clock.failing + 1 if progress.failing else 0
+    if not progress.failures:
+        return
+    named = "; ".join(progress.failing[:_NAMED])
+    always = f", all of {len(progress.failing)} tasks: {named}" if progress.failing else ""
+    words = f"iteration {iteration}: the physics of {progress.failures} episodes blew up{always}"
+    if clock.failing == PATIENCE:
+        raise RuntimeError(
+            f"{words}; so it has been for {PATIENCE} iterations. Smaller actions (action_scale), a "
+            "shorter time step or another range of tasks may help"
+        )
+    warnings.warn(f"{words}; each ended there", RuntimeWarning, stacklevel=3)
 
 
 class ProgressBar(BaseCallback):

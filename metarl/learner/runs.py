@@ -1,37 +1,33 @@
 """Run folders: train into one, and resume it to the numbers of a run that was never stopped.
 
 A run folder holds `config.json` (family, settings, versions), `progress.csv`, `tensorboard/` and
-`checkpoint.safetensors`, written anew after every iteration.
+`checkpoint.safetensors`, with the last few checkpoints in `checkpoints/`. One process at a time may
+train in it, which holds its `.lock`.
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common.callbacks import BaseCallback
-
 from metarl.envs.family import Family
+from metarl.learner import state
+from metarl.learner.config import Saving
 from metarl.learner.maml import MAML
 from metarl.learner.record import run_logger
-from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.learner.saving import SaveCheckpoints, kept
+from metarl.system.checkpoint import sound, versions
+from metarl.system.files import remove_leftovers, whole_file
+from metarl.system.ownership import owned
+from metarl.system.stopping import Stopped, Stopping
 
 CHECKPOINT = "checkpoint.safetensors"
 CONFIG = "config.json"
 
 
-class SaveEveryIteration(BaseCallback):
-    """Writes the checkpoint that a killed run resumes from."""
-
-    def __init__(self, path: Path) -> None:
-        """Save to `path`."""
-        super().__init__()
-        self._path = path
-
-    def _on_step(self) -> bool:
-        self.model.save(self._path)
-        return True
+_STOPPING = (
+    "stopping when this iteration is done and saved; once more stops at once, and the run can then "
+    "be resumed from its last checkpoint"
+)
 
 
 def train(
@@ -41,6 +37,7 @@ def train(
     *,
     progress_bar: bool = False,
     family_reference: str | None = None,
+    saving: Saving | None = None,
 ) -> MAML:
     """Train a new learner in a new run folder.
 
@@ -51,20 +48,25 @@ def train(
         progress_bar: show one.
         family_reference: the function that returns a family of one's own, such as
             `arm.py:family`; kept for people to read, never imported from the run folder.
+        saving: when checkpoints are written; None for the defaults.
 
     Raises:
-        ValueError: when the folder holds a run already.
+        ValueError: when the folder holds a run already, or another process trains in it.
         OSError: when it cannot be written.
+        KeyboardInterrupt: when SIGINT or SIGTERM asked to stop, after the iteration is saved.
     """
-    out = Path(out)
-    if (out / CONFIG).exists():
-        raise ValueError(f"{out} holds a run already; resume it, or choose another folder")
+    out, saving = Path(out), saving or Saving()
+    saving.check()
     if total_timesteps < 1:
         raise ValueError(f"total_timesteps must be at least 1, got {total_timesteps}")
     total_timesteps = int(total_timesteps)
-    learner.save(out / CHECKPOINT)
-    _write_config(learner, out, total_timesteps, family_reference)
-    return _learn(learner, out, total_timesteps, progress_bar)
+    out.mkdir(parents=True, exist_ok=True)
+    with owned(out):
+        if (out / CONFIG).exists():
+            raise ValueError(f"{out} holds a run already; resume it, or choose another folder")
+        learner.save(out / CHECKPOINT)
+        _write_config(learner, out, total_timesteps, family_reference)
+        return _learn(learner, out, total_timesteps, progress_bar, saving)
 
 
 def resume(
@@ -74,6 +76,8 @@ def resume(
     progress_bar: bool = False,
     family: Family | None = None,
     family_reference: str | None = None,
+    saving: Saving | None = None,
+    workers: int | str | None = None,
 ) -> MAML:
     """Go on with a run from its last checkpoint.
 
@@ -83,34 +87,55 @@ def resume(
         progress_bar: show one.
         family: the one it was started with, when that is not one of the catalogue's.
         family_reference: the function that returns it, when that is elsewhere now; see `train`.
+        saving: see `train`.
+        workers: see `metarl.Config`; None for what the run was started with, besides a cluster.
 
     Raises:
         FileNotFoundError: when the folder holds no run.
-        ValueError: when the checkpoint is damaged.
+        ValueError: when the checkpoint is damaged, or another process trains in the folder.
+        KeyboardInterrupt: see `train`.
     """
-    out = Path(out)
-    config = out / CONFIG
-    if not config.is_file():
+    out, saving = Path(out), saving or Saving()
+    saving.check()
+    if not (out / CONFIG).is_file():
         raise FileNotFoundError(f"{out} holds no run: there is no {CONFIG}")
-    learner = MAML.load(out / CHECKPOINT, family=family)
-    started = json.loads(config.read_text())
-    reference = family_reference or started.get("family_reference")
-    if total_timesteps is None:
-        total_timesteps = int(started["total_timesteps"])
-    elif total_timesteps < learner.num_timesteps:
-        raise ValueError(
-            f"the run has {learner.num_timesteps} environment steps already; "
-            f"total_timesteps must be more than that, got {total_timesteps}"
-        )
-    total_timesteps = int(total_timesteps)
-    if (total_timesteps, reference) != (
-        started["total_timesteps"],
-        started.get("family_reference"),
-    ):
-        _write_config(learner, out, total_timesteps, reference)
-    if learner.num_timesteps < total_timesteps:
-        _learn(learner, out, total_timesteps, progress_bar)
+    with owned(out):
+        started = read_config(out)
+        for name in (CHECKPOINT, CONFIG, "progress.csv"):
+            remove_leftovers(out / name)
+        _check_whole(out / CHECKPOINT)
+        settings: dict[str, Any] = {} if workers is None else {"workers": workers}
+        learner = MAML.load(out / CHECKPOINT, family=family, **settings)
+        reference = family_reference or started.get("family_reference")
+        goal = int(started["total_timesteps"] if total_timesteps is None else total_timesteps)
+        if total_timesteps is not None and goal < learner.num_timesteps:
+            raise ValueError(
+                f"the run has {learner.num_timesteps} environment steps already; "
+                f"total_timesteps must be more than that, got {total_timesteps}"
+            )
+        if (goal, reference) != (started["total_timesteps"], started.get("family_reference")):
+            _write_config(learner, out, goal, reference)
+        if learner.num_timesteps < goal:
+            _learn(learner, out, goal, progress_bar, saving)
     return learner
+
+
+def read_config(out: Path) -> dict[str, Any]:
+    """Return what a run folder's `config.json` says, its `total_timesteps` checked.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        ValueError: when it is damaged.
+    """
+    path = out / CONFIG
+    with sound(path, "run's settings"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        total = config["total_timesteps"]
+        if type(total) is not int or total < 1:
+            raise ValueError(f"total_timesteps must be a whole number of at least 1, got {total!r}")
+        if not isinstance(config.get("family_reference", ""), str):
+            raise ValueError("family_reference must be a text")
+    return config
 
 
 def load(path: str | Path, *, family: Family | None = None, **settings: Any) -> MAML:  # noqa: ANN401
@@ -119,24 +144,43 @@ def load(path: str | Path, *, family: Family | None = None, **settings: Any) -> 
     return MAML.load(path / CHECKPOINT if path.is_dir() else path, family=family, **settings)
 
 
-def _learn(learner: MAML, out: Path, total_timesteps: int, progress_bar: bool) -> MAML:
+def _check_whole(path: Path) -> None:
+    """Check that a run's checkpoint can be read; if not, name the older one that is kept."""
+    try:
+        state.read(path)
+    except (ValueError, FileNotFoundError) as error:
+        older = kept(path)
+        if not older:
+            raise
+        last = older[-1] if not path.exists() or len(older) == 1 else older[-2]
+        words = f"{error}. An older one is kept: copy {last} over it to go on from there"
+        raise type(error)(words) from None
+
+
+def _learn(
+    learner: MAML, out: Path, total_timesteps: int, progress_bar: bool, saving: Saving
+) -> MAML:
     logger = run_logger(out, learner.num_timesteps, learner.verbose > 0)
     learner.set_logger(logger)
     try:
-        return learner.learn(
-            total_timesteps - learner.num_timesteps,
-            SaveEveryIteration(out / CHECKPOINT),
-            reset_num_timesteps=False,
-            progress_bar=progress_bar,
-        )
+        with Stopping(_STOPPING) as stopping:
+            learner.learn(
+                total_timesteps - learner.num_timesteps,
+                SaveCheckpoints(out / CHECKPOINT, saving, stopping),
+                reset_num_timesteps=False,
+                progress_bar=progress_bar,
+            )
     finally:
         logger.close()
+    if stopping.asked and learner.num_timesteps < total_timesteps:
+        raise Stopped(stopping.asked)
+    return learner
 
 
 def _write_config(learner: MAML, out: Path, total_timesteps: int, reference: str | None) -> None:
     config: dict[str, Any] = {
         "family": learner.family.describe(),
-        "config": asdict(learner.config),
+        "config": learner.config.kept(),
         "total_timesteps": total_timesteps,
         "versions": versions(),
     }

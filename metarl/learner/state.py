@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from metarl import envs
 from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
+from metarl.algorithms.outer_steps import check_moments
 from metarl.envs.family import Family
 from metarl.learner.config import Config
 from metarl.learner.task_encoder import TaskEncoder
@@ -30,6 +31,11 @@ CHANGEABLE = (
     "falls",
 )
 """Fields of a family that a checkpoint has in full."""
+
+_MOST = 2**63
+"""Counters of random streams are below this."""
+
+_OTHERS = "it holds other parameters than its settings call for"
 
 # tensors of a checkpoint that are no parameters, by what their names begin with
 _OPTIMISER, _OBSERVATION, _CONTEXT, _ENCODER = "outer/", "observation/", "context/", "encoder/"
@@ -76,6 +82,11 @@ class State:
         }
 
 
+def embedding_shape(size: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of the tensor that tells an encoder's embedding size, by its name."""
+    return {f"{_CONTEXT}whole.2.bias": (size,)}
+
+
 def fingerprint(family: Family, state: State) -> str:
     """Return a SHA-256 of what decides how a learner acts: family, parameters, moments.
 
@@ -103,7 +114,7 @@ def write(path: str | Path, state: State, family: Family, config: Config) -> Non
     path = Path(path)
     data = {
         "family": family.describe(),
-        "config": asdict(config),
+        "config": config.kept(),
         "iteration": state.iteration,
         "num_timesteps": state.num_timesteps,
         "versions": checkpoint.versions(),
@@ -132,14 +143,38 @@ class Saved:
         Raises:
             ValueError: when it is not in the catalogue.
         """
-        name = self.family["name"]
+        name = str(self.family["name"])
         if name not in envs.families():
             raise ValueError(
                 f"{self.path} was trained on {name}, which is not in the catalogue; "
                 f"pass it: load(path, family=...)"
             )
         changes = {field: self.family[field] for field in CHANGEABLE if field in self.family}
-        return envs.make(name, preset=self.family["preset"], **changes)
+        with checkpoint.sound(self.path, "family"):
+            return envs.make(name, preset=self.family["preset"], **changes)
+
+    def checked_config(self) -> Config:
+        """Return the settings; those that the file lacks, as it is older, have their defaults.
+
+        Raises:
+            ValueError: for a value that is not allowed.
+        """
+        with checkpoint.sound(self.path, "learner"):
+            config = Config.of(self.config)
+            if isinstance(config.workers, str):
+                raise ValueError("workers must be a whole number in a file")
+            return config
+
+    def check_shapes(self, expected: Mapping[str, tuple[int, ...]]) -> None:
+        """Check the shapes of some tensors, before anything of a size that a file asks for is made.
+
+        Raises:
+            ValueError: when others are there.
+        """
+        with checkpoint.sound(self.path, "learner"):
+            shapes = _shapes(self.tensors)
+            if any(shapes.get(name) != shape for name, shape in expected.items()):
+                raise ValueError(_OTHERS)
 
     def check_family(self, family: Family) -> None:
         """Check that a family is the one that was trained on.
@@ -170,14 +205,20 @@ class Saved:
         Raises:
             ValueError: when the checkpoint holds other tensors.
         """
+        with checkpoint.sound(self.path, "learner"):
+            return self._restored(initial, device)
+
+    def _restored(self, initial: State, device: torch.device) -> State:
         # in memory of torch's own: last digits of sums depend on how it is aligned
         tensors = {name: value.clone() for name, value in self.tensors.items()}
         optimiser, training = _taken(tensors, _OPTIMISER), _taken(tensors, _ENCODER)
-        if _shapes(tensors) != _shapes(initial.tensors()):
-            raise ValueError(f"{self.path} holds other parameters than its settings call for")
+        if _kinds(tensors) != _kinds(initial.tensors()):
+            raise ValueError(_OTHERS)
+        check_moments(optimiser, initial.parameters)
         encoder = initial.encoder
         if encoder:
             encoder = encoder.restored(_taken(tensors, _CONTEXT), training)
+            check_moments(encoder.adam, dict(encoder.learning.named_parameters()))
         policy = initial.policy
         if policy.normaliser:
             moments = {n: tensors[_OBSERVATION + n] for n in policy.normaliser._fields}
@@ -202,20 +243,33 @@ def read(path: str | Path) -> Saved:
     if not path.suffix and not path.exists():
         path = path.with_suffix(ENDING)
     tensors, data = checkpoint.read(path)
-    return Saved(
-        path=path,
-        family=data["family"],
-        config=data["config"],
-        tensors=tensors,
-        iteration=data["iteration"],
-        num_timesteps=data["num_timesteps"],
-    )
+    with checkpoint.sound(path, "learner"):
+        for name in ("iteration", "num_timesteps"):
+            if type(data[name]) is not int or not 0 <= data[name] < _MOST:
+                raise ValueError(f"{name} must be a whole number of at least 0")
+        for name in ("family", "config"):
+            if not isinstance(data[name], dict):
+                raise ValueError(f"{name} must be an object")
+        if not isinstance(data["family"]["name"], str):
+            raise ValueError("the family's name must be a text")
+        return Saved(
+            path=path,
+            family=data["family"],
+            config=data["config"],
+            tensors=tensors,
+            iteration=data["iteration"],
+            num_timesteps=data["num_timesteps"],
+        )
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Remove the tensors with a prefix from the mapping; return them without it."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}
+
+
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -21,6 +21,9 @@ from metarl.experience.rollouts import Rollouts
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.system.library_threads import one_library_thread
 
+_LARGEST = np.finfo(np.float32).max
+"""Rollouts are in float32: what is larger would be infinite there."""
+
 
 class Acting(Protocol):
     """Any policy that can be rolled out."""
@@ -180,13 +183,23 @@ def _run_episode(
         out: of this episode, [task, simulation of the task, time]; actions hold their noise.
         remembering: what is remembered so far; None for a policy without memory.
     """
-    observations, actions, means, rewards, _, valid, terminated, last, achieved, memories = (
-        field.numpy() for field in out
-    )
+    (
+        observations,
+        actions,
+        means,
+        rewards,
+        _,
+        valid,
+        terminated,
+        last,
+        achieved,
+        memories,
+        failed,
+    ) = (field.numpy() for field in out)
     each = rewards.shape[:2]
     count, size = simulator.count, observation.shape[-1]
     active = np.ones(count, dtype=bool)
-    succeeded = np.zeros(count, dtype=bool)
+    succeeded, blown_up = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     if not simulator.family.native:
         _check_finite("observation", observation.reshape(*each, -1), active.reshape(each), "reset")
     time = 0
@@ -199,11 +212,13 @@ def _run_episode(
         actions[:, :, time] += mean
         action = actions[:, :, time].reshape(count, -1)
         before = observation
-        observation, reward, fallen, arrived = _step(simulator, actions[:, :, time], active, time)
+        result = _step(simulator, actions[:, :, time], before, active, time)
+        observation, reward, fallen, arrived, fails = result
         rewards[:, :, time] = reward.reshape(each)
         if remembering:
             remembering.remember(before, action, reward, observation, active)
         succeeded = np.where(active, arrived, succeeded)
+        blown_up |= active & fails
         active = active & ~fallen
         time += 1
 
@@ -215,28 +230,57 @@ def _run_episode(
         memories[:] = remembering.memory.reshape(*each, -1)
     terminated[:] = ~active.reshape(each)
     achieved[:] = succeeded.reshape(each)
+    failed[:] = blown_up.reshape(each)
 
 
-def _step(simulator: Simulations, actions: NDArray, active: NDArray[np.bool_], time: int) -> Result:
-    """Step the simulations; raise a `NotFiniteError` where a number is bad.
+def _step(
+    simulator: Simulations,
+    actions: NDArray,
+    before: NDArray,
+    active: NDArray[np.bool_],
+    time: int,
+) -> Result:
+    """Step the simulations; where a number is bad, the simulation has failed.
 
     Args:
         simulator: see `_run_episode`.
         actions: [task, simulation of the task, action].
+        before: the observations that they were chosen at, [sim, observation].
         active: which simulations to step, [sim].
         time: of the step, from 0.
     """
     each = actions.shape[:2]
-    stepped, when = active.reshape(each), f"step {time}"
     try:
         result = simulator.step(actions.reshape(simulator.count, -1), active)
     except ValueError:  # of several reasons this one can be told better from here
-        _check_finite("action", actions, stepped, when)
+        _check_finite("action", actions, active.reshape(each), f"step {time}")
         raise
-    if not simulator.family.native:  # ours look after their own numbers
-        _check_finite("observation after", result.observation.reshape(*each, -1), stepped, when)
-        _check_finite("reward", result.reward.reshape(each), stepped, when)
-    return result
+    # ours look after their own numbers
+    return result if simulator.family.native else _without_bad_numbers(result, before, active)
+
+
+def _without_bad_numbers(result: Result, before: NDArray, active: NDArray[np.bool_]) -> Result:
+    """Return what a step returned, with an end to the episodes whose physics blew up in it.
+
+    They end as those of our own simulator do: with what was observed before, and a reward of 0. A
+    number that was not finite would reach gradients even where its weight is 0: 0 * NaN is NaN.
+
+    Args:
+        result: of the step.
+        before: the observations before it, [sim, observation].
+        active: which simulations were stepped, [sim].
+    """
+    seen, earned = (np.abs(part) <= _LARGEST for part in (result.observation, result.reward))
+    if seen.all() and earned.all():
+        return result
+    fails = ~(seen.all(-1) & earned)
+    return Result(
+        observation=np.where(fails[:, None], before, result.observation),
+        reward=np.where(fails, 0.0, result.reward),
+        terminated=result.terminated | (fails & active),
+        succeeded=result.succeeded & ~fails,
+        failed=result.failed | (fails & active),
+    )
 
 
 class Remembering:
@@ -290,6 +334,7 @@ def rollout_layout(
         "final_observations": ((*episodes, observations), torch.float32),
         "succeeded": (episodes, torch.bool),
         "memories": ((*episodes, remembered), torch.float32),
+        "failed": (episodes, torch.bool),
     }
 
 

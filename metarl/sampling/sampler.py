@@ -4,8 +4,10 @@ Tasks are cut into the chunks of `task_threads`, each with simulations of its ow
 their episodes by themselves: no thread waits for another before the last step of all.
 """
 
+from itertools import pairwise
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from metarl.agents.policy import Parameters
@@ -26,6 +28,18 @@ def chunks_of(tasks: int) -> list[slice]:
     chunks at least, so that a thread evaluates the policy while another simulates.
     """
     return chunks(tasks, min(20, -(-tasks // 2)))
+
+
+def parts_of(tasks: int, count: int) -> list[slice]:
+    """Return at most `count` parts, as equal as can be, of the chunks that tasks are sampled in.
+
+    Args:
+        tasks: how many.
+        count: of parts, at most.
+    """
+    chunks = len(chunks_of(tasks))
+    ends = np.linspace(0, chunks, min(count, chunks) + 1).round().astype(int).tolist()
+    return [slice(first, end) for first, end in pairwise(ends)]
 
 
 class Sampling(Protocol):

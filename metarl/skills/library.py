@@ -172,6 +172,10 @@ class SkillLibrary:
             rollouts: of the policy before adaptation.
             stepped: what the ordinary inner step gives, for tasks unlike all known ones.
         """
+        for name, value in stepped.items():
+            skill = self.parameters.get(name)
+            if skill is None or skill.shape[1:] != value.shape[1:] or skill.dtype != value.dtype:
+                raise ValueError(f"the library's skills have no {name} of the learner's shape")
         points, threshold = self.similarity.embed(rollouts), self.similarity.threshold
         far = self._nearest(points, 1)[0][:, 0].numpy()
         novel = self.similarity.beyond(points) & (far > threshold)
@@ -237,13 +241,14 @@ class SkillLibrary:
             for name, value in tensors.items()
             if name.startswith("skill/")
         }
-        try:
+        with checkpoint.sound(path, "library"):
             tasks = Tasks(similarity.tasks.names, tensors["library/tasks"].numpy())
-            embeddings = tensors["library/embeddings"]
+            embeddings = tensors["library/embeddings"].float()
             returns = tensors["library/returns"].numpy()
-            origin = data["origin"]
-        except KeyError as error:
-            raise ValueError(f"{path} does not hold a whole library: it lacks {error}") from None
-        if any(len(each) != len(tasks) for each in (embeddings, returns, *skills.values())):
-            raise ValueError(f"{path} does not hold a whole library: not every skill has all parts")
-        return cls(similarity, tasks, embeddings, skills, returns, origin)
+            if returns.shape != (len(tasks), 2) or not len(tasks):
+                raise ValueError("not every skill has its returns")
+            if embeddings.shape != (len(tasks), similarity.config.embedding_size):
+                raise ValueError("not every skill has an embedding")
+            if not skills or any(len(value) != len(tasks) for value in skills.values()):
+                raise ValueError("not every skill has all parts")
+            return cls(similarity, tasks, embeddings, skills, returns, str(data["origin"]))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarl.agents.policy import Parameters
 from metarl.agents.siamese import SiameseEncoder
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
@@ -132,29 +133,43 @@ class Similarity:
             for name, value in tensors.items()
             if name.startswith("encoder/")
         }
-        try:
-            config = SimilarityConfig(**data["config"])
-            size = data["observation_size"]
+        with checkpoint.sound(path, "encoder"):
+            config = SimilarityConfig.of(data["config"])
+            _check_sizes(config, data["observation_size"], weights)
             encoder = SiameseEncoder(
-                size,
-                len(weights["mean"]) - 2 * size - 1,
+                data["observation_size"],
+                len(weights["mean"]) - 2 * data["observation_size"] - 1,
                 config.embedding_size,
                 config.hidden,
                 generator=torch.Generator(),
             )
             encoder.load_state_dict(weights)
             tasks = Tasks(tuple(data["parameters"]), tensors["known/tasks"].numpy())
+            embeddings = tensors["known/embeddings"]
+            if embeddings.shape != (len(tasks), config.embedding_size):
+                raise ValueError("not every known task has an embedding")
             return cls(
                 encoder,
                 tasks,
-                tensors["known/embeddings"],
-                data["threshold"],
-                data["family"],
+                embeddings.float(),
+                float(data["threshold"]),
+                str(data["family"]),
                 config,
-                data["origin"],
+                str(data["origin"]),
             )
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{path} does not hold a whole encoder: {error}") from None
+
+
+def _check_sizes(config: SimilarityConfig, observation_size: int, weights: Parameters) -> None:
+    """Check sizes that a file states against its tensors, before an encoder of them is made."""
+    transition = len(weights["mean"])
+    shapes = {
+        "each.0.weight": (config.hidden, transition),
+        "whole.2.bias": (config.embedding_size,),
+    }
+    if any(tuple(weights[name].shape) != shape for name, shape in shapes.items()):
+        raise ValueError("it holds other weights than its settings call for")
+    if type(observation_size) is not int or not 0 < 2 * observation_size + 1 < transition:
+        raise ValueError(f"observation_size does not go with {transition} numbers a transition")
 
 
 def closest(points: Tensor, among: Tensor, k: int, what: str) -> tuple[Tensor, Tensor]:

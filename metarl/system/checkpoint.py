@@ -1,24 +1,44 @@
 """Checkpoints: one file with tensors and plain data, which cannot run code when it is loaded.
 
 The format is safetensors; everything besides tensors is JSON in its header. Random streams are
-keyed by counters, so a checkpoint with the counters resumes exactly.
+keyed by counters, so a checkpoint with the counters resumes exactly. A SHA-256 of the whole file
+stands in the header: safetensors itself loads a tensor with a flipped bit without a word. The same
+content gives the same bytes.
+
+Files may come from strangers: whatever is wrong with one, `read` and what is built of it inside of
+`sound` end in a ValueError of one line.
 """
 
+import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from metarl.system.files import whole_file
 
 FORMAT = "metarl checkpoint"
-VERSION = 2
+VERSION = 3
+READABLE = ("2", "3")
+"""Version 2 is version 3 without the checksum; the tensors and the data are the same."""
+
+_DIGEST = "sha256"
+_BLANK = "0" * hashlib.sha256().digest_size * 2
+"""What the digest is computed with in its own place."""
+
+_TYPES = (torch.float32, torch.float64, torch.int64, torch.bool)
+
+_LONGEST = 300
+"""Characters of a message about a file, which may be made of what the file says."""
 
 
 class Checkpoint(NamedTuple):
@@ -42,12 +62,25 @@ def write(
         kind: what it is a checkpoint of.
 
     Raises:
-        OSError: when the path cannot be written.
+        OSError: when the path cannot be written; what was there before is whole.
     """
-    metadata = {"format": FORMAT, "version": str(VERSION), "kind": kind, "data": json.dumps(data)}
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "kind": kind,
+        "data": json.dumps(data),
+        _DIGEST: _BLANK,
+    }
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with whole_file(path) as temporary:
-        save_file(on_cpu, temporary, metadata=metadata)
+    header, body = _split(save(on_cpu, metadata))
+    # safetensors writes the metadata in another order each time; spaces pad to whole words of 8
+    words = json.dumps(json.loads(header), sort_keys=True, separators=(",", ":")).encode()
+    words += b" " * (-len(words) % 8)
+    length = len(words).to_bytes(8, "little")
+    digest = hashlib.sha256(length + words + body).hexdigest()
+    words = words.replace(_entry(_BLANK), _entry(digest))
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.writelines((length, words, body))
 
 
 def read(path: Path, *, kind: str = "learner") -> Checkpoint:
@@ -63,25 +96,96 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    content = path.read_bytes()
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from None
+        header, body = _split(content)
+        tensors, metadata = load(content), json.loads(header).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged or not a checkpoint: {_in_a_line(error)}") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is a safetensors file, but not a metarl checkpoint")
-    if metadata.get("version") != str(VERSION):
+    if metadata.get("version") not in READABLE:
         raise ValueError(
-            f"{path} has checkpoint version {metadata.get('version')}; "
-            f"this metarl reads version {VERSION}"
+            f"{path} has checkpoint version {metadata.get('version')!r}; "
+            f"this metarl reads versions {' and '.join(READABLE)}"
+        )
+    digest = metadata.get(_DIGEST)
+    if digest is None and metadata["version"] == "2":
+        pass  # it had none; a version 3 whose 3 became a 2 has one
+    elif digest is None or digest != _digest(header, body, digest):
+        raise ValueError(
+            f"{path} is damaged: its content does not have the checksum that it was written with"
         )
     if metadata.get("kind", "learner") != kind:
-        raise ValueError(f"{path} is a checkpoint of a {metadata['kind']}, not of a {kind}")
-    return Checkpoint(tensors, json.loads(metadata["data"]))
+        raise ValueError(f"{path} is a checkpoint of a {metadata['kind']!r}, not of a {kind}")
+    with sound(path, kind):
+        other = [str(t.dtype) for t in tensors.values() if t.dtype not in _TYPES]
+        if other:
+            raise TypeError(f"tensors of type {other[0]} are in no {kind}")
+        data = json.loads(metadata["data"])
+        if not isinstance(data, dict):
+            raise TypeError("its data are no object")
+    return Checkpoint(tensors, data)
+
+
+@contextmanager
+def sound(path: Path, what: str) -> Iterator[None]:
+    """Build something of what a file says; whatever that raises means that the file is at fault.
+
+    Args:
+        path: of the file.
+        what: it should hold, such as `library`.
+
+    Raises:
+        ValueError: in one line, when the block raised what a wrong value, type or name leads to.
+    """
+    try:
+        yield
+    except (
+        ValueError,  # of a setting, of a task, of JSON
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        ArithmeticError,
+        AssertionError,
+        RuntimeError,  # torch's for shapes, and RecursionError
+        MemoryError,
+    ) as error:
+        raise ValueError(f"{path} does not hold a whole {what}: {_in_a_line(error)}") from None
 
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides a run's numbers."""
+    return dict(_versions())
+
+
+@cache  # 25 ms: each package's whole metadata are read
+def _versions() -> dict[str, str]:
     packages = ("metarl", "torch", "mujoco", "gymnasium", "stable_baselines3", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _split(content: bytes) -> tuple[bytes, bytes]:
+    """Return the JSON header of a safetensors file, and the bytes of its tensors."""
+    start = 8 + int.from_bytes(content[:8], "little")  # the header's length stands before it
+    return content[8:start], content[start:]
+
+
+def _digest(header: bytes, body: bytes, claimed: str) -> str:
+    """Return the digest of a file in whose header another one is claimed."""
+    blank = header.replace(_entry(claimed), _entry(_BLANK))
+    return hashlib.sha256(len(header).to_bytes(8, "little") + blank + body).hexdigest()
+
+
+def _entry(digest: str) -> bytes:
+    return f'"{_DIGEST}":"{digest}"'.encode()
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return a message that may quote a stranger's file: one line, printable, not too long."""
+    words = " ".join(f"{error}".split()) or "nothing more is known"
+    if not isinstance(error, ValueError | SafetensorError):
+        words = f"{type(error).__name__}: {words}"
+    printable = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return printable if len(printable) <= _LONGEST else f"{printable[:_LONGEST]} ..."

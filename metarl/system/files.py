@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -11,25 +11,69 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; move it there when the block ends without an error.
 
-    The temporary file has the same ending, since writers choose a format by it.
+    The temporary file has the same ending, since writers choose a format by it. Whatever happens,
+    a crash of the machine included, `path` is what it was before or what was written.
 
     Raises:
-        OSError: when the folder cannot be made or written to.
+        OSError: when the folder cannot be made or written to, or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
-    )
-    os.close(descriptor)
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=_beginning(path), suffix=path.suffix
+        )
+        os.close(descriptor)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        with _told(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writers of a file that were killed have left beside it.
+
+    Args:
+        path: of the file; no one else may be writing it now.
+    """
+    for left in path.parent.glob(f"{_beginning(path)}*{path.suffix}"):
+        left.unlink(missing_ok=True)
+
+
+def _beginning(path: Path) -> str:
+    """Return how the names of temporary files for this one begin."""
+    return f".{path.stem}-"
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Name the file that was to be written, and say that nothing was lost, when it fails."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        kept = "; the file that was there before is whole" if path.exists() else ""
+        words = f"{path} cannot be written: {error.strerror}{kept}"
+        told = type(OSError(error.errno, ""))(words)  # such as PermissionError, by the number
+        told.errno = error.errno
+        raise told from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a move within a folder last, where the system lets folders be opened (not Windows)."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _umask() -> int:

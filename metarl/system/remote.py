@@ -21,7 +21,13 @@ from typing import Any, NamedTuple
 import cloudpickle
 import torch
 
+from metarl.system.stopping import CHILDREN
+
 _START = "from metarl.system.remote import serve; serve({pipe})"
+
+
+class LostError(RuntimeError):
+    """A process ended by itself, or gave no answer in time."""
 
 
 class Remote:
@@ -56,6 +62,7 @@ class Remote:
             env={**os.environ, "PYTHONPATH": searched},
             start_new_session=True,  # Ctrl-C is for the process that can save the run
         )
+        CHILDREN.add(self.process)
         theirs.close()
         self._send(message)
 
@@ -71,15 +78,22 @@ class Remote:
         """Begin a call of one of the object's methods; `answer` waits for its end."""
         self._send(cloudpickle.dumps((method, arguments)))
 
-    def answer(self) -> Any:  # noqa: ANN401
+    def answer(self, within: float | None = None) -> Any:  # noqa: ANN401
         """Wait for the last call and return its result.
+
+        Args:
+            within: so much time [s]; then the process is ended. None to wait for as long as it is.
 
         Raises:
             Exception: what the call raised, with the process's traceback as a note; a RuntimeError
                 with its name and message where it cannot be carried over.
-            RuntimeError: when the process ended by itself.
+            LostError: when the process ended by itself, or gave no answer in time.
         """
         with self._explained():
+            if within is not None and not self.pipe.poll(within):
+                self.process.kill()
+                self.process.wait()
+                raise LostError(f"{self._name} gave no answer for {within:.0f} s")
             failure, result = cloudpickle.loads(self.pipe.recv_bytes())
         if failure is not None:
             raise failure.error(self._name)
@@ -104,7 +118,7 @@ class Remote:
             yield
         except (EOFError, OSError):
             code = self.process.wait()
-            raise RuntimeError(
+            raise LostError(
                 f"{self._name} ended with code {code}"
                 + ("; memory may have run out" if code == -9 else "")
                 + self._when_it_dies

@@ -53,8 +53,8 @@ class TaskThreads:
         self._stack.enter_context(one_library_thread())
         if self._on_cpu and self.count > 1:
             # torch keeps its number of threads for each thread: a new one starts with the default
-            pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
-            self._pool = self._stack.enter_context(pool)
+            self._pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
+            self._stack.callback(_finished, self._pool)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,6 +97,22 @@ class TaskThreads:
         tasks = len(next(iter(first.values())) if isinstance(first, Mapping) else first[0])
         parts = [tuple(cut(table, chunk) for table in tables) for chunk in self.chunks(tasks, rows)]
         return join(self.map(lambda part: function(*part), parts))
+
+
+def _finished(pool: ThreadPoolExecutor) -> None:
+    """Wait for the threads, through any number of Ctrl-C; what they have not begun is dropped.
+
+    An interpreter that exits while they are in native code ends in a segmentation fault.
+    """
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            pool.shutdown(cancel_futures=True)
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt:
+        raise interrupt
 
 
 def chunks(tasks: int, largest: int) -> list[slice]:

@@ -76,6 +76,7 @@ def rollouts(seed: int = 0) -> Rollouts:
         torch.randn(2, 5, 3, generator=generator),
         torch.zeros(2, 5, dtype=torch.bool),
         torch.zeros(2, 5, 0),
+        torch.zeros(2, 5, dtype=torch.bool),
     )
 
 

@@ -30,6 +30,7 @@ def rollouts() -> Rollouts:
         final_observations=numbered(TASKS, ROLLOUTS, 3, start=4000),
         succeeded=torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
         memories=numbered(TASKS, ROLLOUTS, 4, start=5000),
+        failed=torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
     )
 
 

@@ -1,19 +1,27 @@
 """Run folders: what is in them, and that a killed run resumes to the same numbers."""
 
 import csv
+import errno
 import json
+import multiprocessing
 import os
+import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import metarl
 from metarl import envs
+from metarl.learner.config import Saving
+from metarl.system.ownership import owned
 from tests.conftest import SMALL
 
 TIMES = {"time/elapsed", "time/fps"}
@@ -27,7 +35,8 @@ def progress(folder: Path) -> list[dict[str, str]]:
 
 def test_a_run_folder_holds_config_progress_events_and_checkpoint(run_folder: Path):
     names = {path.name for path in run_folder.iterdir()}
-    assert names == {"config.json", "progress.csv", "tensorboard", "checkpoint.safetensors"}
+    files = {"config.json", "progress.csv", "tensorboard", "checkpoint.safetensors"}
+    assert names == files | {"checkpoints", ".lock"}
     config = json.loads((run_folder / "config.json").read_text())
     assert config["family"]["name"] == "Point2D"
     assert config["config"]["seed"] == 3
@@ -97,6 +106,138 @@ def wait_for_rows(folder: Path, count: int) -> None:
             return
         time.sleep(0.005)
     raise TimeoutError(f"no {count} rows in {folder}")
+
+
+UNTIL = 2000
+"""Environment steps: ten iterations or so."""
+
+
+def with_encoder() -> metarl.MAML:
+    """A learner whose state has all parts that there are: an optimiser's and an encoder's."""
+    settings = {**SMALL, "rollouts": 4, "algorithm": "siamese", "encoder_steps": 2}
+    return metarl.MAML(envs.make("Point2D", horizon=12), seed=5, **settings)
+
+
+def go_on(folder: Path) -> None:
+    """Train, or resume what was begun; the body of a process that will be killed."""
+    if (folder / "config.json").exists():
+        metarl.resume(folder)
+    else:
+        metarl.train(with_encoder(), folder, UNTIL)
+
+
+@pytest.mark.slow
+def test_a_run_killed_a_hundred_times_ends_with_the_same_bytes(tmp_path: Path):
+    """At random times: in the start, in an iteration, in the middle of a write."""
+    whole = tmp_path / "whole"
+    go_on(whole)
+    expected = (whole / "checkpoint.safetensors").read_bytes()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torch.utils.tensorboard.writer"])
+    draw, kills, runs, longest = random.Random(0), 0, 0, 0.0
+    while kills < 100:
+        process = context.Process(target=go_on, args=(tmp_path / f"killed {runs}",))
+        began = time.monotonic()
+        process.start()
+        if runs == 0 and longest == 0.0:  # the first is not disturbed: it tells how long one takes
+            process.join()
+            longest = time.monotonic() - began
+        process.join(draw.uniform(0.0, longest))
+        if process.is_alive():
+            process.kill()
+            process.join()
+            kills += 1
+        else:
+            assert process.exitcode == 0
+            folder = tmp_path / f"killed {runs}"
+            assert (folder / "checkpoint.safetensors").read_bytes() == expected
+            assert progress(folder) == progress(whole)
+            assert not list(folder.glob(".checkpoint-*")), "what a killed writer left is removed"
+            runs += 1
+    assert runs, "some were finished between two kills"
+
+
+def test_a_stopped_run_saves_its_iteration_and_resumes_to_the_same_bytes(tmp_path: Path):
+    """A signal to this process itself, in the third iteration's rollouts."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    go_on(whole)
+    learner, draws = with_encoder(), []
+    sampled = learner.family.sample_tasks
+
+    def in_the_third(count: int, *, seed, split: Any = "train"):
+        draws.append(seed)
+        if draws.count((5, 2)) == 1 and seed == (5, 2):  # a second signal would end the tests
+            os.kill(os.getpid(), signal.SIGTERM)
+        return sampled(count, seed=seed, split=split)
+
+    object.__setattr__(learner.family, "sample_tasks", in_the_third)
+    before = signal.getsignal(signal.SIGTERM)
+    saving = Saving(save_minutes=60.0)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        metarl.train(learner, stopped, UNTIL, saving=saving)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert metarl.load(stopped).iteration == 3
+    metarl.resume(stopped, saving=saving)
+    names = [folder / "checkpoint.safetensors" for folder in (whole, stopped)]
+    assert names[0].read_bytes() == names[1].read_bytes()
+    assert progress(whole) == progress(stopped)
+
+
+def test_a_folder_that_another_process_trains_in_is_refused(run_folder: Path):
+    with owned(run_folder):
+        for begin in (metarl.resume, lambda folder: metarl.train(with_encoder(), folder, UNTIL)):
+            with pytest.raises(ValueError, match=f"is in use by process {os.getpid()} on "):
+                begin(run_folder)
+    metarl.resume(run_folder)
+
+
+def test_a_damaged_checkpoint_can_be_replaced_by_the_one_before(run_folder: Path):
+    whole = (run_folder / "checkpoint.safetensors").read_bytes()
+    rows = progress(run_folder)
+    (run_folder / "checkpoint.safetensors").write_bytes(whole[:-100] + b"x" + whole[-99:])
+    with pytest.raises(
+        ValueError, match=r"checksum.* An older one is kept: copy (\S+) over"
+    ) as told:
+        metarl.resume(run_folder)
+    older = re.search(r"copy (\S+) over", str(told.value))
+    assert older
+    shutil.copyfile(older[1], run_folder / "checkpoint.safetensors")
+    assert metarl.load(run_folder).iteration == len(rows) - 1
+    metarl.resume(run_folder)
+    assert (run_folder / "checkpoint.safetensors").read_bytes() == whole
+    assert progress(run_folder) == rows
+
+
+def test_damaged_settings_are_named(run_folder: Path):
+    (run_folder / "config.json").write_text("{")
+    with pytest.raises(
+        ValueError, match=r"config.json does not hold a whole run's settings: Expec"
+    ):
+        metarl.resume(run_folder)
+
+
+def test_a_disk_that_is_full_ends_the_run_with_its_checkpoint_whole(
+    point: envs.TaskFamily, tmp_path: Path, monkeypatch
+):
+    """From the third checkpoint on, as the system reports it."""
+    whole, written = tmp_path / "whole", []
+    metarl.train(metarl.MAML(point, seed=3, **SMALL), whole, 800)
+    replace = os.fsync
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot be written: No space left on device; .* is whole"):
+        metarl.train(metarl.MAML(point, seed=3, **SMALL), tmp_path / "full", 800)
+    monkeypatch.undo()
+    assert 0 < metarl.load(tmp_path / "full").iteration < metarl.load(whole).iteration
+    metarl.resume(tmp_path / "full")
+    names = [tmp_path / name / "checkpoint.safetensors" for name in ("whole", "full")]
+    assert names[0].read_bytes() == names[1].read_bytes()
 
 
 def test_bad_folders_are_named(learner: metarl.MAML, tmp_path: Path):

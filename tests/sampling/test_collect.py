@@ -11,6 +11,7 @@ from torch import Tensor
 from metarl import envs
 from metarl.agents.policy import Array, GaussianPolicy, Parameters
 from metarl.envs.distributions import Uniform
+from metarl.envs.family import Simulations
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
@@ -152,15 +153,8 @@ class Faulty(gymnasium.Env):
         return np.array([0.0, np.nan if bad else 1.0], np.float32)
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        (1.0, r"observation of iteration 2, task 5, rollout 0, reset, .* \[ 0. nan\]"),
-        (3.0, r"observation after of iteration 2, task 5, rollout 0, step 2, .* \[ 0. nan\]"),
-        (4.0, "reward of iteration 2, task 5, rollout 0, step 1, with 0 inner steps .*: inf"),
-    ],
-)
-def test_what_an_environment_of_others_says_is_checked(kind: float, message: str):
+def faulty(kind: float) -> tuple[Simulations, Callable[[], Rollouts]]:
+    """Simulations of three tasks, the last of which is of a kind, and what collects from them."""
     family = ForeignFamily(
         "Faulty",
         Faulty,
@@ -172,8 +166,25 @@ def test_what_an_environment_of_others_says_is_checked(kind: float, message: str
     simulator = family.simulate(6)
     simulator.set_tasks(Tasks(("kind",), np.repeat([[0.0], [0.0], [kind]], 2, axis=0)))
     out = empty_rollouts(family, 3, 2)
-    with pytest.raises(ValueError, match=f"Faulty: {message}"):
-        collect(simulator, policy, policy.initial(torch_generator(0)), KEY, out, first=3)
+    parameters = policy.initial(torch_generator(0))
+    return simulator, lambda: collect(simulator, policy, parameters, KEY, out, first=3)
+
+
+def test_a_start_that_is_no_number_is_located():
+    simulator, collected = faulty(1.0)
+    where = r"observation of iteration 2, task 5, rollout 0, reset, .* \[ 0. nan\]"
+    with pytest.raises(ValueError, match=f"Faulty: {where}"):
+        collected()
+    simulator.close()
+
+
+@pytest.mark.parametrize(("kind", "steps"), [(3.0, 3), (4.0, 2)])
+def test_a_step_that_gives_no_number_ends_the_episode(kind: float, steps: int):
+    simulator, collected = faulty(kind)
+    data = collected()
+    assert data.failed.tolist() == [[False] * 2, [False] * 2, [True] * 2]
+    assert data.lengths.tolist() == [[6] * 2, [6] * 2, [steps] * 2]
+    assert all(field.isfinite().all() for field in data)
     simulator.close()
 
 

@@ -19,11 +19,13 @@ from metarl.agents.policy import GaussianPolicy
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.experience.rollouts import Rollouts
+from metarl.sampling import workers as workers_module
 from metarl.sampling.collect import collect, empty_rollouts
-from metarl.sampling.sampler import Sampler, chunks_of
+from metarl.sampling.sampler import Sampler, chunks_of, parts_of
 from metarl.sampling.streams import Key, Phase, torch_generator
-from metarl.sampling.workers import Workers, parts_of
+from metarl.sampling.workers import Workers
 from metarl.system import shared_memory
+from metarl.system.remote import LostError, Remote
 
 KEY = Key(7, Phase.TRAIN, 2)
 TASKS, ROLLOUTS = 43, 2
@@ -126,15 +128,115 @@ def test_bad_tasks_are_refused_as_here():
         workers.set_tasks(tasks)  # nothing is lost by it
 
 
-def test_a_process_that_dies_is_named():
+@pytest.mark.parametrize(
+    ("how", "when"),
+    [
+        (signal.SIGKILL, "before"),
+        pytest.param(signal.SIGKILL, "within", marks=pytest.mark.slow),
+        pytest.param(signal.SIGSTOP, "before", marks=pytest.mark.slow),
+        pytest.param(signal.SIGSTOP, "within", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_that_dies_or_hangs_is_replaced(how: int, when: str, monkeypatch):
+    """With the same numbers, and one warning."""
+    monkeypatch.setattr(workers_module, "LEAST", 1.0)
     family, tasks, policy, parameters = setting("HalfCheetahVel")
     with Workers(family, TASKS, ROLLOUTS, policy.shapes, count=2) as workers:
         workers.set_tasks(tasks)
-        os.kill(workers._workers[1].process.pid, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match=r"process 1 ended with code -9; memory may have"):
+        whole = workers.sample(policy, parameters, KEY)
+        lost = workers._workers[1].remote.process
+        workers._patience = 1.0
+        timer = threading.Timer(0.0 if when == "before" else 0.02, os.kill, (lost.pid, how))
+        timer.start()
+        if when == "before":
+            timer.join()
+        reason = "ended with code -9; memory" if how == signal.SIGKILL else "gave no answer for 1 s"
+        with pytest.warns(RuntimeWarning, match=f"process 1 {reason}.*: another one") as told:
+            again = workers.sample(policy, parameters, KEY)
+        assert len(told) == 1
+        assert same(whole, again)
+        assert lost.poll() == -signal.SIGKILL, "nothing is left of it"
+        assert same(whole, workers.sample(policy, parameters, KEY)), "and from now on as before"
+
+
+@pytest.mark.slow
+def test_processes_that_die_again_and_again_end_the_sampling(monkeypatch):
+    family, tasks, policy, parameters = setting("HalfCheetahVel")
+    with Workers(family, TASKS, ROLLOUTS, policy.shapes, count=2) as workers:
+        workers.set_tasks(tasks)
+        worker = workers._workers[1]
+        monkeypatch.setattr(worker, "_start", lambda: Remote("sampling process 1", os._exit, 7))
+        os.kill(worker.remote.process.pid, signal.SIGKILL)
+        with (
+            pytest.warns(RuntimeWarning, match="another one samples its tasks"),
+            pytest.raises(LostError, match=r"process 1 ended with code 7, and so did 3 before"),
+        ):
             workers.sample(policy, parameters, KEY)
     with pytest.raises(RuntimeError, match="were stopped"):
         workers.set_tasks(tasks)
+
+
+class BlowingUp(gymnasium.Env):
+    """Counts steps; with a task of 1 its numbers are bad after two of them, each in its own way."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    bad = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        self.time, self.way = 0, (seed or 0) % 3
+        return np.zeros(2), {}
+
+    def step(self, action):
+        self.time += 1
+        observation, reward = np.full(2, float(self.time)), 1.0
+        if self.bad and self.time == 3:
+            observation[0] = (np.nan, 1e200, 3.0)[self.way]
+            reward = (1.0, 1.0, np.inf)[self.way]
+        return observation, reward, False, False, {}
+
+
+def blowing_up(low: float) -> ForeignFamily:
+    return ForeignFamily(
+        "BlowingUp",
+        BlowingUp,
+        lambda env, task: setattr(env.unwrapped, "bad", float(task["bad"] > 0.5)),
+        (Uniform("bad", low, 1.0),),
+        horizon=6,
+    )
+
+
+def test_physics_that_blows_up_ends_its_episode_and_no_other():
+    family = blowing_up(0.0)
+    tasks = envs.Tasks(("bad",), np.array([[0.0], [1.0], [0.2], [0.9]]))
+    policy = GaussianPolicy(2, 1)
+    parameters = {n: v.expand(4, *v.shape) for n, v in policy.initial(torch_generator(0)).items()}
+    with Sampler(family, 4, 9) as sampler:
+        sampler.set_tasks(tasks)
+        sampled = sampler.sample(policy, parameters, KEY)
+    assert sampled.failed.tolist() == [[False] * 9, [True] * 9] * 2
+    assert sampled.terminated.equal(sampled.failed)
+    assert sampled.lengths[:2].tolist() == [[6] * 9, [3] * 9]
+    assert sampled.returns[:2].tolist() == [[6.0] * 9, [2.0] * 9]
+    assert all(field.isfinite().all() for field in sampled), "in the padding, too"
+    assert sampled.final_observations[1].unique().tolist() == [2.0], "what was seen before"
+
+
+def test_training_goes_on_while_some_tasks_blow_up_and_not_when_they_always_do():
+    learner = metarl.MAML(blowing_up(0.4), tasks=6, rollouts=4, hidden=(4,), workers=1)
+    with pytest.warns(
+        RuntimeWarning, match=r"physics of \d+ episodes blew up, all of \d tasks: bad"
+    ):
+        learner.learn(1)
+    assert learner.logger.name_to_value["rollout/failures"] % 8 == 0
+    assert all(value.isfinite().all() for value in learner.parameters.values())
+    for_ever = metarl.MAML(blowing_up(0.6), tasks=2, rollouts=2, hidden=(4,), workers=1)
+    with (
+        pytest.warns(RuntimeWarning, match="blew up"),
+        pytest.raises(RuntimeError, match=r"has been for 10 iterations\. Smaller actions"),
+    ):
+        for_ever.learn(10_000)
+    assert for_ever.iteration == 10
 
 
 def test_environments_of_a_script_are_carried_along():
@@ -324,3 +426,23 @@ def test_training_is_the_same_for_any_number_of_workers(algorithm: str):
     )
     assert one.iteration == two.iteration > 1
     assert all(value.equal(two.parameters[name]) for name, value in one.parameters.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("HalfCheetahVel", {}),
+        ("HopperRandParams", {}),
+        ("Point2D", {"algorithm": "siamese", "encoder_steps": 3}),
+    ],
+)
+def test_training_is_the_same_for_workers_and_threads(name: str, changes: dict):
+    """Of three families: one with falls, one whose policy has a memory."""
+    family = envs.make(name, horizon=20)
+    settings = {"tasks": 82, "rollouts": 2, "hidden": (8,), "seed": 1, **changes}
+    found = {
+        metarl.MAML(family, workers=workers, threads=threads, **settings).learn(10_000).fingerprint
+        for workers, threads in ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2))
+    }
+    assert len(found) == 1

@@ -1,9 +1,12 @@
 """Checkpoints: exact, whole or absent, refused when damaged or foreign."""
 
 import pickle
+import resource
+import signal
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import save_file
 
@@ -48,7 +51,9 @@ def test_foreign_files_are_refused_and_never_run(tmp_path: Path):
     with pytest.raises(ValueError, match="but not a metarl checkpoint"):
         metarl.load(foreign)
     save_file({"w": torch.zeros(3)}, foreign, {"format": checkpoint.FORMAT, "version": "99"})
-    with pytest.raises(ValueError, match="has checkpoint version 99; this metarl reads version 2"):
+    with pytest.raises(
+        ValueError, match=r"has checkpoint version .99.; this metarl reads versions 2 and 3"
+    ):
         metarl.load(foreign)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         metarl.load(tmp_path / "nothing.safetensors")
@@ -75,6 +80,93 @@ def test_a_family_of_ones_own_must_be_given_and_must_be_the_same(tmp_path: Path)
     assert metarl.load(path, family=own).family is own
 
 
+OLD = Path(__file__).parent / "version_2"
+"""A learner, a similarity and a library, as the last commit with that format wrote them."""
+
+
+def test_files_of_version_2_are_read():
+    """With the digest of the policy that was written, and of the one that went on from it."""
+    learner = metarl.load(OLD / "checkpoint.safetensors")
+    assert (learner.iteration, learner.num_timesteps) == (3, 120)
+    written = "7f365fbca4c17858553e94bfb14fc4a24af4a83e0c36978d6864de80ceaa2ca1"
+    assert learner.fingerprint == written
+    similarity = metarl.Similarity.load(OLD / "similarity.safetensors")
+    library = metarl.SkillLibrary.load(OLD / "library.safetensors")
+    assert similarity.origin == library.origin == written
+    assert (len(similarity.tasks), len(library)) == (10, 3)
+    learner.learn(100, reset_num_timesteps=False)
+    assert (learner.iteration, learner.num_timesteps) == (6, 240)
+    assert learner.fingerprint == "2dcc2470cfd08201662718e8263645fe1ebc99797bcebc544ec3e9132e5747f5"
+
+
+def test_a_file_of_version_2_is_written_as_version_3_with_the_same_content(tmp_path: Path):
+    old = OLD / "checkpoint.safetensors"
+    metarl.load(old).save(tmp_path / "new.safetensors")
+    before, after = checkpoint.read(old), checkpoint.read(tmp_path / "new.safetensors")
+    assert after.tensors.keys() == before.tensors.keys()
+    assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
+    assert all(after.data[name] == before.data[name] for name in before.data if name != "versions")
+    assert b'"version":"3"' in (tmp_path / "new.safetensors").read_bytes()
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path: Path):
+    tensors = {name: torch.arange(3.0) for name in "cab"}
+    for name, order in (("a", 1), ("b", -1)):
+        data = dict([("x", 1), ("y", [2.5])][::order])
+        checkpoint.write(tmp_path / name, dict(list(tensors.items())[::order]), {"d": data["y"]})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert safetensors.torch.load_file(tmp_path / "a").keys() == tensors.keys(), "for any reader"
+
+
+@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_flipped_bit_is_refused(tmp_path: Path, stride: int):
+    """In the length, the header with its names and its checksum, the padding, the tensors."""
+    path = tmp_path / "a.safetensors"
+    checkpoint.write(path, {"w": torch.arange(5.0)}, {"seed": 3})
+    whole = path.read_bytes()
+    for bit in range(0, 8 * len(whole), stride):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"a\.safetensors (is|has)"):
+            checkpoint.read(path)
+    path.write_bytes(whole)
+    assert checkpoint.read(path).data == {"seed": 3}
+
+
+def test_whatever_a_wrong_value_leads_to_is_told_in_one_line(tmp_path: Path):
+    for error in (
+        KeyError("x"),
+        TypeError("a\nb"),
+        RuntimeError("\x1b[31mred"),
+        ValueError("y" * 999),
+    ):
+        with (
+            pytest.raises(ValueError, match="does not hold a whole thing") as raised,
+            checkpoint.sound(tmp_path / "f", "thing"),
+        ):
+            raise error
+        assert str(raised.value).isprintable()
+        assert len(str(raised.value)) < 500
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_told(learner: metarl.MAML, tmp_path: Path):
+    """Files of this process may grow no further: the kernel refuses the write itself."""
+    path = tmp_path / "learner.safetensors"
+    learner.save(path)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot be written: File too large; .* is whole"):
+            learner.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["learner.safetensors"]
+
+
 def test_a_failed_write_leaves_the_old_file(learner: metarl.MAML, tmp_path: Path, monkeypatch):
     path = tmp_path / "learner.safetensors"
     learner.save(path)
@@ -83,7 +175,7 @@ def test_a_failed_write_leaves_the_old_file(learner: metarl.MAML, tmp_path: Path
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+    monkeypatch.setattr(checkpoint, "save", fail)
     with pytest.raises(OSError, match="disk full"):
         learner.save(path)
     assert path.read_bytes() == before

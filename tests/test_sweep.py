@@ -1,0 +1,132 @@
+"""Sweeps: the grid, a process and a folder for each run, the table, what is stopped and resumed."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import metarl
+from metarl import sweep
+from metarl.evaluation.interval import interval
+from metarl.sweep import Run, grid_of, option, runs_of, table
+
+
+def test_a_grid_is_every_combination():
+    assert grid_of(["inner_lr=0.05,0.1", "hidden=8,16x16"]) == [
+        (("inner_lr", "0.05"), ("hidden", "8")),
+        (("inner_lr", "0.05"), ("hidden", "16x16")),
+        (("inner_lr", "0.1"), ("hidden", "8")),
+        (("inner_lr", "0.1"), ("hidden", "16x16")),
+    ]
+    assert grid_of([]) == [()], "one point, with nothing changed"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("inner_lr", "a setting of the grid is NAME=VALUE,VALUE,..., got 'inner_lr'"),
+        ("inner_lr=0.1,", "a setting of the grid is NAME=VALUE"),
+        ("iner_lr=0.1", "no setting 'iner_lr'.*inner_lr"),
+        ("seed=1,2", "no setting 'seed'"),
+        ("inner_lr=-1", "inner_lr must be a positive number"),
+        ("tasks=many", "tasks cannot be 'many'"),
+        ("learned_rates=perhaps", "learned_rates cannot be 'perhaps'"),
+    ],
+)
+def test_what_is_wrong_with_a_grid_shows_before_anything_runs(word: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        grid_of([word])
+
+
+def test_settings_become_options():
+    assert option("inner_lr", 0.5) == ["--inner-lr", "0.5"]
+    assert option("hidden", (8, 16)) == ["--hidden", "8", "16"]
+    assert option("learned_rates", True) == ["--learned-rates"]
+    assert option("normalise_observations", False) == ["--no-normalise-observations"]
+
+
+def test_each_run_has_a_folder_and_its_own_words():
+    points = grid_of(["inner-lr=0.05,0.1"])
+    runs = runs_of("Point2D", Path("out"), [0, 7], points, ["--tasks", "4"])
+    names = [f"inner_lr-{value}_seed-{seed}" for value in ("0.05", "0.1") for seed in (0, 7)]
+    assert [run.folder.name for run in runs] == names
+    words = "train Point2D --out out/inner_lr-0.1_seed-7 --tasks 4 --inner-lr 0.1 --seed 7"
+    assert runs[3].words == tuple(words.split())
+    for seeds in ([], [1, 1]):
+        with pytest.raises(ValueError, match="seeds must be at least one, each named once"):
+            runs_of("Point2D", Path("out"), seeds, points, [])
+
+
+def test_the_table_has_a_row_a_setting(tmp_path: Path):
+    runs = []
+    for setting in ("a", "b"):
+        for seed in (0, 1, 2):
+            folder = tmp_path / f"{setting}{seed}"
+            runs.append(Run(folder, (("x", setting),), seed, ()))
+            if (setting, seed) == ("b", 2):
+                continue  # has not begun
+            folder.mkdir()
+            with (folder / "progress.csv").open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["rollout/return_before", "rollout/return_after"])
+                writer.writerows([row, 100 * seed + row] for row in range(20))
+    first, second = table(runs)
+    assert (first.setting, first.seeds, second.setting, second.seeds) == ("x=a", 3, "x=b", 2)
+    assert first.after == str(interval(np.array([14.5, 114.5, 214.5]))), "rows 10 to 19"
+    assert second.before == str(interval(np.array([14.5, 14.5])))
+    (alone,) = table(runs[:1])
+    assert alone.after == "14.5", "a single seed has no interval"
+    path = sweep.save([first, second], tmp_path)
+    assert path.read_text().splitlines()[0] == "setting,seeds,return before,return after"
+
+
+QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]
+
+
+def sweeping(out: Path, steps: int, *words: str) -> list[str]:
+    command = [sys.executable, "-m", "metarl", "sweep", "Point2D", "--out", str(out), *QUICK]
+    return [*command, "--total-timesteps", str(steps), *words]
+
+
+@pytest.mark.slow
+def test_runs_are_those_of_train_and_what_fails_is_named(tmp_path: Path):
+    command = sweeping(tmp_path / "sweep", 600, "--seeds", "1", "2", "--grid", "inner_lr=0.3,0.6")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "inner_lr=0.6, 2 seeds: return " in done.stdout
+    alone = [sys.executable, "-m", "metarl", "train", "Point2D", "--out", str(tmp_path / "alone")]
+    alone += [*QUICK, "--total-timesteps", "600", "--seed", "2", "--inner-lr", "0.3"]
+    subprocess.run(alone, check=True, capture_output=True)
+    names = [tmp_path / "alone", tmp_path / "sweep" / "inner_lr-0.3_seed-2"]
+    one, two = ((folder / "checkpoint.safetensors").read_bytes() for folder in names)
+    assert one == two
+
+    (names[1] / "checkpoint.safetensors").write_bytes(b"damaged")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "1 runs failed, see log.txt in" in done.stderr
+    assert "is damaged or not a checkpoint" in (names[1] / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_stopped_sweep_is_resumed_by_the_same_command(tmp_path: Path):
+    command = sweeping(tmp_path, 30_000, "--seeds", "1", "2", "--side-by-side", "2")
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    folders = [tmp_path / f"seed-{seed}" for seed in (1, 2)]
+    while not all((folder / "checkpoints").exists() for folder in folders):
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert "the same command resumes all runs" in said
+    begun = [metarl.load(folder).num_timesteps for folder in folders]
+    assert all(0 < steps < 30_000 for steps in begun)
+    subprocess.run(command, check=True, capture_output=True)
+    assert all(metarl.load(folder).num_timesteps >= 30_000 for folder in folders)
