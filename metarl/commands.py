@@ -59,6 +59,16 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
             print(f"    presets  {', '.join(row['presets'])}")
         if "source" in row:
             print(f"    source   {row['source']}")
+    if family is None:
+        _print_lacking()
+
+
+def _print_lacking() -> None:
+    """Print the families whose robots are not installed, and what brings them."""
+    lacking = envs.lacking()
+    for how in dict.fromkeys(lacking.values()):
+        print(f"\nnot installed: {', '.join(n for n, brings in lacking.items() if brings == how)}")
+        print(f"    needed   {how}")
 
 
 def train_command(start: Config) -> Callable[..., None]:
