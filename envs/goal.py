@@ -28,7 +28,7 @@ class Step(NamedTuple):
     """Where they are after it, [sim, track] in m and rad."""
     duration: float
     """Length of the step [s]."""
-    seen: Mapping[str, Array] = MappingProxyType({})
+    seen: Mapping[str, NDArray] = MappingProxyType({})
     """The quantities that the goal `sees`, by name, as of the end of the step; see
     `metarl.envs.quantities`."""
 

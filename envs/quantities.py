@@ -143,7 +143,7 @@ class Quantities:
         self._action[sims] = 0.0
         self._air_time[sims] = 0.0
 
-    def read(self, action: Array, active: NDArray[np.bool_] | None) -> Mapping[str, Array]:
+    def read(self, action: Array, active: NDArray[np.bool_] | None) -> Mapping[str, NDArray]:
         """Return the quantities after a control step.
 
         Args:
@@ -151,7 +151,7 @@ class Quantities:
             active: the simulations that were stepped, [sim]; None for all.
         """
         stepped = np.ones(len(action), bool) if active is None else active
-        seen: dict[str, Array] = {"action": action, "last_action": self._action.copy()}
+        seen: dict[str, NDArray] = {"action": action, "last_action": self._action.copy()}
         self._action[stepped] = action[stepped]
         if self._feet:
             seen |= self._contacts(stepped)
@@ -165,7 +165,7 @@ class Quantities:
         self._action[:] = other._action
         self._air_time[:] = other._air_time
 
-    def _contacts(self, stepped: NDArray[np.bool_]) -> dict[str, Array]:
+    def _contacts(self, stepped: NDArray[np.bool_]) -> dict[str, NDArray]:
         contact = self._fields["sensordata"][:, self._feet] > 0.0
         flown = self._air_time + self._seconds * stepped[:, None]
         landed = contact & (self._air_time > 0.0)

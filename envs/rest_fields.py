@@ -18,8 +18,8 @@ def rest_fields(robot: Robot, model: mujoco.MjModel) -> dict[str, Array]:
     fields = {name: np.asarray(values, np.float64) for name, values in robot.rest(model).items()}
     data = mujoco.MjData(model)
     for name, values in fields.items():
-        expected = np.shape(getattr(data, name, None))
-        if not hasattr(data, name) or values.shape != expected:
+        expected = np.shape(getattr(data, name)) if hasattr(data, name) else (0,)
+        if values.shape != expected:
             raise ValueError(
                 f"{robot.name}.rest must return state fields of MjData, got {name!r} with "
                 f"{list(values.shape)} for {list(expected)}"

@@ -93,12 +93,8 @@ class Robot(ABC):
         """
         return {}
 
-    def effort(self, control: Array) -> Array:
-        """Return what a family's control cost squares, [sim, n]: by default the controls."""
-        return control
-
     def drive(self, fields: Fields, control: Array) -> None:
-        """Apply `control` [sim, nu], within the actuators' range, for the coming step."""
+        """Apply `control` [sim, action], within `control_range`, for the coming step."""
         fields["ctrl"][:] = control
 
     @property

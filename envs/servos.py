@@ -63,10 +63,9 @@ class Home(NamedTuple):
     """The other state fields: `ctrl` [nu], and `act`, `mocap_pos`, `mocap_quat` where there are."""
     driven: NDArray[np.intp]
     """The controls that take an action, as indices of `ctrl`, [action]."""
-    low: Array
-    """The lowest control that an action asks for, [action]; it may exceed the actuator's range."""
-    high: Array
-    """The highest, [action]."""
+    stride: Array
+    """What an action at the end of its range adds to them, [action]; the sum may exceed the
+    actuator's range, which cuts it off."""
 
 
 @cache  # a compiled model is kept by its edits, which count by identity
@@ -139,8 +138,11 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
     rest = {name: getattr(data, name).copy() for name in names if getattr(data, name).size}
     strides = _strides(model, servos)
     driven = np.flatnonzero(strides > 0.0)
-    middle, half = rest["ctrl"][driven], strides[driven]
-    return Home(data.qpos.copy(), rest, driven, middle - half, middle + half)
+    if not len(driven):
+        raise ValueError(
+            "no actuator takes an action: none has a control range, nor Servos(stride=...) a number"
+        )
+    return Home(data.qpos.copy(), rest, driven, strides[driven])
 
 
 def position_servos(model: mujoco.MjModel) -> NDArray[np.bool_]:

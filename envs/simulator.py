@@ -253,7 +253,7 @@ class Simulator:
         """Return the tracks that the goal names, [sim, track]; a copy, as fields are live."""
         return self._robot.position(self._fields)[:, self._tracks]
 
-    def _see(self, control: Array, active: NDArray[np.bool_] | None) -> Mapping[str, Array]:
+    def _see(self, control: Array, active: NDArray[np.bool_] | None) -> Mapping[str, NDArray]:
         """Return the quantities that the goal asks for, after a step."""
         if not self.family.goal.sees:
             return {}

@@ -39,8 +39,8 @@ class TaskFamily(HasTaskSpace):
     """The part of the control range that an action of 1 asks for. Policies begin with unit standard
     deviation, so this decides how widely a new policy explores."""
     control_cost: float = 0.0
-    """Taken off the reward in each step, times the sum of squared controls [ctrl^2], or of what the
-    robot's `effort` has in their place."""
+    """Taken off the reward in each step, times the sum of squared controls [ctrl^2]; of a
+    `ServoRobot`, of their offsets from how it stands."""
     survive_bonus: float = 0.0
     """Added to the reward in each step that does not end in a fall, as in Gymnasium's v5; in every
     step where `falls` is off."""
@@ -163,7 +163,7 @@ class TaskFamily(HasTaskSpace):
             fields: the robot's, after the step.
         """
         if self.control_cost:
-            reward = reward - self.control_cost * np.square(self.robot.effort(control)).sum(axis=1)
+            reward = reward - self.control_cost * np.square(control).sum(axis=1)
         if self.survive_bonus:
             standing = healthy if self.falls else True
             reward = reward + self.survive_bonus * standing

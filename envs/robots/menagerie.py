@@ -10,6 +10,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from metarl.envs.nearest import nearest
 from metarl.envs.robots.servo_robot import ServoRobot
 from metarl.envs.servos import Physics, Servos
 
@@ -87,7 +88,7 @@ def menagerie_file(robot: str, scene: str = "scene") -> Path:
         known = ", ".join(sorted(path.stem for path in folders[0].glob("*.xml")))
         raise FileNotFoundError(f"{folders[0]} has no {scene}.xml; there are {known}")
     if find_spec(_PACKAGE) is None:
-        raise FileNotFoundError(f"no model of {robot}: {HOW}")
+        raise FileNotFoundError(f"no model of {robot!r}{nearest(robot, _here())}; {HOW}")
     package = importlib.import_module(_PACKAGE)
     try:
         return Path(package.get(robot).xml(scene))
@@ -97,10 +98,21 @@ def menagerie_file(robot: str, scene: str = "scene") -> Path:
 
 def _folders(robot: str) -> list[Path]:
     """Return the folders of a robot on this machine, those asked for first."""
+    return [place / robot for place in _places() if (place / robot).is_dir()]
+
+
+def _here() -> list[str]:
+    """Return the names of the robots on this machine."""
+    scenes = (scene for place in _places() for scene in place.glob("*/scene*.xml"))
+    return sorted({scene.parent.name for scene in scenes})
+
+
+def _places() -> list[Path]:
+    """Return the folders of robots on this machine, those asked for first."""
     root = os.environ.get(ROOT)
     places = [Path(root)] if root else []
     for wheel in _WHEELS:
         found = find_spec(wheel)
         if found is not None and found.submodule_search_locations:
             places.append(Path(next(iter(found.submodule_search_locations))) / _INSIDE)
-    return [place / robot for place in places if (place / robot).is_dir()]
+    return places

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.model import Edit, element_index, load_model
+from metarl.envs.model import Edit, element_index, element_names, load_model
 from metarl.envs.quantities import UP, to_body
 from metarl.envs.robot import Array, Fields, Robot, always, yaw
 from metarl.envs.robots.anatomy import anatomy
@@ -67,7 +67,7 @@ class ServoRobot(Robot):
         plain = load_model(self.mjcf, (edit(colliding, servos.gains, ()),))
         stands = home(plain, servos)
         parts = anatomy(plain, self.root_body(plain), stands.qpos)
-        self.root = self.base = plain.body(parts.base).name
+        self.root = self.base = element_names(plain, "body")[parts.base]
         """The name of the body that carries everything."""
         self.feet = parts.feet if feet is None else tuple(feet)
         for foot in self.feet:
@@ -82,15 +82,22 @@ class ServoRobot(Robot):
         self._qpos, self._qvel = plain.jnt_qposadr[joints], plain.jnt_dofadr[joints]
         free = plain.body_jntadr[parts.base]
         self._free = (plain.jnt_qposadr[free], plain.jnt_dofadr[free]) if self.walks else (0, 0)
-        self._tip = _place(plain, tip, parts.tip)
+        self.tip = _place(plain, tip, parts.tip)
+        """The MjData field and the row in it that tell where the end of the driven chain is."""
         self.tracks = ("x", "y", "z", "yaw") if self.walks else ("x", "y", "z")
         self.fields = (
-            ("qpos", "qvel", "ctrl") if self.walks else ("qpos", "qvel", "ctrl", self._tip[0])
+            ("qpos", "qvel", "ctrl") if self.walks else ("qpos", "qvel", "ctrl", self.tip[0])
         )
         extent = float(plain.stat.extent)
         self.camera = (2.6 * extent, 130.0, -20.0) if self.walks else (1.6 * extent, 130.0, -20.0)
         if not self.walks:
-            self.lookat = tuple(map(float, plain.stat.center))
+            x, y, z = map(float, plain.stat.center)
+            self.lookat = (x, y, z)
+
+    @property
+    def home_qpos(self) -> Array:
+        """How it stands, [nq]."""
+        return self._home.qpos.copy()
 
     def load(self, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
         """Return the compiled model, with the servos and the physics that were asked for."""
@@ -102,17 +109,13 @@ class ServoRobot(Robot):
         return self._home.rest
 
     def control_range(self, model: mujoco.MjModel) -> tuple[Array, Array]:
-        """The keyframe's controls with a stride to each side, so that an action of 0 is it."""
-        return self._home.low, self._home.high
+        """A stride to each side; controls are offsets, so that an action of 0 is the keyframe."""
+        return -self._home.stride, self._home.stride
 
     def drive(self, fields: Fields, control: Array) -> None:
         """Set the driven controls; MuJoCo cuts them off at the actuators' range."""
         fields["ctrl"][:] = self._home.rest["ctrl"]
-        fields["ctrl"][:, self._home.driven] = control
-
-    def effort(self, control: Array) -> Array:
-        """How far the controls are from those of the keyframe, which cost nothing."""
-        return control - self._home.rest["ctrl"][self._home.driven]
+        fields["ctrl"][:, self._home.driven] += control
 
     def start(self, model: mujoco.MjModel, generator: np.random.Generator) -> tuple[Array, Array]:
         """The keyframe, its joints disturbed by up to 0.05 rad, at rest."""
@@ -127,7 +130,7 @@ class ServoRobot(Robot):
         Of an arm: its tip (3). Then the joints from where they stand, a tenth of their velocities,
         and by how much the servos were last asked to move.
         """
-        qpos, qvel = fields["qpos"], fields["qvel"]
+        qpos, qvel, driven = fields["qpos"], fields["qvel"], self._home.driven
         if self.walks:
             at, rate = self._free
             turned = qpos[:, at + 3 : at + 7]
@@ -138,14 +141,14 @@ class ServoRobot(Robot):
         parts += [
             qpos[:, self._qpos] - self._home.qpos[self._qpos],
             _SLOW * qvel[:, self._qvel],
-            self.effort(fields["ctrl"][:, self._home.driven]),
+            fields["ctrl"][:, driven] - self._home.rest["ctrl"][driven],
         ]
         return np.concatenate(parts, axis=1)
 
     def position(self, fields: Fields) -> Array:
         """X, y, z and yaw of the base, or x, y and z of an arm's tip."""
         if not self.walks:
-            field, index = self._tip
+            field, index = self.tip
             return fields[field][:, index]
         at = self._free[0]
         qpos = fields["qpos"]
@@ -175,6 +178,7 @@ def _frame_skip(name: str, timestep: float, rate: float) -> int:
 def _model_name(model: mujoco.MjModel, path: Path) -> str:
     """Return the name that the MJCF gives its model, or the file's."""
     named = model.names[: model.names.index(b"\0")].decode()
+    named = named.removesuffix(" scene")
     return named if named and named != "MuJoCo Model" else path.stem
 
 
