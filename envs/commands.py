@@ -79,13 +79,13 @@ TERMS: dict[str, Term] = {
 the change of the action; and the time that feet were in the air beyond 0.1 s when they land."""
 
 WEIGHTS: Mapping[str, float] = {
-    "velocity": 1.0,
+    "velocity": 1.5,
     "turn": 0.2,
     "bounce": -0.2,
-    "wobble": -0.01,
-    "tilt": -1.0,
+    "wobble": -0.005,
+    "tilt": -0.5,
     "torque": -2e-5,
-    "jerk": -0.01,
+    "jerk": -0.005,
     "flight": 1.0,
 }
 """Of the terms, where none are given; tuned on Go1."""

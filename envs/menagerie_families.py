@@ -13,9 +13,12 @@ from metarl.envs.servos import Physics, Servos
 from metarl.envs.task_family import TaskFamily
 
 _OURS = "metarl, on MuJoCo Menagerie's"
-_FAST = Physics(timestep=0.004, cone="pyramidal", collide="feet")
-_STEPS = 250
-"""5 s at 50 Hz."""
+_FAST = Physics(timestep=0.005, cone="pyramidal", collide="feet")
+_RATE = 25.0
+"""Actions a second of the quadrupeds. At 50 a second, noise on actions is filtered by the servos
+and moves the body half as far."""
+_SECONDS = 5.0
+"""Of an episode of walking."""
 
 
 class Entry(NamedTuple):
@@ -28,14 +31,16 @@ class Entry(NamedTuple):
 
 @cache
 def go1() -> MenagerieRobot:
-    """Return Unitree's Go1: twelve servos, 50 actions a second."""
-    return MenagerieRobot("unitree_go1", name="Go1", physics=_FAST)
+    """Return Unitree's Go1: twelve servos, 25 actions a second."""
+    return MenagerieRobot("unitree_go1", name="Go1", servos=Servos(rate=_RATE), physics=_FAST)
 
 
 @cache
 def spot() -> MenagerieRobot:
-    """Return Boston Dynamics' Spot: twelve servos, 50 actions a second."""
-    return MenagerieRobot("boston_dynamics_spot", name="Spot", physics=_FAST)
+    """Return Boston Dynamics' Spot: twelve servos, 25 actions a second."""
+    return MenagerieRobot(
+        "boston_dynamics_spot", name="Spot", servos=Servos(rate=_RATE), physics=_FAST
+    )
 
 
 @cache
@@ -64,13 +69,15 @@ def _walking(
     goal: goals.Goal,
     varies: Callable[[MenagerieRobot], tuple[dynamics.Dynamics, ...]] = lambda robot: (),
 ) -> TaskFamily:
+    walker = robot()
     return TaskFamily(
         name,
-        robot(),
+        walker,
         goal,
-        f"{_OURS} {robot().name}",
-        dynamics=varies(robot()),
-        horizon=_STEPS,
+        f"{_OURS} {walker.name}",
+        dynamics=varies(walker),
+        horizon=round(_SECONDS / (walker.frame_skip * walker.load().opt.timestep)),
+        action_scale=0.2,
         survive_bonus=1.0,
     )
 
