@@ -63,7 +63,7 @@ def played_back(family: TaskFamily, tasks: Tasks, rollouts: Rollouts, key: Key) 
         for commands, mask in zip(controls, masks, strict=True):
             if mask is not None and not mask.any():
                 break
-            simulator.fields["ctrl"][:] = commands
+            family.robot.drive(simulator.fields, commands)
             simulator._batch.step(mask, nstep=family.robot.frame_skip)
 
     return play

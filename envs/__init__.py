@@ -7,11 +7,14 @@ if __name__ == "envs":
 
 import metarl.envs.mujoco_import  # noqa: F401, before anything imports MuJoCo
 from metarl.envs import dynamics, goals
-from metarl.envs.catalogue import families, make, presets
+from metarl.envs.catalogue import families, lacking, make, presets
 from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily, task_through_reset_options
 from metarl.envs.registration import register
 from metarl.envs.robot import Robot
+from metarl.envs.robots.menagerie import MenagerieRobot
+from metarl.envs.robots.servo_robot import ServoRobot
+from metarl.envs.servos import Physics, Servos
 from metarl.envs.simulator import Simulator
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
@@ -19,13 +22,18 @@ from metarl.envs.tasks import Tasks
 __all__ = [
     "Family",
     "ForeignFamily",
+    "MenagerieRobot",
+    "Physics",
     "Robot",
+    "ServoRobot",
+    "Servos",
     "Simulator",
     "TaskFamily",
     "Tasks",
     "dynamics",
     "families",
     "goals",
+    "lacking",
     "make",
     "presets",
     "task_through_reset_options",

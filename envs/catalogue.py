@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from metarl.envs import dynamics, goals
+from metarl.envs import dynamics, goals, menagerie_families
 from metarl.envs.nearest import nearest
 from metarl.envs.robots import (
     Ant,
@@ -264,6 +264,7 @@ _ENTRIES = (
 
 CATALOGUE: dict[str, Callable[[], TaskFamily]] = dict(_ENTRIES)
 
+_FETCH_EXTRA = "pip install 'metarl[robots]'"
 _FETCH: dict[str, tuple[fetch.Task, float, float, str]] = {
     "FetchReach": ("reach", 0.15, 0.15, "goal in the cube around the gripper's start"),
     "FetchPush": ("push", 0.15, 0.0, "goal on the table"),
@@ -400,8 +401,19 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def families() -> tuple[str, ...]:
-    """Return the names that `make` knows; Fetch's only where gymnasium-robotics is installed."""
-    return (*CATALOGUE, *(_FETCH if fetch.available() else ()))
+    """Return the names that `make` knows.
+
+    Fetch's only where gymnasium-robotics is installed, and those on robots of MuJoCo Menagerie only
+    where there are models of them.
+    """
+    installed = _FETCH if fetch.available() else ()
+    return (*CATALOGUE, *installed, *menagerie_families.families())
+
+
+def lacking() -> dict[str, str]:
+    """Return the families that `make` would know with an extra, and what brings it."""
+    needed = {} if fetch.available() else dict.fromkeys(_FETCH, _FETCH_EXTRA)
+    return {**needed, **dict.fromkeys(menagerie_families.missing(), menagerie_families.HOW)}
 
 
 def presets(name: str) -> tuple[str, ...]:
@@ -421,10 +433,14 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:
         ValueError: for an unknown name, preset or field; the message lists what there is.
     """
     if name in _FETCH and not fetch.available():
-        raise ValueError(f"{name} needs gymnasium-robotics: pip install 'metarl[robots]'")
-    if name not in families():
+        raise ValueError(f"{name} needs gymnasium-robotics: {_FETCH_EXTRA}")
+    makers = {**CATALOGUE, **{known: partial(_fetch, known) for known in _FETCH}}
+    makers |= {
+        known: partial(menagerie_families.make, known) for known in menagerie_families.ENTRIES
+    }
+    if name not in makers:
         raise ValueError(f"no family {name!r}{nearest(name, families())}")
-    family = _fetch(name) if name in _FETCH else CATALOGUE[name]()
+    family = makers[name]()
     if preset is not None and preset != "default":
         known = PRESETS.get(name, {})
         if preset not in known:

@@ -15,7 +15,7 @@ import numpy as np
 from metarl.envs.actuators import disable, reverse, scale_forces
 from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Choice, Distribution, LogUniforms, Signs, Uniform
-from metarl.envs.goals import Parameters
+from metarl.envs.goal import Parameters
 from metarl.envs.model import element_index, element_names
 from metarl.envs.robot import Robot
 from metarl.envs.robot_check import require_instance
@@ -177,17 +177,22 @@ def reversed_actuators(
     return Dynamics("reversed actuators", (signs,), change)
 
 
-def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dynamics:
+def crippled_leg(
+    robot: Robot, train: Sequence[int], extrapolate: Sequence[int] = (), *, size: float = 0.5
+) -> Dynamics:
     """Let one leg give no force and shrink to half its size, after Clavera et al. (2019).
 
-    The leg's geoms halve in size and in distance from their joints, and masses stay.
+    The leg's geoms halve in size and in distance from their joints, and masses stay. Meshes cannot
+    shrink: MuJoCo reads their size from the mesh.
 
     Args:
         robot: has `legs`.
         train: the indices of legs that are crippled in training; -1 for none.
         extrapolate: those that are crippled outside it only.
+        size: what the geoms are scaled by; 1 for a leg that is limp, but whole.
     """
     require_instance(robot)
+    _require("the size of a crippled leg", size > 0.0, "positive", size)
     for leg in (*train, *extrapolate):
         _require(
             "a leg",
@@ -206,9 +211,11 @@ def crippled_leg(robot: Robot, train: Sequence[int], extrapolate: Sequence[int] 
             if not len(lame):
                 continue
             disable(bodies, lame[:, None], leg.actuators)
+            if size == 1.0:
+                continue
             # the bounds rbound and aabb follow from the size: they differ between simulations too
             for field in ("geom_size", "geom_pos", "geom_rbound", "geom_aabb"):
-                bodies[field][lame[:, None], geoms] *= 0.5
+                bodies[field][lame[:, None], geoms] *= size
 
     return Dynamics("a crippled leg", (_indices("crippled_leg", train, extrapolate),), change)
 

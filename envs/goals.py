@@ -1,77 +1,42 @@
-"""Goals: what a task asks for, as a reward over many simulations at once.
+"""The goals there are: run somewhere, at a speed, reach a point, push an object, obey a command.
 
-A goal is a distribution of its parameters and a pure function
-`(step, parameters) -> reward [sim]`, which reads the robot's tracks that the goal names. Costs of
-control and bonuses for staying upright belong to the family, not to the goal.
+Each function returns a `Goal`. Costs of control and bonuses for staying upright belong to the
+family, not to the goal.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.envs.commands import velocity_command
 from metarl.envs.distributions import Array, Choice, Disc, Distribution, Uniform
+from metarl.envs.goal import Goal, Marker, Parameters, Step, Term, never
+
+__all__ = [
+    "Goal",
+    "Marker",
+    "Parameters",
+    "Step",
+    "Term",
+    "corner",
+    "direction",
+    "forward",
+    "heading",
+    "never",
+    "position_in_disc",
+    "position_in_square",
+    "position_on_half_circle",
+    "push_to",
+    "reach_in_box",
+    "reach_in_disc",
+    "turn",
+    "velocity",
+    "velocity_command",
+]
 
 Point3 = tuple[float, float, float]
-Parameters = Mapping[str, Array]
-"""Task parameters by name, each [sim]."""
-
-
-class Step(NamedTuple):
-    """What happened in one control step; every array has a leading simulation axis."""
-
-    before: Array
-    """Where the goal's tracks were before the step, [sim, track] in m and rad."""
-    after: Array
-    """Where they are after it, [sim, track] in m and rad."""
-    duration: float
-    """Length of the step [s]."""
-
-    @property
-    def velocity(self) -> Array:
-        """Mean velocity over the step, [sim, track] in m/s and rad/s."""
-        return (self.after - self.before) / self.duration
-
-
-class Marker(NamedTuple):
-    """How a goal is drawn in a film."""
-
-    kind: Literal["point", "arrow", "line"]
-    """A point to reach; an arrow above the robot; a line across x that the robot should be at."""
-    x: float = 0.0
-    """Where [m]; of an arrow, the x component of its direction."""
-    y: float = 0.0
-    """Where [m]; of an arrow, the y component of its direction."""
-    z: float = 0.0
-    """Where [m]."""
-
-
-def never(step: Step, parameters: Parameters) -> NDArray[np.bool_]:
-    """Return False for each simulation: no goal ends its episode, [sim]."""
-    return np.zeros(len(step.after), dtype=bool)
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is asked of a robot."""
-
-    name: str
-    distributions: tuple[Distribution, ...]
-    reward: Callable[[Step, Parameters], Array]
-    """The reward of a step, [sim]."""
-    reached: Callable[[Step, Parameters], NDArray[np.bool_]] = never
-    """Whether the task is done and the episode ends, [sim]."""
-    succeeds: Callable[[Step, Parameters], NDArray[np.bool_]] | None = None
-    """Whether a step leaves the robot where it is wanted, [sim]; None where the goal's source has
-    no criterion of success."""
-    tracks: tuple[str, ...] = ("x",)
-    """Which of the robot's tracks a `Step` has, in this order."""
-    target: Callable[[Parameters], Array] | None = None
-    """Where the target is, [sim, 2] in m, for robots whose model shows it."""
-    marker: Callable[[Mapping[str, float], float], Marker] | None = None
-    """How one task's goal is drawn, so many seconds into the episode."""
 
 
 def forward(weight: float = 1.0) -> Goal:

@@ -146,12 +146,14 @@ class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
             self.render()
         told = self.family.tells_success
         success = {"is_success": bool(outcome.succeeded[0])} if told else {}
+        terms = {n: float(part[0]) for n, part in self._episodes.simulator.terms.items()}
+        parts = {"reward_terms": terms} if terms else {}
         return (
             outcome.observation[0],
             float(outcome.reward[0]),
             bool(outcome.terminated[0]),
             bool(outcome.truncated[0]),
-            {"task": self.task} | success,
+            {"task": self.task} | success | parts,
         )
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]

@@ -63,6 +63,8 @@ class Robot(ABC):
     """Names of the columns of `position`; a goal picks those it needs by name."""
     legs: tuple[Leg, ...] = ()
     """Limbs that can be crippled."""
+    feet: tuple[str, ...] = ()
+    """Names of the bodies that walk on the ground, whose contacts a goal may see."""
 
     @abstractmethod
     def start(self, model: mujoco.MjModel, generator: np.random.Generator) -> tuple[Array, Array]:
@@ -83,8 +85,16 @@ class Robot(ABC):
     def healthy(self, fields: Fields) -> NDArray[np.bool_]:
         """Return whether the robot is upright and its state in bounds, [sim]; False is a fall."""
 
+    def rest(self, model: mujoco.MjModel) -> dict[str, Array]:
+        """Return what a start sets besides qpos and qvel: none by default, all else being zero.
+
+        A robot of servos sets `ctrl` [nu] to where they stand, one with activations `act` [na].
+        State fields by name, as in MjData, without the simulation axis.
+        """
+        return {}
+
     def drive(self, fields: Fields, control: Array) -> None:
-        """Apply `control` [sim, nu], within the actuators' range, for the coming step."""
+        """Apply `control` [sim, action], within `control_range`, for the coming step."""
         fields["ctrl"][:] = control
 
     @property

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from metarl.envs.model import element_index
 from metarl.envs.mujoco_log import quiet
+from metarl.envs.rest_fields import rest_fields
 from metarl.envs.robot import Array, Robot
 
 _COUNTS = (2, 3)
@@ -53,6 +54,8 @@ def readings(robot: Robot, model: mujoco.MjModel, count: int) -> Readings:
         _require_shape(robot, "start", qpos, (model.nq,))
         _require_shape(robot, "start", qvel, (model.nv,))
         data.qpos[:], data.qvel[:] = qpos, qvel
+        for name, values in rest_fields(robot, model).items():
+            getattr(data, name)[:] = values
         with quiet():
             mujoco.mj_forward(model, data)
         rows.append({name: np.array(getattr(data, name)) for name in robot.fields})

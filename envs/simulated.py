@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.goals import Goal
+from metarl.envs.goal import Goal
 from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.tasks import Tasks
 

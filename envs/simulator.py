@@ -19,7 +19,7 @@ number of threads or simulations, to the last bit. The batch has hazards, which 
 - Simulations are named by ascending indices or a mask, and by one Python thread at a time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import mujoco
@@ -31,9 +31,11 @@ from numpy.typing import ArrayLike, NDArray
 from metarl.envs.contact_forces import ContactForces
 from metarl.envs.family import Result
 from metarl.envs.finite import first_not_finite, not_finite
-from metarl.envs.goals import Step
+from metarl.envs.goal import Step
 from metarl.envs.mujoco_log import quiet
 from metarl.envs.observation_names import observation_names
+from metarl.envs.quantities import Quantities
+from metarl.envs.rest_fields import rest_fields
 from metarl.envs.robot import Array
 from metarl.envs.robot_check import Readings
 from metarl.envs.simulated import Simulated
@@ -80,6 +82,13 @@ class Simulator:
         self._tasks: dict[str, Array] | None = None
         self._task_coordinates: Array | None = None
         low, high = self._robot.control_range(family.model)
+        self._rest = rest_fields(self._robot, family.model)
+        shape = count, len(low)
+        self._quantities = Quantities(
+            family.goal.sees, self._robot, family.model, self._batch.bind, shape
+        )
+        self.terms: dict[str, Array] = {}
+        """The parts of the last step's reward, weighted, [sim] each, where the goal has terms."""
         self._control_middle, self._control_half = (low + high) / 2.0, (high - low) / 2.0
 
     @property
@@ -176,13 +185,14 @@ class Simulator:
             if np.shape(values) != expected:
                 raise ValueError(f"{name} must be {list(expected)}, got {list(np.shape(values))}")
         self._batch.reset(sims, stage=0)  # clears time, controls and the solver's warm start too
-        for name, values in state.items():
+        for name, values in {**self._rest, **state}.items():
             self._batch.bind(name)[chosen] = values
         with quiet():
             self._batch.forward(sims)
         if self._contacts:
             self._contacts.refresh(sims)
         self._batch.warning[chosen] = 0
+        self._quantities.restart(chosen)
         stated = np.zeros(self.count, dtype=bool)
         stated[chosen] = True
         return self._observe(stated)
@@ -202,11 +212,16 @@ class Simulator:
         control = self._control(action, active)
         before = self._place()
         failed = self._advance(control, active)
-        step = Step(before, self._place(), self._dt)
+        step = Step(before, self._place(), self._dt, self._see(control, active))
         healthy = self._robot.healthy(self._fields) & ~failed
 
         goal = self.family.goal
-        reward = goal.reward(step, self._tasks)
+        self.terms = goal.parts(step, self._tasks)
+        reward = (
+            np.sum(list(self.terms.values()), axis=0)
+            if self.terms
+            else goal.reward(step, self._tasks)
+        )
         reward = self.family.charge(reward, control, healthy, self._fields)
         stepped = ~failed if active is None else ~failed & active
         self._require_finite_reward(reward, stepped)
@@ -236,6 +251,7 @@ class Simulator:
         # all that the next step depends on, the solver's warm start included
         twin._batch.state[:] = self._batch.state
         twin._batch.warning[:] = self._batch.warning
+        twin._quantities.copy_from(self._quantities)
         for name, field in self._fields.items():
             # derived fields lag one physics step behind the state, so they cannot be computed from
             # it; the batch marks them as read-only because its next call writes them anew
@@ -251,6 +267,14 @@ class Simulator:
     def _place(self) -> Array:
         """Return the tracks that the goal names, [sim, track]; a copy, as fields are live."""
         return self._robot.position(self._fields)[:, self._tracks]
+
+    def _see(self, control: Array, active: NDArray[np.bool_] | None) -> Mapping[str, NDArray]:
+        """Return the quantities that the goal asks for, after a step."""
+        if not self.family.goal.sees:
+            return {}
+        with np.errstate(invalid="ignore"):  # of a control without a range
+            asked = np.nan_to_num((control - self._control_middle) / self._control_half)
+        return self._quantities.read(asked, active)
 
     def _observe(self, fresh: NDArray[np.bool_]) -> Array:
         """Return the observations, [sim, observation]; those of `fresh` [sim] must be finite."""

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.goals import Marker
+from metarl.envs.goal import Marker
 from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 

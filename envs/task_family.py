@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Distribution
 from metarl.envs.dynamics import Dynamics
-from metarl.envs.goals import Goal
+from metarl.envs.goal import Goal
 from metarl.envs.plain import check_horizon_and_scale, make_plain, plain
+from metarl.envs.quantities import require_quantities, sensors
 from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.robot_check import check_robot, readings, require_instance
 from metarl.envs.simulator import Simulator
@@ -38,7 +39,8 @@ class TaskFamily(HasTaskSpace):
     """The part of the control range that an action of 1 asks for. Policies begin with unit standard
     deviation, so this decides how widely a new policy explores."""
     control_cost: float = 0.0
-    """Taken off the reward in each step, times the sum of squared controls [ctrl^2]."""
+    """Taken off the reward in each step, times the sum of squared controls [ctrl^2]; of a
+    `ServoRobot`, of their offsets from how it stands."""
     survive_bonus: float = 0.0
     """Added to the reward in each step that does not end in a fall, as in Gymnasium's v5; in every
     step where `falls` is off."""
@@ -70,6 +72,7 @@ class TaskFamily(HasTaskSpace):
                 f"a contact cost needs contact forces: {self.robot.name}(contact_forces=True)"
             )
         check_robot(self.robot, self.model)
+        require_quantities(self.goal.sees, self.robot, self.model)
         self.bodies(self.sample_tasks(1, seed=0))  # raises where the model lacks what varies
         if self.extrapolates:
             self.bodies(self.sample_tasks(1, seed=0, split="extrapolate"))
@@ -117,7 +120,7 @@ class TaskFamily(HasTaskSpace):
         counts for families made later.
         """
         edits = tuple(dynamics.edit for dynamics in self.dynamics if dynamics.edit)
-        return self.robot.load(edits)
+        return self.robot.load((*sensors(self.goal.sees, self.robot), *edits))
 
     @property
     def dt(self) -> float:

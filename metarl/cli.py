@@ -6,6 +6,8 @@ import sys
 
 COMMANDS = {
     "families": "List the task families, or describe one.",
+    "inspect": "Print what a robot's MJCF file holds, and the lines that make a family of tasks of "
+    "it.",
     "train": "Train a meta-policy into a new run folder.",
     "resume": "Resume a run; the results are identical to those of an uninterrupted one.",
     "sweep": "Train several seeds, and a grid of settings, side by side; then show a table.",

@@ -60,6 +60,32 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
             print(f"    presets  {', '.join(row['presets'])}")
         if "source" in row:
             print(f"    source   {row['source']}")
+    if family is None:
+        _print_lacking()
+
+
+def inspect(robot: Positional[str], scene: str = "scene") -> None:
+    """Print what a robot's MJCF file holds, and the lines that make a family of tasks of it.
+
+    Args:
+        robot: The file, a scene with a floor for a robot that walks; or the name of a robot of
+            MuJoCo Menagerie, such as unitree_go1.
+        scene: Of a robot of Menagerie, the file in its folder, without .xml.
+    """
+    from metarl.envs.inspection import inspect as describe
+    from metarl.envs.robots.menagerie import menagerie_file
+
+    is_file = robot.endswith(".xml") or Path(robot).exists()
+    path = Path(robot) if is_file else menagerie_file(robot, scene)
+    print(describe(path))
+
+
+def _print_lacking() -> None:
+    """Print the families whose robots are not installed, and what brings them."""
+    lacking = envs.lacking()
+    for how in dict.fromkeys(lacking.values()):
+        print(f"\nnot installed: {', '.join(n for n, brings in lacking.items() if brings == how)}")
+        print(f"    needed   {how}")
 
 
 @dataclass(frozen=True)
@@ -293,7 +319,7 @@ def run(words: Sequence[str]) -> None:
     """
     warnings.showwarning = _warn
     name, *rest = words
-    commands = (families, resume, evaluate, compare, similarity, render, report, demo)
+    commands = (families, inspect, resume, evaluate, compare, similarity, render, report, demo)
     others = {command.__name__: command for command in commands}
     try:
         if name in ("train", "sweep") and rest[:1] == ["--family"]:

@@ -1,13 +1,19 @@
 """The examples run, in their short setting, as a user would run them."""
 
 import json
+import runpy
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
+
+import metarl
+from metarl import envs
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -54,6 +60,32 @@ def test_rollouts_of_ones_own(tmp_path: Path):
     before, after = (float(line.split()[-1]) for line in printed.splitlines()[-2:])
     assert after > before + 100.0
     assert (tmp_path / "log.npz").exists()
+
+
+def test_a_policy_in_real_time(tmp_path: Path):
+    began = time.perf_counter()
+    printed = example("deploy.py", "--run", RUN, "--seconds", "1", "--out", tmp_path / "p.onnx")
+    assert time.perf_counter() - began > 1.0
+    assert "in 20 actions, 20 a second" in printed
+    milliseconds = float(printed.split("p99 ")[1].split()[0])
+    assert 0.0 < milliseconds < 50.0, "a control step"
+
+
+@pytest.mark.parametrize("algorithm", ["maml-trpo", "siamese"])
+def test_a_deployed_policy_acts_as_the_actor_does(tmp_path: Path, algorithm: str):
+    deploy = runpy.run_path(str(EXAMPLES / "deploy.py"))
+    settings = {"algorithm": algorithm, "tasks": 2, "rollouts": 2, "hidden": (8, 8)}
+    learner = metarl.MAML(envs.make("Point2D", horizon=5), **settings, seed=0)
+    actor = learner.learn(20).actor()
+    policy = deploy["Policy"](metarl.export(actor, tmp_path / "p.onnx"), actor.memory)
+    rng, reward = np.random.default_rng(0), 0.0
+    observation = rng.standard_normal(2)
+    for _ in range(6):
+        action, _ = actor.predict(observation, deterministic=True)
+        np.testing.assert_allclose(policy.act(observation, reward), action, atol=1e-5)
+        after, reward = rng.standard_normal(2), float(rng.standard_normal())
+        actor.remember(observation, action, reward, after)
+        observation = after
 
 
 @pytest.mark.slow

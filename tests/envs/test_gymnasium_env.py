@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -15,6 +16,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from metarl import envs
 from metarl.envs.gymnasium_env import TaskEnv
+from tests.envs.legged import written
 
 
 # unbounded observations are what Gymnasium's own MuJoCo environments have
@@ -138,3 +140,15 @@ def test_pictures_are_shown_in_real_time(name: str):
     """The rate is that which Gymnasium asserts of its own environments."""
     family = envs.make(name)
     assert TaskEnv(family).metadata["render_fps"] == int(np.round(1.0 / family.dt))
+
+
+def test_the_parts_of_a_reward_are_told(tmp_path: Path):
+    robot = envs.ServoRobot(written(tmp_path), servos=envs.Servos("home"))
+    goal = envs.goals.velocity_command(0.5, weights={"velocity": 2.0, "jerk": -0.1})
+    env = TaskEnv(envs.TaskFamily("dog", robot, goal, "", survive_bonus=0.5))
+    env.reset(seed=0)
+    *_, reward, _, _, info = env.step(np.full(8, 0.5, np.float32))
+    assert set(info["reward_terms"]) == {"velocity", "jerk"}
+    assert info["reward_terms"]["jerk"] == pytest.approx(-0.1 * 8 * 0.25)
+    assert reward == pytest.approx(0.5 + sum(info["reward_terms"].values()))
+    assert "reward_terms" not in TaskEnv("Point2D").step(np.zeros(2, np.float32))[-1]

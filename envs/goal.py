@@ -1,0 +1,129 @@
+"""`Goal`: what a task asks for, as a reward over many simulations at once.
+
+A goal is a distribution of its parameters and a pure function
+`(step, parameters) -> reward [sim]`, which reads the robot's tracks and the named quantities that
+the goal asks for, and nothing else of the simulation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.envs.distributions import Array, Distribution
+
+Parameters = Mapping[str, Array]
+"""Task parameters by name, each [sim]."""
+
+
+class Step(NamedTuple):
+    """What happened in one control step; every array has a leading simulation axis."""
+
+    before: Array
+    """Where the goal's tracks were before the step, [sim, track] in m and rad."""
+    after: Array
+    """Where they are after it, [sim, track] in m and rad."""
+    duration: float
+    """Length of the step [s]."""
+    seen: Mapping[str, NDArray] = MappingProxyType({})
+    """The quantities that the goal `sees`, by name, as of the end of the step; see
+    `metarl.envs.quantities`."""
+
+    @property
+    def velocity(self) -> Array:
+        """Mean velocity over the step, [sim, track] in m/s and rad/s."""
+        return (self.after - self.before) / self.duration
+
+
+class Marker(NamedTuple):
+    """How a goal is drawn in a film."""
+
+    kind: Literal["point", "arrow", "line"]
+    """A point to reach; an arrow above the robot; a line across x that the robot should be at."""
+    x: float = 0.0
+    """Where [m]; of an arrow, the x component of its direction."""
+    y: float = 0.0
+    """Where [m]; of an arrow, the y component of its direction."""
+    z: float = 0.0
+    """Where [m]."""
+
+
+class Term(NamedTuple):
+    """One part of a reward that is a weighted sum."""
+
+    name: str
+    weight: float
+    value: Callable[[Step, Parameters], Array]
+    """[sim]; what the weight is multiplied with."""
+    sees: tuple[str, ...] = ()
+    """The quantities that it reads from `Step.seen`."""
+
+
+def never(step: Step, parameters: Parameters) -> NDArray[np.bool_]:
+    """Return False for each simulation: no goal ends its episode, [sim]."""
+    return np.zeros(len(step.after), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of a robot."""
+
+    name: str
+    distributions: tuple[Distribution, ...]
+    reward: Callable[[Step, Parameters], Array]
+    """The reward of a step, [sim]."""
+    reached: Callable[[Step, Parameters], NDArray[np.bool_]] = never
+    """Whether the task is done and the episode ends, [sim]."""
+    succeeds: Callable[[Step, Parameters], NDArray[np.bool_]] | None = None
+    """Whether a step leaves the robot where it is wanted, [sim]; None where the goal's source has
+    no criterion of success."""
+    tracks: tuple[str, ...] = ("x",)
+    """Which of the robot's tracks a `Step` has, in this order."""
+    target: Callable[[Parameters], Array] | None = None
+    """Where the target is, [sim, 2] in m, for robots whose model shows it."""
+    marker: Callable[[Mapping[str, float], float], Marker] | None = None
+    """How one task's goal is drawn, so many seconds into the episode."""
+    sees: tuple[str, ...] = ()
+    """The quantities besides tracks that a `Step` has; they are computed where a goal asks only."""
+    terms: tuple[Term, ...] = ()
+    """The parts that the reward is the sum of, where it is one; they are reported apart."""
+
+    @classmethod
+    def of_terms(
+        cls,
+        name: str,
+        distributions: tuple[Distribution, ...],
+        terms: Sequence[Term],
+        **others: Any,  # noqa: ANN401, the fields of a goal
+    ) -> "Goal":
+        """Return a goal whose reward is the sum of weighted terms.
+
+        Args:
+            name: shown to people.
+            distributions: of the task parameters.
+            terms: with a name each, all different.
+            others: further fields of a `Goal`, such as `tracks`.
+
+        Raises:
+            ValueError: for no terms, or two of one name.
+        """
+        names = [term.name for term in terms]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"a reward needs terms with a name of their own each, got {names}")
+        sees = tuple(dict.fromkeys(quantity for term in terms for quantity in term.sees))
+
+        def reward(step: Step, task: Parameters) -> Array:
+            return np.sum(list(_parts(terms, step, task).values()), axis=0)
+
+        return cls(name, distributions, reward, sees=sees, terms=tuple(terms), **others)
+
+    def parts(self, step: Step, parameters: Parameters) -> dict[str, Array]:
+        """Return the weighted terms of a step's reward by name, [sim] each; {} without terms."""
+        return _parts(self.terms, step, parameters)
+
+
+def _parts(terms: Sequence[Term], step: Step, parameters: Parameters) -> dict[str, Array]:
+    return {term.name: term.weight * term.value(step, parameters) for term in terms}

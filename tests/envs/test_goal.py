@@ -1,0 +1,39 @@
+"""Rewards that are sums of terms."""
+
+import numpy as np
+import pytest
+
+from metarl.envs.distributions import Uniform
+from metarl.envs.goal import Goal, Step, Term
+
+SPEED = Term("speed", 2.0, lambda step, task: step.velocity[:, 0] - task["wanted"])
+POWER = Term("power", -0.5, lambda step, _: np.abs(step.seen["torque"]).sum(axis=1), ("torque",))
+STEP = Step(np.zeros((3, 1)), np.array([[1.0], [2.0], [3.0]]), 0.5, {"torque": np.eye(3, 4)})
+TASK = {"wanted": np.array([1.0, 0.0, -1.0])}
+
+
+def goal() -> Goal:
+    return Goal.of_terms("run", (Uniform("wanted", -1.0, 1.0),), (SPEED, POWER), tracks=("x",))
+
+
+def test_the_reward_is_the_sum_of_its_parts():
+    parts = goal().parts(STEP, TASK)
+    np.testing.assert_allclose(parts["speed"], [2.0, 8.0, 14.0])
+    np.testing.assert_allclose(parts["power"], [-0.5, -0.5, -0.5])
+    np.testing.assert_array_equal(goal().reward(STEP, TASK), parts["speed"] + parts["power"])
+
+
+def test_a_goal_sees_what_its_terms_see():
+    assert goal().sees == ("torque",)
+    assert goal().tracks == ("x",)
+    assert [term.name for term in goal().terms] == ["speed", "power"]
+
+
+def test_a_goal_without_terms_has_no_parts():
+    assert Goal("stand", (), lambda step, _: step.after[:, 0]).parts(STEP, TASK) == {}
+
+
+@pytest.mark.parametrize("terms", [(), (SPEED, SPEED)])
+def test_terms_need_names_of_their_own(terms: tuple[Term, ...]):
+    with pytest.raises(ValueError, match="terms with a name of their own each, got"):
+        Goal.of_terms("run", (), terms)

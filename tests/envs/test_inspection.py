@@ -1,0 +1,102 @@
+"""What `metarl inspect` prints, and that the lines to paste make a family that trains."""
+
+from pathlib import Path
+
+import pytest
+
+import metarl
+from metarl.envs import TaskFamily, menagerie_families
+from metarl.envs.inspection import inspect, lines
+from metarl.envs.robots.menagerie import menagerie_file
+from tests.envs.legged import ARM, QUADRUPED, written
+
+installed = pytest.mark.skipif(
+    bool(menagerie_families.missing()), reason="no models of MuJoCo Menagerie"
+)
+TEN = [
+    ("unitree_go1", "scene"),
+    ("boston_dynamics_spot", "scene"),
+    ("google_barkour_vb", "scene_mjx"),
+    ("franka_emika_panda", "scene"),
+    ("leap_hand", "scene_right"),
+    ("unitree_g1", "scene_mjx"),
+    ("unitree_h1", "scene"),
+    ("booster_t1", "scene"),
+    ("robotis_op3", "scene"),
+    ("berkeley_humanoid", "scene"),
+]
+
+
+def pasted(text: str) -> TaskFamily:
+    """Return the family that pasted lines make."""
+    names: dict = {}
+    exec(text, names)
+    return names["family"]()
+
+
+def learns(family: TaskFamily) -> bool:
+    short = family.replace(horizon=5)
+    return metarl.MAML(short, tasks=2, rollouts=2, seed=0).learn(20).num_timesteps > 0
+
+
+@pytest.mark.parametrize("model", [QUADRUPED, ARM], ids=["legs", "arm"])
+def test_pasted_lines_train(tmp_path: Path, model: str):
+    family = pasted(lines(written(tmp_path, model)))
+    assert family.robot.walks == (model == QUADRUPED)
+    assert learns(family)
+
+
+@pytest.mark.slow
+@installed
+@pytest.mark.parametrize(("robot", "scene"), TEN)
+def test_pasted_lines_of_menageries_robots_train(robot: str, scene: str):
+    path = menagerie_file(robot, scene)
+    text = inspect(path)
+    code = text[text.index("from metarl.envs") :]
+    assert code == lines(path)
+    assert learns(pasted(code))
+
+
+def test_what_there_is_of_a_quadruped_is_printed(tmp_path: Path):
+    text = inspect(written(tmp_path))
+    assert "9 bodies, 9 joints, 8 actuators" in text
+    assert "a physics step is 0.005 s" in text
+    assert "\n    trunk  4 kg\n      FL_hip  " in text
+    assert "\n    FL_knee_joint  hinge  -1.5 to 0.2\n" in text
+    assert "\n    RR_knee  position servo of a joint  -1.5 to 0.2\n" in text
+    assert "keyframes\n    'lying'\n    'home'" in text
+    assert "elliptic friction cones" in text
+    assert 'base="trunk",\n' in text
+    assert 'feet=("FL_shin", "FR_shin", "RL_shin", "RR_shin"),\n' in text
+
+
+@pytest.mark.parametrize(
+    ("edit", "warning"),
+    [
+        ((' ctrlrange="-8 8"', ""), "1 actuator without ctrlrange"),
+        (
+            ("<actuator>", '<actuator><cylinder joint="elbow" timeconst="1"/>'),
+            "a state of their own",
+        ),
+        (('<geom size="0.03"/>', '<geom size="0.03" type="mesh" mesh="m"/>'), "1 mesh collide"),
+        (("<body name=", '<body><freejoint/><geom size="1"/></body><body name='), "no floor"),
+        (("", ""), "no keyframe: starts are the model's zero pose"),
+    ],
+)
+def test_what_may_surprise_is_said(tmp_path: Path, edit: tuple[str, str], warning: str):
+    mesh = '<asset><mesh name="m" vertex="0 0 0 .1 0 0 0 .1 0 0 0 .1"/></asset><worldbody>'
+    model = ARM.replace(*edit, 1).replace("<worldbody>", mesh) if edit[0] else ARM
+    text = inspect(written(tmp_path, model))
+    assert warning in text[text.index("warnings") :]
+
+
+def test_motors_are_given_gains_and_an_arm_its_surroundings(tmp_path: Path):
+    text = lines(written(tmp_path, ARM))
+    assert "Servos(gains=(18.0, 0.6), rate=50.0)" in text  # of 6 N m, between 4 and 8
+    # the hand hangs 0.6 m ahead, at a height of 0.3 m
+    assert "reach_in_box((0.45, -0.15, 0.15), (0.75, 0.15, 0.45)" in text
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="no MJCF file at"):
+        inspect(tmp_path / "none.xml")

@@ -1,0 +1,171 @@
+"""Controls as offsets from a keyframe, against MuJoCo's own `mj_step` from that keyframe."""
+
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import pytest
+
+from metarl.envs import Physics, ServoRobot, Servos, TaskFamily, Tasks, dynamics, goals
+from metarl.envs.dynamics import Dynamics
+from tests.envs.legged import ARM, QUADRUPED, written
+from tests.envs.rig import STAND_STILL, Rig, family, mjcf, no_tasks
+
+HOME = Servos(keyframe="home")
+ACTION = np.array([[0.5, -0.2, 1.0, -2.0, 0.1, 0.0, -0.4, 0.3]])
+
+
+def walking(folder: Path, *varies: Dynamics, **settings: Any) -> TaskFamily:
+    robot = ServoRobot(written(folder), servos=settings.pop("servos", HOME), **settings)
+    goal = goals.velocity_command(0.5)
+    return TaskFamily("dog", robot, goal, "", varies, control_cost=0.1, action_scale=1.0)
+
+
+def plain_steps(model: mujoco.MjModel, control: np.ndarray, count: int) -> np.ndarray:
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 1)
+    mujoco.mj_forward(model, data)
+    data.ctrl[:] = control
+    mujoco.mj_step(model, data, nstep=count)
+    return data.qpos
+
+
+def test_an_action_moves_servos_from_where_the_keyframe_has_them(tmp_path: Path):
+    tasks = walking(tmp_path)
+    simulator = tasks.simulate(2, threads=1)
+    simulator.set_tasks(no_tasks(2))
+    key = mujoco.MjModel.from_xml_string(QUADRUPED)
+    simulator.set_state(np.tile(key.key_qpos[1], (2, 1)), np.zeros((2, key.nv)))
+    np.testing.assert_array_equal(simulator.fields["ctrl"], key.key_ctrl[[1, 1]])
+    simulator.step(np.concatenate([0.0 * ACTION, ACTION]))
+    assert tasks.robot.frame_skip == 4
+    for sim, offset in enumerate([np.zeros(8), 0.5 * np.clip(ACTION[0], -1.0, 1.0)]):
+        asked = np.clip(key.key_ctrl[1] + offset, *key.actuator_ctrlrange.T)
+        expected = plain_steps(key, asked, 4)
+        np.testing.assert_array_equal(simulator.fields["qpos"][sim], expected)
+
+
+def test_standing_still_costs_nothing_and_offsets_their_square(tmp_path: Path):
+    tasks = walking(tmp_path)
+    free = tasks.replace(control_cost=0.0)
+    rewards = []
+    for priced in (tasks, free):
+        simulator = priced.simulate(2, threads=1)
+        simulator.set_tasks(no_tasks(2))
+        simulator.reset([np.random.default_rng(0), np.random.default_rng(0)])
+        rewards.append(simulator.step(np.concatenate([0.0 * ACTION, ACTION])).reward)
+    cost = 0.1 * np.square(0.5 * np.clip(ACTION[0], -1.0, 1.0)).sum()
+    np.testing.assert_allclose(rewards[1] - rewards[0], [0.0, cost], atol=1e-12)
+
+
+def test_a_start_stands_before_the_first_control_arrives(tmp_path: Path):
+    """Without the controls of before a start, a delayed servo would go to angle 0."""
+    path = written(
+        tmp_path,
+        """<mujoco><option gravity="0 0 0"/>
+        <worldbody><body name="arm"><joint name="j" damping="1"/>
+        <geom size="0.1"/></body></worldbody>
+        <actuator><position name="a" joint="j" kp="100" ctrlrange="-3 3"/></actuator>
+        <keyframe><key qpos="1" ctrl="1"/></keyframe></mujoco>""",
+    )
+    robot = ServoRobot(path)
+    late = dynamics.action_delay(3, robot.frame_skip)
+    tasks = TaskFamily("arm", robot, STAND_STILL, "", (late,), action_scale=1.0)
+    simulator = tasks.simulate(2, threads=1)
+    simulator.set_tasks(Tasks(("delay",), np.array([[0.0], [3.0]])))
+    simulator.set_state([[1.0]] * 2, [[0.0]] * 2)
+    moved = []
+    for _ in range(5):
+        simulator.step(np.ones((2, 1)))
+        moved.append(simulator.fields["qpos"][:, 0] - 1.0)
+    at_once, after = np.transpose(moved)
+    assert (at_once > 0.1).all()
+    np.testing.assert_array_equal(after[:3], 0.0)
+    np.testing.assert_allclose(after[3:], at_once[:2], rtol=1e-12)
+
+
+def test_a_start_sets_activations_and_mocap_bodies(tmp_path: Path):
+    path = written(
+        tmp_path,
+        """<mujoco><worldbody><body name="m" mocap="true" pos="0 0 1"/>
+        <body><joint name="j" axis="0 1 0" damping="1"/><geom size="0.1"/></body></worldbody>
+        <actuator>
+          <intvelocity name="a" joint="j" kp="10" actrange="-3 3" ctrlrange="-1 1"/>
+        </actuator>
+        <keyframe><key name="k" qpos="0.5" act="0.5" mpos="1 2 3"/></keyframe></mujoco>""",
+    )
+    robot = ServoRobot(path)
+    tasks = TaskFamily("a", robot, STAND_STILL, "")
+    simulator = tasks.simulate(1, threads=1)
+    simulator.set_tasks(no_tasks(1))
+    simulator.set_state([[0.5]], [[0.0]])
+    twin = mujoco.MjData(tasks.model)
+    mujoco.mj_resetDataKeyframe(tasks.model, twin, 0)
+    simulator.step(np.zeros((1, 1)))
+    mujoco.mj_step(tasks.model, twin, nstep=robot.frame_skip)
+    np.testing.assert_array_equal(simulator.fields["qpos"][0], twin.qpos)
+    assert abs(twin.qpos[0] - 0.5) < 1e-3
+
+
+def test_strides_are_one_number_or_one_for_each(tmp_path: Path):
+    path = written(tmp_path)
+    model = mujoco.MjModel.from_xml_path(str(path))
+    alike = ServoRobot(path, servos=Servos("home", stride=0.2))
+    np.testing.assert_array_equal(alike.control_range(model), np.outer([-0.2, 0.2], np.ones(8)))
+    robot = ServoRobot(path, servos=Servos("home", stride={"FL_hip": 0.1, "RR_knee": 0.0}))
+    np.testing.assert_array_equal(robot.control_range(model)[1], [0.1, *[0.5] * 6])
+    fields = {"ctrl": np.full((1, 8), 9.0)}
+    robot.drive(fields, np.full((1, 7), 0.1))
+    np.testing.assert_array_equal(fields["ctrl"], model.key_ctrl[1:] + np.array([0.1] * 7 + [0.0]))
+
+
+def test_motors_can_be_replaced_by_servos(tmp_path: Path):
+    """Against the same servo written into the MJCF."""
+    path = written(tmp_path, ARM)
+    robot = ServoRobot(path, servos=Servos(gains=(30.0, 2.0)))
+    servo = '<position joint="{0}" kp="30" kv="2" ctrlrange="-2 2" forcerange="-{1} {1}"/>'
+    before, after = ARM.split("<actuator>")[0], "</actuator></mujoco>"
+    actuators = servo.format("shoulder", 8) + servo.format("elbow", 4)
+    model = mujoco.MjModel.from_xml_string(f"{before}<actuator>{actuators}{after}")
+    for field in ("gainprm", "biasprm", "ctrlrange", "forcerange", "forcelimited"):
+        own, theirs = (getattr(m, f"actuator_{field}") for m in (robot.load(), model))
+        np.testing.assert_array_equal(own, theirs)
+
+
+def test_physics_is_changed_as_asked(tmp_path: Path):
+    path = written(tmp_path)
+    robot = ServoRobot(path, servos=HOME, physics=Physics(0.004, "pyramidal", "feet"))
+    model = robot.load()
+    assert (model.opt.timestep, model.opt.impratio) == (0.004, 1.0)
+    assert model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL.value
+    touching = {model.body(model.geom_bodyid[g]).name for g in np.flatnonzero(model.geom_contype)}
+    assert touching == {"world", "FL_shin", "FR_shin", "RL_shin", "RR_shin"}
+    untouched = ServoRobot(path, servos=HOME).load()
+    assert (untouched.opt.timestep, untouched.opt.impratio) == (0.005, 10.0)
+    assert untouched.geom_contype.all()
+
+
+@pytest.mark.parametrize(
+    ("servos", "message"),
+    [
+        (Servos("hom"), "no keyframe 'hom'; did you mean home"),
+        (Servos(stride={"FL_hib": 1.0}), "no actuator 'FL_hib'; did you mean FL_hip"),
+        (Servos(stride=-1.0), "strides must not be negative"),
+        (Servos(stride=0.0), "no actuator takes an action"),
+        (Servos(rate=300.0), "no whole number of physics steps of 0.005 s"),
+    ],
+)
+def test_what_the_model_does_not_have_is_refused(tmp_path: Path, servos: Servos, message: str):
+    with pytest.raises(ValueError, match=message):
+        ServoRobot(written(tmp_path), servos=servos)
+
+
+def test_a_rest_of_the_wrong_shape_is_refused(tmp_path: Path):
+    class Wrong(Rig):
+        def rest(self, model):
+            return {"ctrl": np.zeros(3)}
+
+    path = mjcf(tmp_path, '<motor joint="j" ctrlrange="-1 1"/>')
+    with pytest.raises(ValueError, match=r"Rig.rest must return .* 'ctrl' with \[3\] for \[1\]"):
+        family(Wrong(path))
