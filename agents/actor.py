@@ -1,14 +1,30 @@
 """`Actor`: a policy with its parameters, which is what a robot runs."""
 
+import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import GaussianPolicy, Parameters
+from metarl.agents.siamese import SiameseEncoder
+
+
+class Known(Protocol):
+    """Tasks that are known, as far as an actor asks: `metarl.Similarity` is one."""
+
+    @property
+    def encoder(self) -> SiameseEncoder:
+        """What embeds tasks."""
+        ...
+
+    def beyond(self, points: Tensor) -> NDArray[np.bool_]:
+        """Return whether each embedding, [n, embedding], is far from all known tasks', [n]."""
+        ...
 
 
 class Actor:
@@ -52,6 +68,8 @@ class Actor:
         self.rules = remembered[0] if remembered else None
         self._start = remembered[1].copy() if remembered else np.zeros(0, np.float32)
         self._acting_memory = self.rules.acting() if self.rules else None
+        self._known: Known | None = None
+        self._seen_enough, self._warned = 0, False
         self.forget()
 
     @property
@@ -80,8 +98,49 @@ class Actor:
             for each in (self._start, self.memory)
         )
 
+    def watch(self, known: Known, after: int = 50) -> None:
+        """Warn, once until `forget`, when the task is unlike all known ones.
+
+            actor.watch(metarl.train_similarity(learner))
+            ...
+            actor.is_novel  # after any step
+
+        Args:
+            known: the learner's similarity: the same encoder, and where known tasks lie.
+            after: transitions that must be remembered before the task is judged; fewer where the
+                `memory_window` holds fewer.
+
+        Raises:
+            ValueError: for a policy without memory, or a similarity of another encoder.
+        """
+        if not self.rules:
+            raise ValueError("this policy has no memory to compare with known tasks")
+        own, other = (each.state_dict() for each in (self.rules.encoder, known.encoder))
+        same = own.keys() == other.keys()
+        if not same or any(not torch.equal(value, other[name]) for name, value in own.items()):
+            raise ValueError(
+                "the similarity is of another encoder than this policy's; make one for its "
+                "learner: train_similarity(learner)"
+            )
+        self._known, self._seen_enough = known, after
+
+    @property
+    def is_novel(self) -> bool:
+        """Whether the task is unlike all known ones, as far as it was seen; see `watch`."""
+        if not self._known or not self.rules:
+            return False
+        # a memory that forgets fills up without ever being full
+        enough = min(float(self._seen_enough), 0.95 / (1.0 - self.rules.keep + 1e-12))
+        if self.memory[-1] < enough:
+            return False
+        total, count = torch.from_numpy(self.memory[:-1]), float(self.memory[-1])
+        with torch.no_grad():
+            embedding = self.rules.encoder.whole(total / count)
+        return bool(self._known.beyond(embedding[None])[0])
+
     def forget(self) -> None:
         """Remember what was remembered at first: nothing, or what adaptation saw of the task."""
+        self._warned = False
         self.memory = self._start.copy()
         """[memory]; no numbers for a policy without memory."""
 
@@ -108,6 +167,9 @@ class Actor:
             )
             self._acting_memory.remember(row, before, done, np.array([reward]), after)
             self.memory = row[0]
+            if not self._warned and self.is_novel:
+                self._warned = True
+                warnings.warn("the task is unlike all that the policy knows", stacklevel=2)
 
     def predict(
         self,
