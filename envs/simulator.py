@@ -3,7 +3,7 @@
     simulator = Simulator(family, 800)
     simulator.set_tasks(tasks.repeat(20))
     observation = simulator.reset(generators)
-    observation, reward, terminated, succeeded = simulator.step(action)
+    observation, reward, terminated, succeeded, failed = simulator.step(action)
 
 Built on `mujoco.batch`, which only `contact_forces` knows besides. Results do not depend on the
 number of threads or simulations, to the last bit. The batch has hazards, which end here:

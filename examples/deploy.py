@@ -63,13 +63,15 @@ def main() -> None:
     arguments = parser.parse_args()
 
     learner = metarl.load(arguments.run, device="cpu")
+    family = learner.family
+    assert isinstance(family, TaskFamily), "a robot in MuJoCo stands in for the real one"
     actor = learner.actor()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     policy = Policy(metarl.export(actor, arguments.out), actor.memory)
-    robot = TaskEnv(learner.family, split="test")
+    robot = TaskEnv(family, split="test")
     observation, _ = robot.reset(seed=0)
 
-    period, reward, worth, late = learner.family.dt, 0.0, 0.0, 0
+    period, reward, worth, late = family.dt, 0.0, 0.0, 0
     taken: list[float] = []
     begun = time.perf_counter()
     for step in range(round(arguments.seconds / period)):

@@ -67,7 +67,7 @@ class Trials(VecEnvWrapper):
         for env in range(self.num_envs):
             self._give(env)
         self._episode[:] = 0
-        observation = self.venv.reset()
+        observation = np.asarray(self.venv.reset())
         return self._seen(observation, np.zeros(self.num_envs), np.ones(self.num_envs))
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -80,16 +80,21 @@ class Trials(VecEnvWrapper):
         observation, reward, dones, infos = self.venv.step_wait()
         self._episode += dones
         ended = dones & (self._episode == EPISODES)
-        for env in np.flatnonzero(dones):
+        for env in map(int, np.flatnonzero(dones)):
             if self._episode[env] == EPISODES - 1:
-                self._give(int(env))  # from the next episode on, which begins the next trial
+                self._give(env)  # from the next episode on, which begins the next trial
             last = infos[env].pop("terminal_observation")
             infos[env].pop("TimeLimit.truncated", None)
             if ended[env]:
                 shown = self._seen(last[None], reward[env : env + 1], np.zeros(1), env)
                 infos[env]["terminal_observation"] = shown[0]
         self._episode[ended] = 0
-        return self._seen(observation, reward, dones.astype(float)), reward, ended, infos
+        return (
+            self._seen(np.asarray(observation), reward, dones.astype(float)),
+            reward,
+            ended,
+            infos,
+        )
 
     def _give(self, env: int) -> None:
         if self._tasks is not None:
@@ -119,7 +124,7 @@ def evaluated(
     start = np.ones(len(tasks), bool)
     episode, returns = np.zeros(len(tasks), int), np.zeros((EPISODES, len(tasks)))
     while (episode < EPISODES).any():
-        seen = normaliser.normalize_obs(observation)
+        seen = normaliser.normalize_obs(np.asarray(observation))
         action, state = model.predict(seen, state, start, deterministic=False)
         start[:] = False
         before = trials._episode.copy()

@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 
 import metarl
 from metarl import envs
+from metarl.envs.distributions import Split
 from metarl.evaluation.interval import interval
 from metarl.system.checkpoint import versions
 from metarl.system.files import whole_file
@@ -68,7 +69,7 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
     seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
     # the first step of a policy with memory is what it saw, the second one a gradient
     inner_steps = 2 if method == "siamese" else 1
-    splits = ["test"]
+    splits: list[Split] = ["test"]
     if tasks.extrapolates:
         splits.append("extrapolate")
     evaluations = {

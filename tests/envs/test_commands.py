@@ -1,6 +1,7 @@
 """The reward for following a command, written out for one simulation from MuJoCo's arrays."""
 
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -11,7 +12,7 @@ from metarl.envs.commands import TERMS, WEIGHTS
 from tests.envs.legged import written
 
 COMMAND = {"forward": 0.7, "sideways": -0.2, "turn": 0.5}
-RANGES = {"forward": (0.0, 1.0), "sideways": (-0.3, 0.3), "turn": (-1.0, 1.0)}
+RANGES: dict[str, Any] = {"forward": (0.0, 1.0), "sideways": (-0.3, 0.3), "turn": (-1.0, 1.0)}
 
 
 def dog(folder: Path, goal: goals.Goal) -> TaskFamily:

@@ -182,7 +182,7 @@ def test_equals_a_model_compiled_from_an_edited_mjcf(case: str):
             data.ctrl[:] = action
             mujoco.mj_step(model, data, nstep=robot.frame_skip)
             np.testing.assert_array_equal(path[time, sim], data.qpos)
-        neutral = value == {"payload": 0.0, "dead": -1.0, "delay": 0.0}.get(case)
+        neutral = value == {"payload": 0.0, "dead": -1.0, "delay": 0.0, "reversed": 1.0}.get(case)
         assert neutral == np.array_equal(path[:, sim], unchanged[:, sim])
 
 

@@ -92,7 +92,7 @@ def test_steps_as_the_environment_itself_with_its_task(processes: bool):
     rng = np.random.default_rng(0)
     for _ in range(15):
         action = rng.standard_normal((2, 1))
-        observation, reward, terminated, _ = simulator.step(action)
+        observation, reward, terminated, *_ = simulator.step(action)
         assert not terminated.any()
         for index, env in enumerate(singles):
             force = 2.0 * np.clip(0.5 * action[index], -1, 1)  # the torque's range is 2

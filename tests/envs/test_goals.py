@@ -108,7 +108,7 @@ def test_rewards_and_ends_follow_the_formula(name: str, preset: str):
     for _ in range(STEPS):
         strength = rng.choice([0.05, 1.5], (SIMS, 1)) / family.action_scale
         action = strength * rng.uniform(-1.0, 1.0, (SIMS, len(low)))
-        _, reward, terminated, _ = simulator.step(action)
+        _, reward, terminated, *_ = simulator.step(action)
         got += zip(reward, terminated, strict=True)
         scaled = np.clip(family.action_scale * action, -1.0, 1.0)
         controls = low + (high - low) * (scaled + 1.0) / 2.0

@@ -101,7 +101,7 @@ def test_point_moves_by_a_tenth_of_its_action_and_ends_at_the_goal():
     simulator = Simulator(family, 2)
     simulator.set_tasks(Tasks(("x", "y"), np.array([[0.1, 0.0], [0.3, -0.4]])))
     simulator.reset(generators(2))
-    observation, reward, terminated, _ = simulator.step(np.array([[1.0, 0.0], [2.0, -0.5]]))
+    observation, reward, terminated, *_ = simulator.step(np.array([[1.0, 0.0], [2.0, -0.5]]))
     np.testing.assert_allclose(observation, [[0.1, 0.0], [0.1, -0.05]], atol=1e-12)
     np.testing.assert_allclose(reward, [0.0, -np.hypot(0.2, 0.35)], atol=1e-12)
     assert terminated.tolist() == [True, False]

@@ -220,7 +220,7 @@ def test_an_adapted_policy_acts_in_the_environment_as_it_did_in_training():
         raw = adapted.actor.policy(
             adapted.actor.parameters, torch.from_numpy(observation).float()
         ).mean
-        observation, reward, _, _ = simulator.step(raw.detach().numpy())
+        observation, reward, *_ = simulator.step(raw.detach().numpy())
         expected += float(reward[0])
     assert total == pytest.approx(expected, rel=1e-4)
 

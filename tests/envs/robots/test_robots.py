@@ -78,7 +78,7 @@ def test_reproduces_gymnasium_step_by_step(name: str):
             action = rng.uniform(-1.0, 1.0, family.action_size)
             control = (low + high) / 2.0 + (high - low) / 2.0 * action
             expected, their_reward, fallen, _, _ = theirs.step(np.float64(control))
-            observation, reward, terminated, _ = ours.step(np.tile(action, (2, 1)))
+            observation, reward, terminated, *_ = ours.step(np.tile(action, (2, 1)))
             np.testing.assert_array_equal(ours.fields["qpos"][1], theirs.data.qpos)
             np.testing.assert_array_equal(ours.fields["qvel"][1], theirs.data.qvel)
             np.testing.assert_allclose(observation[1], expected, rtol=1e-12, atol=1e-12)
