@@ -15,6 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 import metarl
+from metarl.envs import TaskFamily
 from metarl.envs.gymnasium_env import TaskEnv
 
 

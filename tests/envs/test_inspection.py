@@ -8,6 +8,7 @@ import metarl
 from metarl.envs import TaskFamily, menagerie_families
 from metarl.envs.inspection import inspect, lines
 from metarl.envs.robots.menagerie import menagerie_file
+from metarl.envs.robots.servo_robot import ServoRobot
 from tests.envs.legged import ARM, QUADRUPED, written
 
 installed = pytest.mark.skipif(
@@ -42,6 +43,7 @@ def learns(family: TaskFamily) -> bool:
 @pytest.mark.parametrize("model", [QUADRUPED, ARM], ids=["legs", "arm"])
 def test_pasted_lines_train(tmp_path: Path, model: str):
     family = pasted(lines(written(tmp_path, model)))
+    assert isinstance(family.robot, ServoRobot)
     assert family.robot.walks == (model == QUADRUPED)
     assert learns(family)
 
