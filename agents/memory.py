@@ -61,9 +61,6 @@ class TaskMemory:
     """The part of the memory that is kept with each new transition: 1 forgets nothing; less, for
     tasks that change while the robot runs, is `keep_of` a window. The count n then stays below
     1 / (1 - keep), which is about the window."""
-    action_limit: float = float("inf")
-    """Where the control range cuts actions off, in the policy's scale: what the robot did counts,
-    not what was asked of it."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.keep <= 1.0:
@@ -109,12 +106,7 @@ class TaskMemory:
             memory: [..., memory].
             transition: [state, action, reward, next state], [..., transition].
         """
-        size, limit = self.observation_size, self.action_limit
-        before, action, rest = transition.split(
-            [size, transition.shape[-1] - 2 * size - 1, size + 1], dim=-1
-        )
-        done = torch.cat([before, action.clamp(-limit, limit), rest], dim=-1)
-        features = self.encoder.features(done)
+        features = self.encoder.features(transition)
         one = torch.ones_like(features[..., :1])
         return self.keep * memory + torch.cat([features, one], dim=-1)
 
@@ -156,7 +148,7 @@ class ActingMemory:
         encoder = memory.encoder
         self.size, self.context_size = memory.size, memory.context_size
         self._keep = np.float32(memory.keep)
-        self._observation_size, self._limit = encoder.observation_size, memory.action_limit
+        self._observation_size, self._limit = encoder.observation_size, encoder.action_limit
         self._mean, std = (each.numpy().copy() for each in (encoder.mean, encoder.std))
         self._per_std = 1.0 / std
         self._each, self._whole = _functions(encoder.each), _functions(encoder.whole)

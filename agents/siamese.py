@@ -49,6 +49,7 @@ class SiameseEncoder(nn.Module):
         hidden: int = 128,
         *,
         products: bool = False,
+        action_limit: float = math.inf,
         generator: torch.Generator,
     ) -> None:
         """Draw new weights; inputs are not normalised until `normalise_to` is called.
@@ -59,11 +60,14 @@ class SiameseEncoder(nn.Module):
             embedding_size: numbers in an embedding.
             hidden: width of the hidden layers.
             products: let the first layer give products of two linear functions; see `Products`.
+            action_limit: where actions are cut off before they are looked at: what the robot did
+                counts, not what was asked of it.
             generator: draws the weights.
         """
         super().__init__()
         self.observation_size = observation_size
         self.embedding_size, self.hidden = embedding_size, hidden
+        self.products, self.action_limit = products, action_limit
         self.transition_size = 2 * observation_size + action_size + 1
         # the names of these two are part of the file format of encoders
         self.each = nn.Sequential(
@@ -135,13 +139,14 @@ class SiameseEncoder(nn.Module):
         return torch.linalg.vector_norm(first - second, dim=-1)
 
     def changes(self, transitions: Tensor) -> Tensor:
-        """Put the change of state in place of the next state, [..., transition].
+        """Put the change of state in place of the next state, [..., transition]; limit actions.
 
         The two states of a transition are nearly the same, so normalised next states would hide
         what the dynamics did in a few last digits.
         """
         size = self.observation_size
-        before, middle, after = transitions.split(
-            [size, transitions.shape[-1] - 2 * size, size], -1
+        before, action, reward, after = transitions.split(
+            [size, transitions.shape[-1] - 2 * size - 1, 1, size], -1
         )
-        return torch.cat([before, middle, after - before], dim=-1)
+        done = action.clamp(-self.action_limit, self.action_limit)
+        return torch.cat([before, done, reward, after - before], dim=-1)

@@ -139,14 +139,20 @@ class Evaluation:
         return "\n".join([*lines, self.verdict()])
 
     def verdict(self) -> str:
-        """Return in one sentence whether adaptation helped."""
+        """Return in one sentence whether adaptation helped.
+
+        A policy with a memory adapts in its first episode already, before anything that is gained
+        later: what it saw and gradient steps on top are told apart.
+        """
+        if self.seen is not None:
+            told = f"Rollouts seen before add {self.gains()[0]} to the first episode's return"
+            if self.steps == 1:
+                return f"{told}, {self.sample}."
+            further = self._mean(self.samples[:, :, -1] - self.samples[:, :, 1])
+            steps = "one gradient step" if self.steps == 2 else f"{self.steps - 1} gradient steps"
+            return f"{told}; adding {steps} {_effect(further)}: {further}, {self.sample}."
         gain = self.gain
-        if self.helps:
-            finding = "Adaptation helps"
-        elif gain.high < 0.0:
-            finding = "Adaptation HURTS"
-        else:
-            finding = "Adaptation is NOT shown to help (the interval includes 0)"
+        finding = f"Adaptation {_effect(gain)}"
         steps = "1 inner step" if self.steps == 1 else f"{self.steps} inner steps"
         runs = f", {len(self.returns)} runs" if len(self.returns) > 1 else ""
         alone = (
@@ -206,6 +212,14 @@ class Evaluation:
                     rates = [] if self.success is None else self.success[run, index]
                     writer.writerow([run, *values, *self.returns[run, index], *rates])
         return [numbers, table]
+
+
+def _effect(gain: Interval) -> str:
+    if gain.low > 0.0:
+        return "helps"
+    if gain.high < 0.0:
+        return "HURTS"
+    return "is NOT shown to help (the interval includes 0)"
 
 
 def _table(columns: dict[str, list[str]]) -> list[str]:

@@ -8,9 +8,7 @@ from torch import Tensor
 from metarl.experience.rollouts import Rollouts
 
 
-def transitions(
-    rollouts: Rollouts, observation_size: int, action_limit: float = float("inf")
-) -> Tensor:
+def transitions(rollouts: Rollouts, observation_size: int) -> Tensor:
     """Return every step as [state, action, reward, next state], [task, rollout, time, transition].
 
     What follows the end of an episode is padding.
@@ -19,7 +17,6 @@ def transitions(
         rollouts: the rollouts.
         observation_size: numbers that the robot itself observes; what a policy with a memory sees
             behind them is left out.
-        action_limit: where the control range cuts actions off, in the policy's scale.
     """
     seen = rollouts.observations[..., :observation_size]
     final = rollouts.final_observations[..., :observation_size].unsqueeze(2)
@@ -30,7 +27,7 @@ def transitions(
     return torch.cat(
         [
             seen,
-            rollouts.actions.clamp(-action_limit, action_limit),
+            rollouts.actions,
             rollouts.rewards.unsqueeze(-1),
             following,
         ],

@@ -52,18 +52,24 @@ class TaskEncoder:
 
     @classmethod
     def new(cls, family: Family, config: Config) -> "TaskEncoder":
-        """Return one that has learned nothing yet; its weights depend on the seed."""
+        """Return one that has learned nothing yet; its weights depend on the seed.
+
+        Raises:
+            ValueError: for a family with a single task.
+        """
+        if not family.parameters:
+            raise ValueError(f"{family.name} has a single task: there is none to tell from others")
         encoder = SiameseEncoder(
             family.observation_size,
             family.action_size,
             config.embedding_size,
             HIDDEN,
             products=True,
+            action_limit=1.0 / family.action_scale,
             generator=torch_generator(config.seed),
         )
         moments = Normaliser.new(encoder.transition_size)
-        memory = TaskMemory(encoder, action_limit=1.0 / family.action_scale)
-        return cls(memory, copy.deepcopy(encoder), moments, {})
+        return cls(TaskMemory(encoder), copy.deepcopy(encoder), moments, {})
 
     def acting_tensors(self) -> dict[str, Tensor]:
         """Return what decides what the policy sees, by name."""
@@ -96,8 +102,11 @@ def train_encoder(
     family: Family,
     config: Config,
     iteration: int,
-) -> tuple[TaskEncoder, float]:
+) -> tuple[TaskEncoder, float | None]:
     """Return the encoder after an iteration's steps, and its loss on tasks that it had not seen.
+
+    Where all tasks of an iteration happen to be the same, nothing can be learned of them: the
+    encoder stays, and there is no loss.
 
     Args:
         before: the encoder so far; it is not changed.
@@ -107,11 +116,13 @@ def train_encoder(
         config: of the learner.
         iteration: decides, with the seed, which windows are drawn.
     """
+    coordinates = family.coordinates(tasks)
+    if (coordinates == coordinates[0]).all():
+        return before, None
     size = family.observation_size
-    limit = before.memory.action_limit
-    windows = torch.cat([transitions(part, size, limit) for part in rollouts], dim=1)
+    windows = torch.cat([transitions(part, size) for part in rollouts], dim=1)
     valid = torch.cat([part.valid for part in rollouts], dim=1)
-    pairs = Pairs(windows, valid, task_differences(family.coordinates(tasks)))
+    pairs = Pairs(windows, valid, task_differences(coordinates))
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)
     generator = torch_generator(int(draws.integers(2**62)))
     with one_library_thread():

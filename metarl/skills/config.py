@@ -29,7 +29,8 @@ class SimilarityConfig:
     batch: int = 64
     """Tasks in a step of training."""
     iterations: int = 1500
-    """Steps of training at most; it stops early when held-out tasks gain nothing more."""
+    """Steps of training at most; it stops early when held-out tasks gain nothing more. 0 stands for
+    the encoder of a policy that remembers its task, which was trained with the policy."""
     lr: float = 1e-3
     """Adam's step size."""
     seed: int = 0
@@ -47,13 +48,14 @@ class SimilarityConfig:
         known = get_args(SimilarityConfig.__annotations__["loss"])
         if self.loss not in known:
             raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
-        least = {"tasks": 10, "rollouts": 2, "batch": 2, "embedding_size": 2, "seed": 0}
-        for name in ("tasks", "rollouts", "window", "embedding_size", "hidden", "batch", "seed"):
+        least = {"tasks": 10, "rollouts": 2, "batch": 2, "embedding_size": 2}
+        least |= {"iterations": 0, "seed": 0}
+        for name in (*least, "window", "hidden"):
             if getattr(self, name) < least.get(name, 1):
                 raise ValueError(
                     f"{name} must be at least {least.get(name, 1)}, got {getattr(self, name)}"
                 )
-        for name in ("margin", "lr", "iterations"):
+        for name in ("margin", "lr"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 

@@ -5,6 +5,7 @@ there is when a new task is met. Its distances tell which known tasks a new one 
 whether it resembles any.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,13 @@ class Similarity:
             "known/tasks": torch.from_numpy(self.tasks.values.copy()),
             "known/embeddings": self.embeddings,
         }
+        limit = self.encoder.action_limit
         data = {
             "family": self.family,
             "parameters": list(self.tasks.names),
             "observation_size": self.encoder.observation_size,
+            # JSON has no infinity
+            "action_limit": limit if math.isfinite(limit) else None,
             "threshold": self.threshold,
             "origin": self.origin,
             "config": asdict(self.config),
@@ -141,6 +145,8 @@ class Similarity:
                 len(weights["mean"]) - 2 * data["observation_size"] - 1,
                 config.embedding_size,
                 config.hidden,
+                products=len(weights["each.0.bias"]) == 2 * config.hidden,
+                action_limit=float(data.get("action_limit") or math.inf),
                 generator=torch.Generator(),
             )
             encoder.load_state_dict(weights)
@@ -162,11 +168,14 @@ class Similarity:
 def _check_sizes(config: SimilarityConfig, observation_size: int, weights: Parameters) -> None:
     """Check sizes that a file states against its tensors, before an encoder of them is made."""
     transition = len(weights["mean"])
+    first = len(weights["each.0.bias"])  # twice the width where the first layer has products
     shapes = {
-        "each.0.weight": (config.hidden, transition),
+        "each.0.weight": (first, transition),
+        "each.2.weight": (config.hidden, config.hidden),
         "whole.2.bias": (config.embedding_size,),
     }
-    if any(tuple(weights[name].shape) != shape for name, shape in shapes.items()):
+    stated = all(tuple(weights[name].shape) == shape for name, shape in shapes.items())
+    if not stated or first not in (config.hidden, 2 * config.hidden):
         raise ValueError("it holds other weights than its settings call for")
     if type(observation_size) is not int or not 0 < 2 * observation_size + 1 < transition:
         raise ValueError(f"observation_size does not go with {transition} numbers a transition")

@@ -185,7 +185,9 @@ def _entry(digest: str) -> bytes:
 def _in_a_line(error: Exception) -> str:
     """Return a message that may quote a stranger's file: one line, printable, not too long."""
     words = " ".join(f"{error}".split()) or "nothing more is known"
-    if not isinstance(error, ValueError | SafetensorError):
+    if isinstance(error, KeyError):
+        words = f"it lacks {words}"
+    elif not isinstance(error, ValueError | SafetensorError):
         words = f"{type(error).__name__}: {words}"
     printable = "".join(letter if letter.isprintable() else "?" for letter in words)
     return printable if len(printable) <= _LONGEST else f"{printable[:_LONGEST]} ..."

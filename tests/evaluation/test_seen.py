@@ -10,6 +10,7 @@ import torch
 
 import metarl
 from metarl import envs
+from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.seen import returns_by_what_was_seen
 from metarl.experience.memories import nothing_seen
 from metarl.experience.rollouts import Rollouts
@@ -97,6 +98,22 @@ def test_they_are_part_of_an_evaluation(learner: metarl.MAML, tmp_path: Path):
     assert list(saved) == list(evaluation.seen)
     mean = np.mean(evaluation.seen["after 1 rollout"])
     assert saved["after 1 rollout"]["mean"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ([-9.0], "Rollouts seen before add 1.0 [1.0, 1.0] to the first episode's return, 3 test"),
+        ([-9.0, -7.0], "return; adding one gradient step helps: 2.0 [2.0, 2.0], 3 test tasks."),
+        ([-9.0, -9.5, -10.0], "; adding 2 gradient steps HURTS: -1.0 [-1.0, -1.0], 3 test"),
+    ],
+)
+def test_the_verdict_tells_memory_and_gradient_apart(after: list[float], words: str):
+    returns = np.tile([-10.0, *after], (1, 3, 1))
+    tasks = envs.Tasks(("x",), np.arange(3.0)[:, None])
+    seen = {"after 1 rollout": np.zeros((1, 3))}
+    evaluation = Evaluation("Point2D", "siamese", tasks, returns, None, {}, seen=seen)
+    assert words in evaluation.verdict()
 
 
 def test_a_policy_without_memory_has_none(point: envs.TaskFamily, tmp_path: Path):

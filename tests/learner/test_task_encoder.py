@@ -8,6 +8,7 @@ import torch
 
 import metarl
 from metarl import envs
+from metarl.agents.memory import PATIENCE, SCALE
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
 from metarl.sampling.sampler import Sampler
@@ -207,10 +208,40 @@ def test_the_embedding_never_sees_the_tasks_parameters(
     assert report.returns.shape == (1, 3, 3)
 
 
-def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML):
+def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML, tmp_path: Path):
     similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
     memory = learner.state.memory
     assert memory is not None
     for name, value in memory.encoder.state_dict().items():
         assert torch.equal(similarity.encoder.state_dict()[name], value)
     assert similarity.config.embedding_size == 3
+    tasks = learner.family.sample_tasks(3, seed=9)
+    rollouts = learner.sample(tasks, learner.parameters, 2, Key(9, Phase.SIMILARITY))
+    # the embedding is what the memory takes a task for, without the patience and the scale
+    embedding = similarity.embed_each(rollouts)
+    count = rollouts.memories[..., -1:]
+    context = memory.context(rollouts.memories) * SCALE / (1.0 - torch.exp(-count / PATIENCE))
+    torch.testing.assert_close(embedding, context.detach(), rtol=1e-3, atol=1e-4)
+    similarity.save(tmp_path / "encoder.safetensors")
+    again = metarl.Similarity.load(tmp_path / "encoder.safetensors")
+    assert torch.equal(again.embed_each(rollouts), embedding)
+
+
+def test_an_iteration_of_one_task_teaches_the_encoder_nothing():
+    """Of two tasks, two draws are the same one every other time."""
+    family = envs.make("HalfCheetahDir", horizon=6)
+    learner = siamese(family, tasks=2, seed=0)
+    before, seen = learner.state.encoder, set()
+    for iteration in range(8):
+        learner.learn(1, reset_num_timesteps=False)
+        different = len(set(family.sample_tasks(2, seed=(0, iteration))["direction"]))
+        after = learner.state.encoder
+        assert (after is before) == (different == 1)
+        seen.add(different)
+        before = after
+    assert seen == {1, 2}
+
+
+def test_a_family_of_one_task_has_nothing_to_remember():
+    with pytest.raises(ValueError, match="a single task: there is none to tell from others"):
+        siamese(envs.make("HalfCheetahMass").replace(dynamics=()))

@@ -28,7 +28,7 @@ def test_the_defaults_pass_their_own_check():
         ("margin", 0.0, "positive"),
         ("lr", float("inf"), "positive"),
         ("lr", float("nan"), "positive"),
-        ("iterations", 0, "positive"),
+        ("iterations", -1, "at least 0"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: object, allowed: str):
