@@ -19,6 +19,7 @@ _SERVOS = """
 _CORNERS = {"FL": (0.2, 0.1), "FR": (0.2, -0.1), "RL": (-0.2, 0.1), "RR": (-0.2, -0.1)}
 
 QUADRUPED = f"""<mujoco model="dog">
+<compiler angle="radian"/>
 <option timestep="0.005" cone="elliptic" impratio="10"/>
 <worldbody>
   <geom name="floor" type="plane" size="0 0 1"/>
@@ -34,6 +35,7 @@ QUADRUPED = f"""<mujoco model="dog">
 </mujoco>"""
 
 ARM = """<mujoco model="reacher">
+<compiler angle="radian"/>
 <option timestep="0.005"/>
 <worldbody>
   <body name="upper" pos="0 0 0.3">
