@@ -51,7 +51,8 @@ def evaluate(
     Given a change, measure instead how the policy recovers when its task changes in an episode.
 
     Args:
-        run_folders: A run folder or a checkpoint; several that differ in seed are taken together.
+        run_folders: A run folder, a checkpoint or pretrained:NAME; several that differ in seed are
+            taken together.
         adaptation: New tasks and inner steps, of every table.
         tables: Of which rollouts and tasks there are tables.
         library: One a run.
@@ -61,6 +62,7 @@ def evaluate(
         run: How runs are loaded.
     """
     from metarl.evaluation.evaluate import evaluate
+    from metarl.learner.runs import folder_of
     from metarl.showing import figures
     from metarl.skills.library import SkillLibrary
 
@@ -73,7 +75,7 @@ def evaluate(
         if others or library or tables.rollouts != TableSettings.rollouts:
             raise ValueError("--change is of one run, and takes no --library and no --rollouts")
         sample = {"seed": adaptation.seed, "tasks": adaptation.tasks} | _given(task_file)
-        learner, folder = run.learner(first), out or _folder(first)
+        learner, folder = run.learner(first), out or folder_of(first)
         for part in tables.split:
             _recovery(learner, change, {**sample, "split": part}, folder)
         return
@@ -92,7 +94,7 @@ def evaluate(
             name += f"_{part}_{count}"
         if skills:
             name += "_skills"
-        folder = out or _folder(first)
+        folder = out or folder_of(first)
         numbers, table, figure = figures.save(evaluation, folder, name)
         noun = "rollout" if count == 1 else "rollouts"
         print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
@@ -154,17 +156,18 @@ def similarity(
     """Learn how similar tasks are, and make a library of skills for new tasks to start from.
 
     Args:
-        run_folder: A run folder or a checkpoint.
+        run_folder: A run folder, a checkpoint or pretrained:NAME.
         config: Settings of the encoder.
         skills: How many known tasks to adapt to for the library.
         run: How runs are loaded.
     """
     from metarl.evaluation.retrieval import retrieval
+    from metarl.learner.runs import folder_of
     from metarl.showing import figures
     from metarl.skills.encoder_training import train_similarity
     from metarl.skills.library import SkillLibrary
 
-    folder = _folder(run_folder)
+    folder = folder_of(run_folder)
     learner = run.learner(run_folder)
     encoder = train_similarity(learner, progress_bar=True, **asdict(config))
     quality = retrieval(learner, encoder, seed=config.seed)
@@ -190,7 +193,7 @@ def render(
     """Film a policy before and after adaptation, side by side or one as a ghost.
 
     Args:
-        run_folder: A run folder or a checkpoint.
+        run_folder: A run folder, a checkpoint or pretrained:NAME.
         task: The task, such as `velocity=1.2` or `x=1 y=-0.5`; drawn ones when left out.
         draw: How many tasks to draw when none is named, a row of the film each.
         out: The video, .mp4 or .gif; `adaptation.mp4` in the run folder when left out.
@@ -198,13 +201,14 @@ def render(
         library: Of the run.
         run: How runs are loaded.
     """
+    from metarl.learner.runs import folder_of
     from metarl.showing.video import render
 
     learner = run.learner(run_folder)
     path = render(
         learner,
         parse_task(task) or learner.family.sample_tasks(draw, seed=film.seed, split="test"),
-        out or _folder(run_folder) / "adaptation.mp4",
+        out or folder_of(run_folder) / "adaptation.mp4",
         library=_library(library),
         progress_bar=True,
         **asdict(film),
@@ -225,7 +229,7 @@ def report(
     """Write a run's tables, figures and a film to one HTML file that needs no network.
 
     Args:
-        run_folder: A run folder or a checkpoint.
+        run_folder: A run folder, a checkpoint or pretrained:NAME.
         out: The file; `report.html` in the run folder when left out.
         task: The task to film, such as `velocity=1.2`; a drawn one when left out.
         adaptation: New tasks and inner steps of the evaluation.
@@ -258,7 +262,3 @@ def _library(path: Path | None) -> "SkillLibrary | None":
     from metarl.skills.library import SkillLibrary
 
     return None if path is None else SkillLibrary.load(path)
-
-
-def _folder(path: Path) -> Path:
-    return path if path.is_dir() else path.parent

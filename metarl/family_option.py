@@ -128,7 +128,10 @@ def run_family(run_folder: Path, reference: str | None) -> OwnFamily | None:
     """
     from metarl.learner import state
     from metarl.learner.runs import CHECKPOINT
+    from metarl.pretrained.policies import is_pretrained
 
+    if is_pretrained(run_folder):
+        return None
     checkpoint = run_folder / CHECKPOINT if run_folder.is_dir() else run_folder
     try:
         saved = state.read(checkpoint).family

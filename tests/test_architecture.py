@@ -12,7 +12,16 @@ import pytest
 ROOT = Path(__file__).parent.parent / "metarl"
 DOORS = "the doors"
 
-LEARNER = {"learner", "algorithms", "sampling", "experience", "system", "agents", "envs"}
+LEARNER = {
+    "learner",
+    "pretrained",
+    "algorithms",
+    "sampling",
+    "experience",
+    "system",
+    "agents",
+    "envs",
+}
 SKILLS = LEARNER | {"skills"}
 EVALUATION = SKILLS | {"evaluation", "bridges"}
 COMPARING = EVALUATION | {"comparing"}
@@ -25,6 +34,7 @@ MAY_IMPORT = {
     "sampling": {"sampling", "experience", "system", "agents", "envs"},
     "algorithms": {"algorithms", "experience", "system", "agents"},
     "bridges": {"bridges", "system", "agents"},
+    "pretrained": {"pretrained", "envs"},
     "learner": LEARNER,
     "skills": SKILLS,
     "evaluation": EVALUATION,

@@ -15,6 +15,7 @@ from metarl.learner.config import Saving
 from metarl.learner.maml import MAML
 from metarl.learner.record import run_logger
 from metarl.learner.saving import SaveCheckpoints, kept
+from metarl.pretrained.policies import checkpoint_of, is_pretrained
 from metarl.system.checkpoint import sound, versions
 from metarl.system.files import remove_leftovers, whole_file
 from metarl.system.ownership import owned
@@ -139,9 +140,19 @@ def read_config(out: Path) -> dict[str, Any]:
 
 
 def load(path: str | Path, *, family: Family | None = None, **settings: Any) -> MAML:  # noqa: ANN401
-    """Return a learner from a checkpoint or a run folder; see `MAML.load`."""
-    path = Path(path)
+    """Return a learner from a run folder, a checkpoint or `pretrained:NAME`; see `MAML.load`."""
+    path = checkpoint_of(path) if is_pretrained(path) else Path(path)
     return MAML.load(path / CHECKPOINT if path.is_dir() else path, family=family, **settings)
+
+
+def folder_of(path: str | Path) -> Path:
+    """Return where what is made of a run goes: its folder; of a pretrained one, a folder here."""
+    if is_pretrained(path):
+        folder = Path("pretrained", checkpoint_of(path).stem)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    path = Path(path)
+    return path if path.is_dir() else path.parent
 
 
 def _check_whole(path: Path) -> None:

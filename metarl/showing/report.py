@@ -30,7 +30,7 @@ from metarl.evaluation.settings import (
 )
 from metarl.evaluation.tasks import TaskChoice
 from metarl.learner.maml import MAML
-from metarl.learner.runs import load
+from metarl.learner.runs import folder_of, load
 from metarl.showing.figures import (
     DOTS_PER_INCH,
     adaptation_figure,
@@ -81,8 +81,7 @@ def report(
         FileNotFoundError: when there is no run.
     """
     chosen = settings_of(EvaluationSettings, settings)
-    run_folder = Path(run_folder)
-    folder = run_folder if run_folder.is_dir() else run_folder.parent
+    folder = folder_of(run_folder)
     out = Path(out) if out else folder / "report.html"
     learner = load(run_folder, device=device, family=family)
     outside = isinstance(tasks, int) and learner.family.extrapolates
