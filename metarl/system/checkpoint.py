@@ -117,7 +117,8 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
             f"{path} is damaged: its content does not have the checksum that it was written with"
         )
     if metadata.get("kind", "learner") != kind:
-        raise ValueError(f"{path} is a checkpoint of a {metadata['kind']!r}, not of a {kind}")
+        other = _in_a_line(ValueError(metadata["kind"]))
+        raise ValueError(f"{path} is a checkpoint of a {other}, not of a {kind}")
     with sound(path, kind):
         other = [str(t.dtype) for t in tensors.values() if t.dtype not in _TYPES]
         if other:
@@ -185,7 +186,9 @@ def _entry(digest: str) -> bytes:
 def _in_a_line(error: Exception) -> str:
     """Return a message that may quote a stranger's file: one line, printable, not too long."""
     words = " ".join(f"{error}".split()) or "nothing more is known"
-    if not isinstance(error, ValueError | SafetensorError):
+    if isinstance(error, KeyError):
+        words = f"it lacks {words}"
+    elif not isinstance(error, ValueError | SafetensorError):
         words = f"{type(error).__name__}: {words}"
     printable = "".join(letter if letter.isprintable() else "?" for letter in words)
     return printable if len(printable) <= _LONGEST else f"{printable[:_LONGEST]} ..."
