@@ -26,8 +26,6 @@ class Result(NamedTuple):
     """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
     succeeded: NDArray[np.bool_]
     """Whether the robot is where it is wanted, [sim]; False where the family does not tell."""
-    failed: NDArray[np.bool_]
-    """Whether the physics blew up in this step, [sim]; then `terminated` is True as well."""
 
 
 class Simulations(Protocol):
@@ -41,6 +39,11 @@ class Simulations(Protocol):
     @property
     def family(self) -> Any:  # noqa: ANN401, each kind of simulations has its own kind of family
         """The family that is simulated."""
+        ...
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether the physics blew up in the last step, [sim]; then it terminated, too."""
         ...
 
     def set_tasks(self, tasks: Tasks, *, now: bool = False) -> None:

@@ -270,8 +270,12 @@ class ForeignSimulator:
         reward = np.where(live, reward, 0.0)
         # Gymnasium resets an ended environment in the next step: what it then observes is not told
         self._observation = np.where(live[:, None], self._flat(observation), self._observation)
-        failed = np.zeros(self.count, dtype=bool)  # who samples looks for bad numbers
-        return Result(self._observation.copy(), reward, terminated & live, succeeded, failed)
+        return Result(self._observation.copy(), reward, terminated & live, succeeded)
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether the physics blew up, [sim]: an environment does not say, its numbers may."""
+        return np.zeros(self.count, dtype=bool)
 
     def close(self) -> None:
         """Close the environments."""

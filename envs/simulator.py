@@ -3,7 +3,7 @@
     simulator = Simulator(family, 800)
     simulator.set_tasks(tasks.repeat(20))
     observation = simulator.reset(generators)
-    observation, reward, terminated, succeeded, failed = simulator.step(action)
+    observation, reward, terminated, succeeded = simulator.step(action)
 
 Built on `mujoco.batch`, which only `contact_forces` knows besides. Results do not depend on the
 number of threads or simulations, to the last bit. The batch has hazards, which end here:
@@ -79,6 +79,8 @@ class Simulator:
             self._fields["cfrc_ext"] = self._contacts.cfrc_ext
         self._tracks = [self._robot.tracks.index(track) for track in family.goal.tracks]
         self._dt = family.dt
+        self.failed = np.zeros(count, dtype=bool)
+        """Whether the physics blew up in the last step, [sim]."""
         self._tasks: dict[str, Array] | None = None
         self._task_coordinates: Array | None = None
         low, high = self._robot.control_range(family.model)
@@ -236,9 +238,8 @@ class Simulator:
             terminated &= active
         # of a failed one MuJoCo put the state back to the defaults: that jump is no run
         reward = np.where(stepped, reward, 0.0)
-        if active is not None:
-            failed &= active
-        return Result(self._observe(stepped), reward, terminated, succeeded, failed)
+        self.failed = failed if active is None else failed & active
+        return Result(self._observe(stepped), reward, terminated, succeeded)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Simulator":
         """Return simulations in the same state, which go on as these would."""

@@ -143,7 +143,7 @@ def outcome(load: Callable[[Path], object], path: Path) -> bool:
     assert type(told) is not json.JSONDecodeError, "it does not name the file"
     words = str(told)
     assert words.isprintable(), words
-    assert len(words) < 1000
+    assert len(words) < 1500
     return told is None
 
 

@@ -53,10 +53,17 @@ class ProgressFile(KVWriter):
         Args:
             path: the file; made if missing.
             steps: environment steps at the checkpoint; 0 for a new run.
+
+        Raises:
+            ValueError: when it is no such file.
         """
-        header, rows = _read(path) if path.exists() and steps else ([], [])
-        at = header.index(STEP_COLUMN) if header else 0
-        kept = [row for row in rows if len(row) == len(header) and int(row[at]) <= steps]
+        try:
+            header, rows = _read(path) if path.exists() and steps else ([], [])
+            at = header.index(STEP_COLUMN) if header else 0
+            kept = [row for row in rows if len(row) == len(header) and int(row[at]) <= steps]
+        except (ValueError, csv.Error) as error:
+            words = f"{path} cannot be continued: {error}; move it away to resume without it"
+            raise ValueError(words) from None
         with whole_file(path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([header, *kept] if header else [])
         self._columns = header

@@ -156,16 +156,23 @@ def folder_of(path: str | Path) -> Path:
 
 
 def _check_whole(path: Path) -> None:
-    """Check that a run's checkpoint can be read; if not, name the older one that is kept."""
+    """Check that a run's checkpoint can be read; if not, name the newest that can."""
     try:
         state.read(path)
     except (ValueError, FileNotFoundError) as error:
-        older = kept(path)
-        if not older:
+        whole = next(filter(_is_whole, reversed(kept(path))), None)
+        if whole is None:
             raise
-        last = older[-1] if not path.exists() or len(older) == 1 else older[-2]
-        words = f"{error}. An older one is kept: copy {last} over it to go on from there"
+        words = f"{error}. An older one is kept: copy {whole} over it to go on from there"
         raise type(error)(words) from None
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        state.read(path)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _learn(

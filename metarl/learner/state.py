@@ -35,6 +35,9 @@ CHANGEABLE = (
 _MOST = 2**63
 """Counters of random streams are below this."""
 
+_SHOWN = 200
+"""Characters of a value in a message."""
+
 _OTHERS = "it holds other parameters than its settings call for"
 
 # tensors of a checkpoint that are no parameters, by what their names begin with
@@ -184,7 +187,7 @@ class Saved:
         """
         known = family.describe()
         difference = "; ".join(
-            f"{name} was {value!r} and is {known.get(name)!r}"
+            f"{name} was {_short(value)} and is {_short(known.get(name))}"
             for name, value in self.family.items()
             if name != "source" and known.get(name) != value
         )
@@ -260,6 +263,12 @@ def read(path: str | Path) -> Saved:
             iteration=data["iteration"],
             num_timesteps=data["num_timesteps"],
         )
+
+
+def _short(value: object) -> str:
+    """Return a value as it is shown in a message: a file may hold anything."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

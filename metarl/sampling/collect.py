@@ -212,8 +212,8 @@ def _run_episode(
         actions[:, :, time] += mean
         action = actions[:, :, time].reshape(count, -1)
         before = observation
-        result = _step(simulator, actions[:, :, time], before, active, time)
-        observation, reward, fallen, arrived, fails = result
+        result, fails = _step(simulator, actions[:, :, time], before, active, time)
+        observation, reward, fallen, arrived = result
         rewards[:, :, time] = reward.reshape(each)
         if remembering:
             remembering.remember(before, action, reward, observation, active)
@@ -239,8 +239,8 @@ def _step(
     before: NDArray,
     active: NDArray[np.bool_],
     time: int,
-) -> Result:
-    """Step the simulations; where a number is bad, the simulation has failed.
+) -> tuple[Result, NDArray[np.bool_]]:
+    """Step the simulations; return the result, and which ones' physics blew up, [sim].
 
     Args:
         simulator: see `_run_episode`.
@@ -256,11 +256,15 @@ def _step(
         _check_finite("action", actions, active.reshape(each), f"step {time}")
         raise
     # ours look after their own numbers
-    return result if simulator.family.native else _without_bad_numbers(result, before, active)
+    if simulator.family.native:
+        return result, simulator.failed
+    return _without_bad_numbers(result, before, active)
 
 
-def _without_bad_numbers(result: Result, before: NDArray, active: NDArray[np.bool_]) -> Result:
-    """Return what a step returned, with an end to the episodes whose physics blew up in it.
+def _without_bad_numbers(
+    result: Result, before: NDArray, active: NDArray[np.bool_]
+) -> tuple[Result, NDArray[np.bool_]]:
+    """Return a step's result with an end to the episodes that blew up in it, and which, [sim].
 
     They end as those of our own simulator do: with what was observed before, and a reward of 0. A
     number that was not finite would reach gradients even where its weight is 0: 0 * NaN is NaN.
@@ -271,16 +275,17 @@ def _without_bad_numbers(result: Result, before: NDArray, active: NDArray[np.boo
         active: which simulations were stepped, [sim].
     """
     seen, earned = (np.abs(part) <= _LARGEST for part in (result.observation, result.reward))
-    if seen.all() and earned.all():
-        return result
+    if seen.all() and earned.all() and active.all():
+        return result, np.zeros_like(active)
     fails = ~(seen.all(-1) & earned)
-    return Result(
-        observation=np.where(fails[:, None], before, result.observation),
+    clean = Result(
+        # an environment that failed before keeps its last observation, as it knows nothing of it
+        observation=np.where((fails | ~active)[:, None], before, result.observation),
         reward=np.where(fails, 0.0, result.reward),
         terminated=result.terminated | (fails & active),
         succeeded=result.succeeded & ~fails,
-        failed=result.failed | (fails & active),
     )
+    return clean, fails & active
 
 
 class Remembering:

@@ -148,9 +148,12 @@ class Workers:
         if memory:
             self._shared[parameter_name(MEMORY)].copy_(memory.start)
         rules = memory.rules if memory else None
+        began = time.monotonic()
         for worker in self._workers:
             worker.call("sample", policy, list(parameters), key, deterministic, rules)
         self._answers()
+        self._slowest = max(self._slowest, time.monotonic() - began)
+        self._patience = max(LEAST, SLOWER * self._slowest)
         # a copy: the next call writes to the same memory
         return Rollouts(*(self._shared[name].clone() for name in Rollouts._fields))
 
@@ -171,7 +174,6 @@ class Workers:
     def _answers(self) -> None:
         """Wait for all workers, then raise the first error there was."""
         errors: list[Exception] = []
-        began = time.monotonic()
         for worker in self._workers:
             try:
                 worker.finish(self._patience)
@@ -179,8 +181,6 @@ class Workers:
                 errors.append(error)
         if errors:
             raise errors[0]
-        self._slowest = max(self._slowest, time.monotonic() - began)
-        self._patience = max(LEAST, SLOWER * self._slowest)
 
 
 def _pickled(family: Family) -> bytes:

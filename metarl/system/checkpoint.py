@@ -117,7 +117,8 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
             f"{path} is damaged: its content does not have the checksum that it was written with"
         )
     if metadata.get("kind", "learner") != kind:
-        raise ValueError(f"{path} is a checkpoint of a {metadata['kind']!r}, not of a {kind}")
+        other = _in_a_line(ValueError(metadata["kind"]))
+        raise ValueError(f"{path} is a checkpoint of a {other}, not of a {kind}")
     with sound(path, kind):
         other = [str(t.dtype) for t in tensors.values() if t.dtype not in _TYPES]
         if other:

@@ -6,7 +6,7 @@ every operation: they are slower than this, and starve when another process want
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -53,8 +53,8 @@ class TaskThreads:
         self._stack.enter_context(one_library_thread())
         if self._on_cpu and self.count > 1:
             # torch keeps its number of threads for each thread: a new one starts with the default
-            self._pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
-            self._stack.callback(_finished, self._pool)
+            pool = ThreadPoolExecutor(self.count, "task", torch.set_num_threads, (1,))
+            self._pool = self._stack.enter_context(pool)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,9 +80,14 @@ class TaskThreads:
         Raises:
             Exception: the first that a call raised, in that order.
         """
-        if self._pool:
-            return list(self._pool.map(function, items))
-        return [function(item) for item in items]
+        if not self._pool:
+            return [function(item) for item in items]
+        futures = [self._pool.submit(function, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            _end(futures)
+            raise
 
     def apply(self, function: Callable[..., Any], *tables: Any, rows: int) -> Any:  # noqa: ANN401
         """Return a function of tables with a leading task axis, computed chunk by chunk.
@@ -99,20 +104,21 @@ class TaskThreads:
         return join(self.map(lambda part: function(*part), parts))
 
 
-def _finished(pool: ThreadPoolExecutor) -> None:
-    """Wait for the threads, through any number of Ctrl-C; what they have not begun is dropped.
+def _end(futures: Sequence[Future]) -> None:
+    """Drop what has not begun and wait for the rest, through any number of Ctrl-C.
 
-    An interpreter that exits while they are in native code ends in a segmentation fault.
+    An interpreter that exits while its threads are in native code ends in a segmentation fault. The
+    threads are not joined for that: a join that Ctrl-C interrupts makes Python take a thread for
+    ended (python/cpython#90882), and the next one does not wait.
     """
-    interrupt: KeyboardInterrupt | None = None
+    for future in futures:
+        future.cancel()
     while True:
         try:
-            pool.shutdown(cancel_futures=True)
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt:
-        raise interrupt
+            wait(futures)
+            return
+        except KeyboardInterrupt:
+            continue  # one is on its way already
 
 
 def chunks(tasks: int, largest: int) -> list[slice]:

@@ -56,6 +56,14 @@ def test_a_resumed_run_cuts_what_comes_after_its_checkpoint(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", f"{STEP_COLUMN}\nmany\n", "\xff\x00"])
+def test_a_file_of_something_else_is_named(tmp_path: Path, text: str):
+    path = tmp_path / "progress.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"progress\.csv cannot be continued: .*; move it away"):
+        ProgressFile(path, 20)
+
+
 def test_a_new_run_starts_an_empty_file(tmp_path: Path):
     path = tmp_path / "progress.csv"
     write(path, 0, {STEP_COLUMN: 10})

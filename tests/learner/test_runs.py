@@ -135,6 +135,9 @@ def test_a_run_killed_a_hundred_times_ends_with_the_same_bytes(tmp_path: Path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "torch.utils.tensorboard.writer"])
     draw, kills, runs, longest = random.Random(0), 0, 0, 0.0
+    server = context.Process(target=time.sleep, args=(0.0,))  # what is preloaded takes a while
+    server.start()
+    server.join()
     while kills < 100:
         process = context.Process(target=go_on, args=(tmp_path / f"killed {runs}",))
         began = time.monotonic()

@@ -236,7 +236,7 @@ def test_saved_and_loaded_it_is_the_same(
 def test_damaged_and_foreign_files_are_refused(library: metarl.SkillLibrary, tmp_path: Path):
     path = tmp_path / "skills.safetensors"
     library.save(path)
-    with pytest.raises(ValueError, match="checkpoint of a 'skill library', not of a similarity"):
+    with pytest.raises(ValueError, match="checkpoint of a skill library, not of a similarity"):
         metarl.Similarity.load(path)
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(path.read_bytes()[:1000])

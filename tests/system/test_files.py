@@ -1,12 +1,13 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from metarl.system.files import whole_file
+from metarl.system.files import remove_leftovers, whole_file
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path):
@@ -53,3 +54,30 @@ def test_a_place_that_cannot_be_written_to_shows_before_the_work(tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"), whole_file(tmp_path / "file" / "a"):
         pytest.fail("the block ran")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EACCES, PermissionError), (errno.EROFS, OSError)]
+)
+def test_a_folder_that_cannot_be_written_to_keeps_its_file_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[OSError]
+):
+    path = tmp_path / "numbers.json"
+    path.write_text("old")
+
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("metarl.system.files.tempfile.mkstemp", refuse)
+    reason = f"numbers.json cannot be written: {os.strerror(number)}; the file .* is whole"
+    with pytest.raises(kind, match=reason), whole_file(path):
+        pytest.fail("the block ran")
+    assert path.read_text() == "old"
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path):
+    others = ["numbers.json", ".other-abc.json", ".numbers-abc.csv", "numbers-1.json"]
+    for name in (*others, ".numbers-abc.json", ".numbers-x1_y.json"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "numbers.json")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)

@@ -1,6 +1,9 @@
 """Chunks of tasks: nothing is lost, and the number of threads cannot be told from the result."""
 
+import os
+import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -91,3 +94,21 @@ def test_training_is_the_same_for_any_number_of_threads(
     for other in others:
         for parameter, value in first.parameters.items():
             assert value.equal(other.parameters[parameter])
+
+
+def test_threads_are_waited_for_through_every_ctrl_c():
+    """Those that run come to their end, those that have not begun do not."""
+    ended: list[int] = []
+
+    def work(number: int) -> None:
+        time.sleep(0.4)
+        ended.append(number)
+
+    timers = [threading.Timer(t, os.kill, (os.getpid(), signal.SIGINT)) for t in (0.1, 0.2, 0.3)]
+    for timer in timers:
+        timer.start()
+    with pytest.raises(KeyboardInterrupt), TaskThreads(2, CPU) as threads:
+        threads.map(work, range(4))
+    assert sorted(ended) == [0, 1]
+    for timer in timers:
+        timer.join()

@@ -72,7 +72,7 @@ def test_reproduces_gymnasium_robotics_step_by_step(name: str):
         if step % 40 < 20:  # down to the object and on
             action[2] = -0.3
         expected, their_reward, terminated, _, info = theirs.step(action)
-        observation, reward, ended, succeeded, _ = ours.step(np.stack([action, -action]))
+        observation, reward, ended, succeeded = ours.step(np.stack([action, -action]))
         np.testing.assert_array_equal(ours.fields["qpos"][0], theirs.data.qpos)
         np.testing.assert_allclose(observation[0], expected["observation"], rtol=0, atol=1e-10)
         assert reward[0] == pytest.approx(float(their_reward), abs=1e-12)
