@@ -190,7 +190,7 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].replace(name, repr(name))  # it may be a stranger's
         raise ValueError(f"device {name!r} cannot be used: {reason}") from None
     return device
 

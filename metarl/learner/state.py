@@ -253,8 +253,9 @@ def read(path: str | Path) -> Saved:
         for name in ("family", "config"):
             if not isinstance(data[name], dict):
                 raise ValueError(f"{name} must be an object")
-        if not isinstance(data["family"]["name"], str):
-            raise ValueError("the family's name must be a text")
+        name = data["family"]["name"]
+        if not (isinstance(name, str) and name.isprintable() and len(name) <= _SHOWN):
+            raise ValueError("the family's name must be a text of one line")
         return Saved(
             path=path,
             family=data["family"],

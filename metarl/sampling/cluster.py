@@ -243,7 +243,7 @@ def _cause(error: Any) -> Exception:  # noqa: ANN401, a class of Ray's
     """Return what a task raised; Ray's error is of both classes, with colours for a terminal."""
     if not isinstance(error.cause, Exception):
         return RuntimeError(_COLOURS.sub("", str(error)))
-    error.cause.add_note(f"in the cluster:\n{_COLOURS.sub('', error.traceback_str)}")
+    error.cause.add_note(f"in the cluster:\n{_COLOURS.sub('', str(error))}")
     return error.cause
 
 

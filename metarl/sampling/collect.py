@@ -244,16 +244,15 @@ def _step(
 
     Args:
         simulator: see `_run_episode`.
-        actions: [task, simulation of the task, action].
+        actions: [task, simulation, action].
         before: the observations that they were chosen at, [sim, observation].
         active: which simulations to step, [sim].
         time: of the step, from 0.
     """
-    each = actions.shape[:2]
     try:
         result = simulator.step(actions.reshape(simulator.count, -1), active)
     except ValueError:  # of several reasons this one can be told better from here
-        _check_finite("action", actions, active.reshape(each), f"step {time}")
+        _check_finite("action", actions, active.reshape(actions.shape[:2]), f"step {time}")
         raise
     # ours look after their own numbers
     if simulator.family.native:
@@ -266,8 +265,8 @@ def _without_bad_numbers(
 ) -> tuple[Result, NDArray[np.bool_]]:
     """Return a step's result with an end to the episodes that blew up in it, and which, [sim].
 
-    They end as those of our own simulator do: with what was observed before, and a reward of 0. A
-    number that was not finite would reach gradients even where its weight is 0: 0 * NaN is NaN.
+    They end with what was observed before and a reward of 0. A number that is not finite would
+    reach gradients even where its weight is 0: 0 * NaN is NaN.
 
     Args:
         result: of the step.
@@ -278,9 +277,9 @@ def _without_bad_numbers(
     if seen.all() and earned.all() and active.all():
         return result, np.zeros_like(active)
     fails = ~(seen.all(-1) & earned)
+    kept = fails | ~active  # of one that failed before, the environment would show what it had then
     clean = Result(
-        # an environment that failed before keeps its last observation, as it knows nothing of it
-        observation=np.where((fails | ~active)[:, None], before, result.observation),
+        observation=np.where(kept[:, None], before, result.observation),
         reward=np.where(fails, 0.0, result.reward),
         terminated=result.terminated | (fails & active),
         succeeded=result.succeeded & ~fails,

@@ -131,7 +131,7 @@ def test_training_stops_without_a_crash_and_leaves_nothing(
         if (folder / "tensorboard").exists():
             break
         time.sleep(0.05)
-    time.sleep(0.3)
+    time.sleep(1.0)
     for number in range(signals):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05 * (number < signals - 1))
@@ -144,5 +144,7 @@ def test_training_stops_without_a_crash_and_leaves_nothing(
     if signals == 1:
         assert f"stopped; resume with: metarl resume {folder}" in said
         assert learner.iteration >= 1, "the iteration was finished and saved"
-    time.sleep(0.2)
+    deadline = time.monotonic() + 10.0
+    while running(id(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert running(id(folder)) == []
