@@ -6,7 +6,6 @@ is shown where the repository is.
 
 import re
 from pathlib import Path
-from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -66,7 +65,7 @@ def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def mark_code(
-    app: Sphinx, kind: str, name: str, documented: Any, options: Any, lines: list[str]
+    app: Sphinx, kind: str, name: str, documented: object, options: object, lines: list[str]
 ) -> None:
     """Mark indented paragraphs of a docstring as code, as Markdown has them; |x| is no mark-up."""
     # in front of an attribute's first line, or napoleon takes what is before its colon for a type
