@@ -2,12 +2,13 @@
 # make demo    train a small meta-policy, evaluate it on new tasks, film it
 # make test    the tests; make test-all includes the slow ones
 # make lint    formatting, lint and types
+# make docs    the documentation site, in docs/_build
 # make benchmark   speed against the physics engine alone
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint format benchmark clean
+.PHONY: demo test test-all lint format docs benchmark clean
 
 .venv: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -36,6 +37,10 @@ format: .venv
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build
+	@echo 'open docs/_build/index.html'
+
 benchmark: .venv
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/vec_env.py
@@ -44,4 +49,4 @@ benchmark: .venv
 	$(BIN)/python benchmarks/rendering.py
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs docs/_build

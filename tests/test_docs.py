@@ -20,6 +20,13 @@ RUNS = sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/config
 NOTEBOOK = ROOT / "examples" / "tutorial.ipynb"
 CHANGELOG = ROOT / "docs" / "CHANGELOG.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHORT = {
+    "total_timesteps=4_000_000": "total_timesteps=40_000",
+    "tasks=40": "tasks=4",
+    "horizon=200": "horizon=20",
+    "learn(3_200)": "learn(320)",
+}
+"""What a block that takes long has, and what it has in tests."""
 
 
 @pytest.mark.skipif(bool(envs.lacking()), reason=f"no models for {', '.join(envs.lacking())}")
@@ -123,3 +130,29 @@ def test_names_of_metarl_in_python_exist(page: Path):
                     assert hasattr(package, alias.name) or is_module, part
             case ast.Attribute(value=ast.Name(id="metarl"), attr=name):
                 assert hasattr(metarl, name), name
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param("index", marks=pytest.mark.slow),
+        pytest.param("quick_start", marks=pytest.mark.slow),
+        pytest.param("robot_log"),
+        pytest.param("own_environment"),
+        pytest.param("migrating"),
+        pytest.param("deploy", marks=pytest.mark.slow),
+        pytest.param("troubleshooting"),
+    ],
+)
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    blocks = blocks_of_python(ROOT / "docs" / f"{page}.md")
+    assert blocks
+    names: dict[str, object] = {"__name__": page}
+    for block in blocks:
+        for long, short in SHORT.items():
+            block = block.replace(long, short)
+        exec(compile(block, page, "exec"), names)
