@@ -6,10 +6,27 @@ is shown where the repository is.
 
 import re
 from pathlib import Path
+from typing import Generic, TypeVar
 
+import numpy.typing
 from sphinx.application import Sphinx
 
-import metarl
+Kind = TypeVar("Kind")
+
+
+class NDArray(Generic[Kind]):
+    """Takes the place of NumPy's alias, whose long meaning would be shown instead."""
+
+
+class ArrayLike:
+    """Takes the place of NumPy's alias, too."""
+
+
+for _alias in (NDArray, ArrayLike):
+    _alias.__module__ = "numpy.typing"
+    setattr(numpy.typing, _alias.__name__, _alias)
+
+import metarl  # noqa: E402, whose annotations have the aliases
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -74,7 +91,7 @@ def mark_code(
     for line in lines:
         starts = line.startswith("    ") and marked and not marked[-1].strip()
         if starts and before and not before.startswith(" ") and not before.endswith("::"):
-            marked += ["::", ""]
+            marked += [".. code-block:: default", ""]  # Python, or a formula
         marked.append(re.sub(r"\|(\w+)\|", r"\\|\1\\|", line))
         before = line if line.strip() else before
     lines[:] = marked

@@ -72,7 +72,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
 
 def files(folder: Path) -> set[Path]:
     """Every file below a folder, without what running the code leaves there."""
-    left = {"__pycache__", "MUJOCO_LOG.TXT", "runs"}
+    left = {"__pycache__", "MUJOCO_LOG.TXT", "runs", "_build"}
     return {path for path in folder.rglob("*") if path.is_file() and not left & {*path.parts}}
 
 
