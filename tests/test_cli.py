@@ -188,7 +188,7 @@ def test_a_library_is_made_and_used(run_folder: Path):
     checkpoint = run_folder / "checkpoint.safetensors"
     done = metarl("evaluate", run_folder, "--library", checkpoint)
     assert done.returncode == 2
-    assert "checkpoint of a 'learner', not of a skill library" in done.stderr
+    assert "checkpoint of a learner, not of a skill library" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -298,9 +298,9 @@ class MAML:
         """
         saved = state.read(path)
         family = family or saved.catalogue_family()
+        saved.check_family(family)
         saved.check_shapes(Recipe(saved.checked_config(), torch.device("cpu")).shapes(family))
         learner = cls(family, **{**saved.config, **settings})
-        saved.check_family(learner.family)
         learner.state = saved.restore(learner.state, learner.recipe.device)
         return learner
 

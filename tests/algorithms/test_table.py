@@ -54,7 +54,7 @@ def test_a_new_row_of_known_choices_is_a_new_algorithm(
     """First-order ProMP: it takes no code besides its row and its name among the settings."""
     row = ALGORITHMS["promp"]._replace(first_order=True)
     monkeypatch.setitem(ALGORITHMS, "fo-promp", row)
-    monkeypatch.setattr(config, "AlgorithmName", Literal["fo-promp", "promp"])
+    monkeypatch.setitem(config._CHOICES, "algorithm", Literal["fo-promp", "promp"])
     settings: dict[str, Any] = {**SMALL, "inner_kl_penalty": 0.0, "outer_lr": 3e-3}
     first = metarl.MAML(point, seed=3, algorithm="fo-promp", **settings)
     second = metarl.MAML(point, seed=3, algorithm="promp", **settings)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from metarl import envs
-from metarl.envs import ray_camera
+from metarl.envs import menagerie_families, ray_camera
 from metarl.envs.opengl_camera import OpenGLCamera
 from metarl.envs.ray_camera import RayCamera
 from metarl.envs.ray_casting import Caster, Eye, cross
@@ -349,7 +349,9 @@ def test_looks_like_opengl(name: str):
         inside = ndimage.binary_erosion(inside)
     apart = np.abs(picture[inside].mean(0) - expected[inside].mean(0)).max()
     assert apart < (32 if name.startswith("Humanoid") else 16)
-    assert np.abs(picture - expected).mean() < 2.0
+    # Menagerie's scenes have haze at the horizon, which only OpenGL draws: 7 to 10
+    bound = 12.0 if name in menagerie_families.ENTRIES else 2.0
+    assert np.abs(picture - expected).mean() < bound
 
 
 def test_the_floor_has_its_squares():

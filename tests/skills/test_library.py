@@ -203,6 +203,7 @@ def test_experience_of_ones_own_finds_skills_and_adapts(
     assert library.nearest(point_learner.as_rollouts(experience), 2)[1].equal(expected)
 
 
+@pytest.mark.timed
 def test_thousands_of_skills_are_searched_in_a_millisecond(
     point_learner: metarl.MAML, library: metarl.SkillLibrary
 ):

@@ -148,7 +148,7 @@ def test_damaged_and_foreign_files_are_refused(
     with pytest.raises(ValueError, match="damaged"):
         metarl.Similarity.load(torn)
     other = cheetah.save(tmp_path / "learner") or tmp_path / "learner.safetensors"
-    with pytest.raises(ValueError, match="checkpoint of a 'learner', not of a similarity"):
+    with pytest.raises(ValueError, match="checkpoint of a learner, not of a similarity"):
         metarl.Similarity.load(other)
     tensors, data = similarity.contents()
     tensors.pop("encoder/whole.0.bias")
