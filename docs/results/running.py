@@ -158,7 +158,12 @@ def table(family: str, split: str) -> str:
         cell = f"{values[0]:.1f} (one seed)" if len(values) == 1 else str(interval(values))
         part = ""
         # a half is no whole episode: it lacks the start from rest
-        if ends[0] is not None and ends[1] is not None and what != "second half" and split == "test":
+        if (
+            ends[0] is not None
+            and ends[1] is not None
+            and what != "second half"
+            and split == "test"
+        ):
             low, high = ends[0].mean(), ends[1].mean()
             part = f"{(values.mean() - low) / (high - low):.0%}"
         lines.append(f"| {words} | {cell} | {part} |")

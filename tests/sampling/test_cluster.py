@@ -29,6 +29,9 @@ from metarl.sampling.streams import Key, Phase, torch_generator
 from metarl.system.remote import LostError
 from tests.conftest import SMALL
 
+# on a busy machine a cluster's cores are not free at once, which it says
+pytestmark = pytest.mark.filterwarnings("default:waiting for .* of the cluster")
+
 KEY = Key(7, Phase.TRAIN, 2)
 
 
