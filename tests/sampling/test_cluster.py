@@ -42,8 +42,8 @@ def two_nodes() -> Iterator[list]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import ray
-        from ray.cluster_utils import Cluster as Nodes
+        import ray  # pyright: ignore[reportMissingImports]
+        from ray.cluster_utils import Cluster as Nodes  # pyright: ignore[reportMissingImports]
 
         nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1})
         second = nodes.add_node(num_cpus=1)
@@ -80,7 +80,7 @@ class Marked(gymnasium.Env):
         if self.happens == "error":
             raise KeyError("a joint")
         if self.happens == "node":
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]
 
             node = ray.get_runtime_context().get_node_id()
             if node != Path(self.marker).with_suffix(".node").read_text():
