@@ -1,6 +1,5 @@
 """`Comparison`: what each method reached on new tasks, and for how many environment steps."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl.evaluation.interval import Interval, interval
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +135,7 @@ class Comparison:
             name: of the file, without its ending.
         """
         numbers = Path(folder) / f"{name}.json"
-        with whole_file(numbers) as temporary:
-            temporary.write_text(json.dumps(self.to_dict()) + "\n")
+        write_json(numbers, self.to_dict(), indent=None)
         return [numbers]
 
 

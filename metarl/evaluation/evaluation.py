@@ -1,7 +1,6 @@
 """`Evaluation`: returns on new tasks before and after adaptation, as numbers, table and files."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.interval import Interval, interquartile, interval
-from metarl.system.files import whole_file
+from metarl.system.files import whole_file, write_json
 
 _WORST, _WORDS = 3, 4
 
@@ -199,8 +198,7 @@ class Evaluation:
             name: of the files, without their endings.
         """
         numbers, table = (Path(folder) / f"{name}{ending}" for ending in (".json", ".csv"))
-        with whole_file(numbers) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_json(numbers, self.to_dict())
         with whole_file(table) as temporary, temporary.open("w", newline="") as file:
             writer = csv.writer(file)
             steps = range(self.steps + 1)

@@ -9,7 +9,6 @@ forgets, with one that does not, with one that is cleared at the change (the bes
 could do) and with none. One without memory is adapted to the task before, by a gradient step.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from metarl.sampling.collect import Remembering
 from metarl.sampling.episodes import play
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 from metarl.system.library_threads import one_library_thread
 
 SMOOTHED = 0.5
@@ -198,8 +197,7 @@ class Recovery:
     def save(self, folder: str | Path, name: str = "change") -> list[Path]:
         """Write `change.json`; return the path, as a list of one; see `figures.save`."""
         numbers = Path(folder) / f"{name}.json"
-        with whole_file(numbers) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_json(numbers, self.to_dict())
         return [numbers]
 
 

@@ -1,6 +1,5 @@
 """How well an encoder tells, from one rollout, which known tasks a new task resembles."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.similarity import Similarity, before_adaptation
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 _CLOSEST = 5
 
@@ -107,8 +106,7 @@ class Retrieval:
             name: of the file, without its ending.
         """
         numbers = Path(folder) / f"{name}.json"
-        with whole_file(numbers) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_json(numbers, self.to_dict())
         return [numbers]
 
 

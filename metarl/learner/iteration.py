@@ -100,6 +100,7 @@ def update(
         family: the tasks' family.
         stages: what `roll_out` returned.
     """
+    tasks = tasks_of(state, recipe, family)
     *pre, post = (stage.batch for stage in stages)
     with recipe.threads() as threads:
         *old_pre, old_post = (_sampled_from(state.policy, stage) for stage in stages)
@@ -125,7 +126,7 @@ def update(
         encoder, encoder_loss = train_encoder(
             encoder,
             [stage.rollouts for stage in stages],
-            tasks_of(state, recipe, family),
+            tasks,
             family,
             recipe.config,
             state.iteration,
@@ -136,7 +137,7 @@ def update(
         trace=trace,
         encoder_loss=encoder_loss,
         failures=sum(int(stage.rollouts.failed.sum()) for stage in stages),
-        failing=tuple(tasks_of(state, recipe, family).label(task) for task in _failing(stages)),
+        failing=tuple(tasks.label(task) for task in _failing(stages)),
     )
     steps = sum(stage.rollouts.steps for stage in stages)
     after = State(

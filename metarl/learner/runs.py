@@ -17,7 +17,7 @@ from metarl.learner.record import run_logger
 from metarl.learner.saving import SaveCheckpoints, kept
 from metarl.pretrained.policies import checkpoint_of, is_pretrained
 from metarl.system.checkpoint import sound, versions
-from metarl.system.files import remove_leftovers, whole_file
+from metarl.system.files import remove_leftovers, write_json
 from metarl.system.ownership import owned
 from metarl.system.stopping import Stopped, Stopping
 
@@ -204,5 +204,4 @@ def _write_config(learner: MAML, out: Path, total_timesteps: int, reference: str
     }
     if reference is not None:
         config["family_reference"] = reference
-    with whole_file(out / CONFIG) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n")
+    write_json(out / CONFIG, config)

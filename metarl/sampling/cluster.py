@@ -26,7 +26,7 @@ from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import Acting, empty_rollouts
 from metarl.sampling.ray_connection import connected, pickled_with_own_modules
 from metarl.sampling.registrations import register, registered
-from metarl.sampling.sampler import Sampler, chunks_of, parts_of
+from metarl.sampling.sampler import Sampler, chunks_of, parts_of, tasks_in
 from metarl.sampling.streams import Key
 from metarl.sampling.worker import LEAST, PATIENCE, SLOWER
 from metarl.system.remote import LostError
@@ -88,7 +88,7 @@ class Cluster:
             raise ValueError(f"the cluster {address} has no cores to sample with")
         self._parts = parts_of(tasks, self._cores)
         chunks = chunks_of(tasks)
-        self._slices = [slice(chunks[p][0].start, chunks[p][-1].stop) for p in self._parts]
+        self._slices = [tasks_in(chunks[part]) for part in self._parts]
         entries = [] if family.native else registered()
         settings = {"tasks": tasks, "rollouts": rollouts, "episodes": episodes, "threads": 1}
         self._made_of = self._ray.put(
@@ -280,11 +280,10 @@ def sample_part(
     if _KEPT.get("version") != version:
         sampler.set_tasks(tasks)
         _KEPT["version"] = version
-    chunks = chunks_of(settings["tasks"])[part]
-    chunk = slice(chunks[0].start, chunks[-1].stop)
+    own = tasks_in(chunks_of(settings["tasks"])[part])
 
     def tensor(array: NDArray) -> torch.Tensor:
-        return torch.from_numpy(array[chunk].copy())  # what Ray hands out is read-only
+        return torch.from_numpy(array[own].copy())  # what Ray hands out is read-only
 
     rollouts = sampler.sample(
         job.policy,

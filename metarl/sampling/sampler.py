@@ -4,6 +4,7 @@ Tasks are cut into the chunks of `task_threads`, each with simulations of its ow
 their episodes by themselves: no thread waits for another before the last step of all.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -40,6 +41,11 @@ def parts_of(tasks: int, count: int) -> list[slice]:
     chunks = len(chunks_of(tasks))
     ends = np.linspace(0, chunks, min(count, chunks) + 1).round().astype(int).tolist()
     return [slice(first, end) for first, end in pairwise(ends)]
+
+
+def tasks_in(chunks: Sequence[slice]) -> slice:
+    """Return the tasks of consecutive chunks, such as those of a process."""
+    return slice(chunks[0].start, chunks[-1].stop)
 
 
 class Sampling(Protocol):
@@ -121,8 +127,8 @@ class Sampler:
             raise ValueError(f"{rollouts} rollouts cannot be taken {episodes} in a row")
         self.family = family
         every = chunks_of(tasks)[part]
-        self._first = every[0].start
-        self.tasks = every[-1].stop - self._first
+        own = tasks_in(every)
+        self._first, self.tasks = own.start, own.stop - own.start
         self.rollouts = rollouts
         # an environment that is not ours may not bear to be stepped by several threads
         self._threads = TaskThreads(threads if family.native else 1, torch.device("cpu"))

@@ -21,7 +21,7 @@ from metarl.experience.rollouts import Rollouts
 from metarl.sampling.cluster import Cluster
 from metarl.sampling.collect import Acting, rollout_layout
 from metarl.sampling.registrations import registered
-from metarl.sampling.sampler import Sampler, Sampling, chunks_of, parts_of
+from metarl.sampling.sampler import Sampler, Sampling, chunks_of, parts_of, tasks_in
 from metarl.sampling.streams import Key
 from metarl.sampling.worker import (
     LEAST,
@@ -94,7 +94,7 @@ class Workers:
         }
         try:
             for number, part in enumerate(parts):
-                of_part = slice(chunks[part][0].start, chunks[part][-1].stop)
+                of_part = tasks_in(chunks[part])
                 start = partial(
                     Remote,
                     f"sampling process {number}",

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -34,6 +36,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write plain data as JSON, whole or not at all; see `whole_file`.
+
+    Args:
+        path: of the file.
+        data: what is in it.
+        indent: of nested lines; None for all in one line.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=indent) + "\n")
 
 
 def remove_leftovers(path: Path) -> None:

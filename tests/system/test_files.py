@@ -1,13 +1,14 @@
 """Files that appear whole or not at all."""
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from metarl.system.files import remove_leftovers, whole_file
+from metarl.system.files import remove_leftovers, whole_file, write_json
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path):
@@ -81,3 +82,14 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / "numbers.json")
     assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+def test_plain_data_are_written_as_json(tmp_path: Path):
+    path, data = tmp_path / "numbers.json", {"returns": [1.5, -2.0], "family": "Point2D"}
+    write_json(path, data)
+    assert path.read_text() == json.dumps(data, indent=2) + "\n"
+    write_json(path, data, indent=None)
+    assert path.read_text() == json.dumps(data) + "\n"
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"returns": tmp_path})
+    assert json.loads(path.read_text()) == data, "what was there before is whole"
