@@ -1,7 +1,7 @@
 """Adapting while the robot runs: a policy that sees the Siamese embedding, beside its rivals.
 
     python docs/results/running.py train HalfCheetahVel siamese 0   # one run; minutes
-    python docs/results/running.py show                             # table and figure
+    python docs/results/running.py show                             # the page's table and figure
 
 Methods, all evaluated on the same 40 tasks that were never trained on, 20 rollouts each:
 
@@ -16,6 +16,7 @@ evaluations on test tasks and, where the family has them, on tasks outside the t
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -45,14 +46,23 @@ METHODS: dict[str, dict[str, Any]] = {
     "pretrain": {"algorithm": "pretrain"},
 }
 FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
-    "HalfCheetahVel": (3_000_000, {}),
-    "HalfCheetahDir": (3_000_000, {}),
-    "HalfCheetahReversed": (4_000_000, {}),
-    "HalfCheetahCrippled": (4_000_000, {}),
-    "AntDir2D": (2_500_000, {"horizon": 100}),
-    "WalkerRandParams": (2_500_000, {"horizon": 100}),
+    "HalfCheetahVel": (2_000_000, {}),
+    "HalfCheetahDir": (2_000_000, {}),
+    "HalfCheetahReversed": (2_000_000, {}),
+    "HalfCheetahCrippled": (3_000_000, {}),
+    "AntDir2D": (1_500_000, {"horizon": 100}),
+    "WalkerRandParams": (2_000_000, {"horizon": 100}),
+    "Point2D": (500_000, {}),
+    "ReacherGoal": (1_000_000, {}),
+    "SwimmerVel": (1_000_000, {}),
+    "Walker2dVel": (1_500_000, {}),
+    "AntGoal": (2_000_000, {}),
+    "FetchReach": (500_000, {}),
+    "PandaReach": (1_000_000, {}),
+    "Go1Vel": (3_000_000, {}),
 }
 """Environment steps of training, and what differs from the catalogue's family."""
+BEGIN, END = "<!-- running: begin -->", "<!-- running: end -->"
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
 
 
@@ -133,44 +143,57 @@ def returns(family: str, method: str, split: str, what: str) -> np.ndarray | Non
     return np.array(values) if values else None
 
 
-ROWS = (
-    ("one policy for all tasks", "one-policy", "step 0"),
-    ("told the task", "told", "step 0"),
-    ("**siamese**, first episode", "siamese", "step 0"),
-    ("**siamese**, its second half", "siamese", "second half"),
-    ("**siamese**, after 1 rollout", "siamese", "after 1 rollout"),
-    ("**siamese**, after 20 rollouts", "siamese", "step 1"),
-    ("**siamese**, and a gradient step", "siamese", "step 2"),
-    ("maml-trpo, a gradient step from 20 rollouts", "maml-trpo", "step 1"),
-    ("promp, a gradient step from 20 rollouts", "promp", "step 1"),
-    ("pretrain, a gradient step from 20 rollouts", "pretrain", "step 1"),
+COLUMNS = (
+    ("one policy", "one-policy", "step 0"),
+    ("told", "told", "step 0"),
+    ("first episode", "siamese", "step 0"),
+    ("its second half", "siamese", "second half"),
+    ("after 1 rollout", "siamese", "after 1 rollout"),
+    ("after 20", "siamese", "step 1"),
+    ("and a gradient step", "siamese", "step 2"),
+    ("maml-trpo", "maml-trpo", "step 1"),
 )
+"""Heading, method and moment of each column of the table."""
 
 
-def table(family: str, split: str) -> str:
-    """Return the returns of a family's methods as Markdown; empty where there are none."""
-    lines = []
-    ends = [returns(family, method, split, "step 0") for method in ("one-policy", "told")]
-    for words, method, what in ROWS:
-        values = returns(family, method, split, what)
-        if values is None:
+def table() -> str:
+    """Return what every family's methods reach, as Markdown: a row for each family and split."""
+    lines = [
+        "| family | M steps | " + " | ".join(heading for heading, *_ in COLUMNS) + " | part |",
+        "| --- " * (len(COLUMNS) + 3) + "|",
+    ]
+    splits: tuple[Split, ...] = ("test", "extrapolate")
+    for family, split in itertools.product(FAMILIES, splits):
+        cells = [returns(family, method, split, what) for _, method, what in COLUMNS]
+        if all(cell is None for cell in cells):
             continue
-        cell = f"{values[0]:.1f} (one seed)" if len(values) == 1 else str(interval(values))
-        part = ""
-        # a half is no whole episode: it lacks the start from rest
-        if (
-            ends[0] is not None
-            and ends[1] is not None
-            and what != "second half"
-            and split == "test"
-        ):
-            low, high = ends[0].mean(), ends[1].mean()
-            part = f"{(values.mean() - low) / (high - low):.0%}"
-        lines.append(f"| {words} | {cell} | {part} |")
-    if not lines:
+        first = next(run for _, method, _ in COLUMNS for run in runs(family, method))
+        name, steps = (
+            (family, f"{first['steps'] / 1e6:.1f}") if split == "test" else ("- outside", "")
+        )
+        words = ["" if cell is None else _words(cell) for cell in cells]
+        lines.append(f"| {name} | {steps} | " + " | ".join(words) + f" | {_part(cells, split)} |")
+    return "\n".join(lines)
+
+
+def _words(values: np.ndarray) -> str:
+    """Return a mean over seeds with its interval, or the one seed's number."""
+    return f"{values[0]:.1f}" if len(values) == 1 else f"{interval(values)} ({len(values)})"
+
+
+def _part(cells: list[np.ndarray | None], split: Split) -> str:
+    """Return the part of the way from one policy for all to being told, after one rollout."""
+    low, high, _, _, after, *_ = cells
+    if split != "test" or low is None or high is None or after is None:
         return ""
-    head = ["| method | return [95 % over seeds] | part of the way |", "| --- | --- | --- |"]
-    return "\n".join(head + lines)
+    return f"{(after.mean() - low.mean()) / (high.mean() - low.mean()):.0%}"
+
+
+def write(page: Path, text: str) -> None:
+    """Put text between the marks of a page."""
+    before, rest = page.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def figure() -> Figure:
@@ -229,11 +252,7 @@ def main() -> None:
             if given.save:
                 learner.save(given.save)
         return
-    for family in FAMILIES:
-        for split in ("test", "extrapolate"):
-            text = table(family, split)
-            if text:
-                print(f"\n{family}, {split} tasks\n\n{text}")
+    write(HERE / "README.md", table())
     figure().savefig(HERE / "running.png", dpi=150)
 
 

@@ -1,0 +1,78 @@
+"""Films every pretrained policy: two tasks, with nothing seen of them and after one rollout.
+
+python docs/results/gallery.py            # all of them; videos/NAME.mp4 and NAME.gif
+python docs/results/gallery.py AntDir2D   # one
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image
+
+import metarl
+from metarl.envs.tasks import Tasks
+from metarl.pretrained import policies
+
+VIDEOS = Path(__file__).parent.parent.parent / "videos"
+TASKS: dict[str, list[dict[str, Any]]] = {
+    "AntDir2D": [{"heading": 0.8}, {"heading": 3.6}],
+    "AntGoal": [{"x": 2.0, "y": 2.0}, {"x": -2.0, "y": 1.0}],
+    "FetchReach": [
+        {"x": 0.12, "y": 0.12, "z": 0.12},
+        {"x": -0.1, "y": -0.12, "z": -0.05},
+    ],
+    "Go1Vel": [{"forward": 0.3}, {"forward": 0.9}],
+    "HalfCheetahCrippled": [{"dead_actuator": 4.0}, {"dead_actuator": 1.0}],
+    "HalfCheetahDir": [{"direction": 1.0}, {"direction": -1.0}],
+    "HalfCheetahVel": [{"velocity": 0.5}, {"velocity": 2.8}],
+}
+"""Tasks that are easy to tell apart by eye; others are drawn."""
+SECONDS = 3.0
+"""Of a film's beginning that its gif shows."""
+WIDTH, RATE, COLORS = 360, 8, 32
+"""Of a gif: pixels, frames a second, colours."""
+
+
+def film(name: str) -> None:
+    """Film one policy."""
+    learner = metarl.load(f"pretrained:{name}", device="cpu")
+    known = TASKS.get(name)
+    tasks = Tasks.from_dicts(known) if known else learner.family.sample_tasks(2, seed=1)
+    path = VIDEOS / f"{name}.mp4"
+    metarl.render(learner, tasks, path, rollouts=1, steps=(0, 1), height=240, task_map=False)
+    rate = iio.immeta(path)["fps"]
+    frames = [Image.fromarray(frame) for frame in iio.imiter(path)]
+    times = np.arange(0.0, min(SECONDS, len(frames) / rate), 1.0 / RATE)
+    tiles = []
+    for time in times:
+        frame = frames[int(time * rate)]
+        size = (WIDTH, round(WIDTH * frame.height / frame.width))
+        small = frame.resize(size, Image.Resampling.LANCZOS)
+        # without dithering, what stands still costs nothing
+        tiles.append(small.quantize(COLORS, dither=Image.Dither.NONE))
+    first, *rest = tiles
+    duration = round(1000 / RATE)
+    first.save(
+        path.with_suffix(".gif"),
+        save_all=True,
+        append_images=rest,
+        duration=duration,
+        loop=0,
+        optimize=True,
+    )
+    sizes = [path.with_suffix(end).stat().st_size / 1e6 for end in (".mp4", ".gif")]
+    print(f"{name}: {sizes[0]:.1f} MB, gif {sizes[1]:.2f} MB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("names", nargs="*", help="policies; all when left out")
+    for name in parser.parse_args().names or policies.names():
+        film(name)
+
+
+if __name__ == "__main__":
+    main()
