@@ -1,7 +1,7 @@
 """The settings that a family, a published variant or an algorithm asks for instead of `Config`'s.
 
-What the user gives comes first; then the published variant's; then the algorithm's; then what was
-tuned for the family.
+What the user gives comes first; then the published variant's; then what was tuned for the family
+with this algorithm; then the algorithm's; then what was tuned for the family.
 """
 
 from typing import Any
@@ -36,6 +36,12 @@ TUNED: dict[str, dict[str, Any]] = {
 }
 """Tuned here, for the catalogue's own variant; docs/results has what they reach. `Config` has the
 same values, which families that were not tuned begin with."""
+
+_GO1 = {"tasks": 20, "outer_epochs": 20}
+TUNED_WITH: dict[str, dict[str, dict[str, Any]]] = {
+    "siamese": {name: _GO1 for name in ("Go1Vel", "Go1Payload", "Go1Motors", "Go1Crippled")},
+}
+"""Tuned here with one algorithm: algorithm -> family -> settings."""
 
 _MAML = {
     "normalise_observations": False,
@@ -83,5 +89,8 @@ def defaults(family: str, preset: str, algorithm: str) -> dict[str, Any]:
     """
     published = PUBLISHED.get(preset, {})
     variant = published.get(family, published.get("", {}))
-    tuned = TUNED.get(family, {}) if preset == "default" else {}
-    return {**tuned, **NEEDED_BY_ALGORITHM.get(algorithm, {}), **variant, "algorithm": algorithm}
+    needed = NEEDED_BY_ALGORITHM.get(algorithm, {})
+    if preset == "default":
+        tuned = TUNED_WITH.get(algorithm, {}).get(family, {})
+        needed = {**TUNED.get(family, {}), **needed, **tuned}
+    return {**needed, **variant, "algorithm": algorithm}
