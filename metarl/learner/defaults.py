@@ -13,8 +13,8 @@ NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
     "siamese": {
         "context": "siamese",
         "tasks": 40,
-        # many small iterations: after 1 M steps of HalfCheetahVel, returns were -54 with 10 rollouts
-        # and 40 steps of the encoder, -31 with 4 and -28 with 2 and 20 (seed 0; a third more CPU)
+        # many small iterations: after 1 M steps of HalfCheetahVel, returns were -54 with 10
+        # rollouts, -31 with 4 and -28 with 2 (seed 0; the last takes a third more of CPU time)
         "rollouts": 4,
         "episodes": 2,
         "encoder_steps": 20,
@@ -39,7 +39,7 @@ same values, which families that were not tuned begin with."""
 
 _GO1 = {"tasks": 20, "outer_epochs": 20}
 TUNED_WITH: dict[str, dict[str, dict[str, Any]]] = {
-    "siamese": {name: _GO1 for name in ("Go1Vel", "Go1Payload", "Go1Motors", "Go1Crippled")},
+    "siamese": dict.fromkeys(("Go1Vel", "Go1Payload", "Go1Motors", "Go1Crippled"), _GO1),
 }
 """Tuned here with one algorithm: algorithm -> family -> settings."""
 
