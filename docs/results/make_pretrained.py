@@ -39,7 +39,8 @@ def main() -> None:
         "trained_timesteps": record["steps"],
         "trained_seconds": record["seconds"],
         "machine": record["machine"],
-        "made_by": f"docs/results/running.py train {name} siamese {learner.config.seed}",
+        "made_by": record.get("made_by")
+        or f"docs/results/running.py train {name} siamese {learner.config.seed}",
         "versions": record["versions"],
         "licence": "MIT",
         "returns": evaluation["returns"],
