@@ -1,7 +1,7 @@
 """The settings that a family, a published variant or an algorithm asks for instead of `Config`'s.
 
-What the user gives comes first; then the published variant's; then the algorithm's; then what was
-tuned for the family.
+What the user gives comes first; then the published variant's; then what was tuned for the family
+with the algorithm; then what the algorithm needs.
 """
 
 from typing import Any
@@ -24,15 +24,16 @@ NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
 }
 """What an algorithm needs to learn at all."""
 
-TUNED: dict[str, dict[str, Any]] = {
+TUNED: dict[tuple[str, str], dict[str, Any]] = {
     # an inner_lr of 0.2 gains nothing; a max_kl of 0.02 learns more slowly, 0.08 no faster
-    "HalfCheetahDir": {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
-    "HalfCheetahVel": {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
+    ("HalfCheetahDir", "maml-trpo"): {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
+    ("HalfCheetahVel", "maml-trpo"): {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
     # steps are in units of normalised advantages: larger ones overshoot the goal
-    "Point2D": {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
+    ("Point2D", "maml-trpo"): {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
 }
-"""Tuned here, for the catalogue's own variant; docs/results has what they reach. `Config` has the
-same values, which families that were not tuned begin with."""
+"""Tuned here, by family and algorithm, for the catalogue's own variant; docs/results has what they
+reach. `Config` has the same values, which families that were not tuned begin with. `metarl tune`
+prints a row."""
 
 _MAML = {
     "normalise_observations": False,
@@ -80,5 +81,5 @@ def defaults(family: str, preset: str, algorithm: str) -> dict[str, Any]:
     """
     published = PUBLISHED.get(preset, {})
     variant = published.get(family, published.get("", {}))
-    tuned = TUNED.get(family, {}) if preset == "default" else {}
-    return {**tuned, **NEEDED_BY_ALGORITHM.get(algorithm, {}), **variant, "algorithm": algorithm}
+    tuned = TUNED.get((family, algorithm), {}) if preset == "default" else {}
+    return {**NEEDED_BY_ALGORITHM.get(algorithm, {}), **tuned, **variant, "algorithm": algorithm}

@@ -11,7 +11,9 @@ from metarl.learner.defaults import NEEDED_BY_ALGORITHM, PUBLISHED, TUNED, defau
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "TUNED", {"Arm": {"inner_lr": 1.0, "max_kl": 1.0, "tasks": 1}})
+    monkeypatch.setattr(
+        module, "TUNED", {("Arm", "promp"): {"inner_lr": 1.0}, ("Arm", "anil"): {"tasks": 1}}
+    )
     monkeypatch.setattr(module, "NEEDED_BY_ALGORITHM", {"promp": {"inner_lr": 2.0, "max_kl": 2.0}})
     monkeypatch.setattr(
         module, "PUBLISHED", {"paper": {"": {"inner_lr": 3.0}, "Leg": {"inner_lr": 4.0}}}
@@ -21,8 +23,9 @@ def tables(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("family", "preset", "algorithm", "expected"),
     [
-        ("Arm", "default", "maml-trpo", {"inner_lr": 1.0, "max_kl": 1.0, "tasks": 1}),
-        ("Arm", "default", "promp", {"inner_lr": 2.0, "max_kl": 2.0, "tasks": 1}),
+        ("Arm", "default", "maml-trpo", {}),
+        ("Arm", "default", "anil", {"tasks": 1}),
+        ("Arm", "default", "promp", {"inner_lr": 1.0, "max_kl": 2.0}),
         ("Arm", "paper", "promp", {"inner_lr": 3.0, "max_kl": 2.0}),
         ("Leg", "paper", "promp", {"inner_lr": 4.0, "max_kl": 2.0}),
         ("Leg", "paper", "maml-trpo", {"inner_lr": 4.0}),
@@ -30,7 +33,7 @@ def tables(monkeypatch: pytest.MonkeyPatch):
         ("Leg", "unknown", "promp", {"inner_lr": 2.0, "max_kl": 2.0}),
     ],
 )
-def test_the_variant_comes_before_the_algorithm_before_the_family(
+def test_the_variant_comes_before_what_was_tuned_before_what_the_algorithm_needs(
     tables: None, family: str, preset: str, algorithm: str, expected: dict
 ):
     assert defaults(family, preset, algorithm) == {**expected, "algorithm": algorithm}
@@ -38,7 +41,9 @@ def test_the_variant_comes_before_the_algorithm_before_the_family(
 
 def test_the_tables_name_what_there_is():
     assert set(NEEDED_BY_ALGORITHM) <= set(ALGORITHMS)
-    assert set(TUNED) <= set(envs.families())
+    for family, algorithm in TUNED:
+        assert family in envs.families()
+        assert algorithm in ALGORITHMS
     for preset, families in PUBLISHED.items():
         for name in set(families) - {""}:
             assert preset in envs.presets(name)
