@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "Train a meta-policy into a new run folder.",
     "resume": "Resume a run; the results are identical to those of an uninterrupted one.",
     "sweep": "Train several seeds, and a grid of settings, side by side; then show a table.",
+    "tune": "Search for the settings that a family is learnt best with, by trials with Optuna.",
     "evaluate": "Measure the return before and after adaptation, on tasks drawn apart from those "
     "of training.",
     "compare": "Compare adaptation with fine-tuning and with training from scratch, on the same "

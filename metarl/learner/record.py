@@ -238,7 +238,8 @@ class ProgressBar(BaseCallback):
     def _on_step(self) -> bool:
         returns = self.locals["returns"]
         self._bar.set_postfix_str(f"return {returns[0]:.1f} -> {returns[-1]:.1f}", refresh=False)
-        self._bar.update(self.num_timesteps - self._bar.n)
+        # whole iterations go beyond the goal, and tqdm then forgets it
+        self._bar.update(min(self.num_timesteps, self._goal) - self._bar.n)
         return True
 
     def _on_training_end(self) -> None:
