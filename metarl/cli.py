@@ -48,7 +48,17 @@ def _main(words: list[str]) -> None:
         description="Robots that learn new skills in a few tries.",
         epilog="metarl COMMAND --help shows a command's options.",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument(
+        "--print-completion",
+        choices=("bash", "zsh"),
+        help="print the script that completes commands and options, and end",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND")
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary)
-    parser.parse_args(words)
+    shell = parser.parse_args(words).print_completion
+    if shell is None:
+        parser.error("the following arguments are required: COMMAND")
+    from metarl.commands import print_completion
+
+    print_completion(shell)

@@ -15,6 +15,7 @@ import tyro
 from tyro.conf import Positional
 
 from metarl import envs
+from metarl.cli import COMMANDS
 from metarl.commands_of_training import (
     defaults_for,
     resume,
@@ -24,6 +25,7 @@ from metarl.commands_of_training import (
 )
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
 from metarl.family_option import family_of, is_reference
+from metarl.learner.config import Config
 from metarl.options import unbroken
 from metarl.system.stopping import Stopping
 
@@ -104,6 +106,33 @@ def _warn(message: Warning | str, *_: object) -> None:
     print(f"metarl: {message}", file=sys.stderr)
 
 
+_MADE = {"train": train_command, "sweep": sweep_command, "tune": tune_command}
+"""Commands whose defaults depend on what they are called with."""
+_COMMANDS = {
+    command.__name__: command
+    for command in (
+        families,
+        inspect,
+        resume,
+        evaluate,
+        compare,
+        similarity,
+        render,
+        report,
+        demo,
+    )
+}
+
+
+def print_completion(shell: str) -> None:
+    """Print the script that completes `metarl` in a shell."""
+    from metarl.completion import script
+
+    made = {name: make(Config()) for name, make in _MADE.items()}
+    commands = {**_COMMANDS, **made}
+    print(script(shell, {name: commands[name] for name in COMMANDS}), end="")
+
+
 def run(words: Sequence[str]) -> None:
     """Run one command; bad input ends with one line and exit code 2.
 
@@ -112,15 +141,12 @@ def run(words: Sequence[str]) -> None:
     """
     warnings.showwarning = _warn
     name, *rest = words
-    commands = (families, inspect, resume, evaluate, compare, similarity, render, report, demo)
-    others = {command.__name__: command for command in commands}
-    makes = {"train": train_command, "sweep": sweep_command, "tune": tune_command}
     if os.environ.get("NO_COLOR"):  # https://no-color.org, which tyro does not look at
         tyro._experimental_options["ansi_codes"] = False
     try:
-        if name in makes and rest[:1] == ["--family"]:
+        if name in _MADE and rest[:1] == ["--family"]:
             del rest[0]  # the family is positional here, but other commands have the option
-        command = makes[name](defaults_for(rest)) if name in makes else others[name]
+        command = _MADE[name](defaults_for(rest)) if name in _MADE else _COMMANDS[name]
         with Stopping():
             tyro.cli(unbroken(command), prog=f"metarl {name}", args=rest)
     except KeyboardInterrupt as stopped:
