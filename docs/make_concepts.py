@@ -71,7 +71,7 @@ BOXES = (
         ("as in training; a library of", "skills may give the first"),
     ),
     Box(2, 3, "Adapted policy", "learner", ("acts, is evaluated, filmed,", "exported, trained on")),
-    Box(3, 0, "Transition", "experience", ("what was observed, done and", "earned: (s, a, r, s′)")),
+    Box(3, 0, "Transition", "experience", ("what was seen, done and", "earned: (s, a, r, s′)")),
     Box(3, 1, "Siamese encoder", "agents", ("embeds each transition;", "a running sum, a count")),
     Box(3, 2, "Context z", "agents", ("where the task lies among", "known ones [embedding]")),
     Box(

@@ -122,8 +122,8 @@ def test_the_first_screen_is_that_of_the_site():
 def commands_of(page: Path) -> list[list[str]]:
     """The calls of `metarl` in a page's blocks, and in the text between."""
     text = page.read_text().replace("\\\n", " ")
-    blocks = re.findall(r"^ *```(?:bash)?\n(.*?)```", text, flags=re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^ *```(\S*)\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for kind, block in blocks if kind in ("", "bash") for line in block.splitlines()]
     lines += re.findall(r"`(metarl [^`]+)`", text)
     calls = [re.sub(r"^ *(?:exec )?", "", line) for line in lines]
     return [shlex.split(call, comments=True) for call in calls if call.startswith("metarl ")]
