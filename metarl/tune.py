@@ -33,7 +33,7 @@ FIRST = "trial-000"
 """The trial that has the defaults."""
 TENTHS = 10
 """Parts of a training; trials are compared in each, and by the last of them in the end."""
-UNJUDGED = 2
+UNJUDGED = 1
 """Tenths in which no trial is given up."""
 COMPLETE_FIRST = 4
 """Trials that are trained to their end before any is given up."""
@@ -159,7 +159,7 @@ def opened(plan: Plan) -> "optuna.Study":
         study_name="metarl",
         direction="maximize",
         load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(COMPLETE_FIRST, n_warmup_steps=UNJUDGED),
+        pruner=optuna.pruners.MedianPruner(COMPLETE_FIRST, n_warmup_steps=UNJUDGED + 1),
     )
     if is_new:
         study.set_user_attr("of", plan.described())
@@ -254,6 +254,10 @@ def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
             writer.writerow([folder, trial.state.name.lower(), _return(trial), *values])
     best, defaults = study.best_trial, finished[FIRST]
     settings: dict[str, Any] = best.user_attrs["settings"]
+    if best.user_attrs["folder"] == FIRST:
+        yield f"best of {len(finished)} trials: the defaults, return {_return(best)}"
+        yield f"trials: {path}"
+        return
     found = f"return {_return(best)}, with the defaults {_return(defaults) or 'none'}"
     yield f"best of {len(finished)} trials: {best.user_attrs['folder']}, {found}"
     if plan.in_table:
