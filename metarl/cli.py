@@ -61,4 +61,4 @@ def _main(words: list[str]) -> None:
         parser.error("the following arguments are required: COMMAND")
     from metarl.commands import print_completion
 
-    print_completion(shell)
+    print_completion(shell, COMMANDS)

@@ -8,14 +8,13 @@ import json as json_format
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tyro
 from tyro.conf import Positional
 
 from metarl import envs
-from metarl.cli import COMMANDS
 from metarl.commands_of_training import (
     defaults_for,
     resume,
@@ -124,13 +123,13 @@ _COMMANDS = {
 }
 
 
-def print_completion(shell: str) -> None:
-    """Print the script that completes `metarl` in a shell."""
+def print_completion(shell: str, names: Iterable[str]) -> None:
+    """Print the script that completes `metarl` in a shell, with the commands of these names."""
     from metarl.completion import script
 
     made = {name: make(Config()) for name, make in _MADE.items()}
     commands = {**_COMMANDS, **made}
-    print(script(shell, {name: commands[name] for name in COMMANDS}), end="")
+    print(script(shell, {name: commands[name] for name in names}), end="")
 
 
 def run(words: Sequence[str]) -> None:
