@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 DOCS = Path(__file__).parent
-WIDTH, HEIGHT = 1000, 590
+WIDTH, HEIGHT = 1000, 810
 BOX = (200, 112)
 COLUMNS = (30, 277, 523, 770)
 """Left edge of a box in each column."""
-ROWS = (58, 248, 448)
+ROWS = (58, 248, 448, 638)
 """Top edge of a box in each row."""
 
 ASIDE = 'font-style="italic" fill="#444"'
@@ -25,6 +25,7 @@ COLOURS = {
     "algorithms": "#fbe8d3",
     "skills": "#f6dde2",
     "learner": "#ececec",
+    "agents": "#fdf3c8",
 }
 """Of the rooms."""
 
@@ -70,6 +71,16 @@ BOXES = (
         ("as in training; a library of", "skills may give the first"),
     ),
     Box(2, 3, "Adapted policy", "learner", ("acts, is evaluated, filmed,", "exported, trained on")),
+    Box(3, 0, "Transition", "experience", ("what was seen, done and", "earned: (s, a, r, s′)")),
+    Box(3, 1, "Siamese encoder", "agents", ("embeds each transition;", "a running sum, a count")),
+    Box(3, 2, "Context z", "agents", ("where the task lies among", "known ones [embedding]")),
+    Box(
+        3,
+        3,
+        "Policy π(a | s, z)",
+        "agents",
+        ("acts on it at once, with no", "gradient step [action]"),
+    ),
 )
 
 
@@ -120,6 +131,14 @@ def between_the_stages() -> str:
     )
 
 
+def back_while_running() -> str:
+    """The arrow from the action to the next transition."""
+    first, last = COLUMNS[0] + BOX[0] / 2, COLUMNS[-1] + BOX[0] / 2
+    below = ROWS[3] + BOX[1] + 4
+    path = arrow((last, below), (last, below + 24), (first, below + 24), (first, below))
+    return path + text(COLUMNS[1] + 10, below + 42, "every control step", 12, ASIDE)
+
+
 def picture() -> str:
     """The picture as SVG."""
     parts = [
@@ -130,6 +149,9 @@ def picture() -> str:
         across(1, backwards=True),
         text(COLUMNS[0], ROWS[2] - 24, "Afterwards: adaptation to a new task", 17, BOLD),
         across(2),
+        text(COLUMNS[0], ROWS[3] - 24, "Or while it runs: the encoder tells the task", 17, BOLD),
+        across(3),
+        back_while_running(),
         *map(draw, BOXES),
         "</svg>\n",
     ]

@@ -16,6 +16,7 @@ from metarl.envs.robots.menagerie import MenagerieRobot
 from metarl.envs.robots.servo_robot import ServoRobot
 from metarl.envs.servos import Physics, Servos
 from metarl.envs.simulator import Simulator
+from metarl.envs.task_env import task_env_family
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 
@@ -36,6 +37,7 @@ __all__ = [
     "lacking",
     "make",
     "presets",
+    "task_env_family",
     "task_through_reset_options",
 ]
 

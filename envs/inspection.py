@@ -16,6 +16,13 @@ from metarl.envs.servos import Physics, Servos, position_servos
 _RATE = 50.0
 _BOX = 0.15
 """Half the width of the box in which an arm is asked to reach a point [m]."""
+_POSES = 300
+"""Drawn poses of an arm, which tell how far its tip gets."""
+_FREELY = {
+    mujoco.mjtJoint.mjJNT_HINGE: (-np.pi, np.pi),
+    mujoco.mjtJoint.mjJNT_SLIDE: (-_BOX, _BOX),
+}
+"""Where joints without limits are taken to move [rad, m]."""
 _STIFFNESS, _DAMPING = 3.0, 0.1
 """Of servos in place of torque motors, in units of the middle motor's largest torque: all of it at
 a third of a radian, or at 10 rad/s."""
@@ -118,15 +125,30 @@ def _tip(robot: ServoRobot, model: mujoco.MjModel) -> str | None:
 
 
 def _box(robot: ServoRobot, model: mujoco.MjModel) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the corners of a box around where an arm's tip is at its start [m]."""
-    tip = _start(robot, model)
-    low, high = np.round(tip - _BOX, 3), np.round(tip + _BOX, 3)
-    return tuple(low.tolist()), tuple(high.tolist())
+    """Return the corners of a box around where an arm's tip is at its start [m].
+
+    It ends where the arm does, so that a planar arm is not asked for points above it.
+    """
+    start = np.array(robot.home_qpos)
+    tip, reached = _tip_at(robot, model, start), []
+    generator = np.random.default_rng(0)
+    for _ in range(_POSES):
+        pose = start.copy()
+        for joint in range(model.njnt):
+            kind = mujoco.mjtJoint(model.jnt_type[joint])
+            if kind in _FREELY:
+                limits = model.jnt_range[joint] if model.jnt_limited[joint] else _FREELY[kind]
+                pose[model.jnt_qposadr[joint]] = generator.uniform(*limits)
+        reached.append(_tip_at(robot, model, pose))
+    low = np.maximum(tip - _BOX, np.min([tip, *reached], axis=0))
+    high = np.minimum(tip + _BOX, np.max([tip, *reached], axis=0))
+    return tuple(np.round(low, 3).tolist()), tuple(np.round(high, 3).tolist())
 
 
-def _start(robot: ServoRobot, model: mujoco.MjModel) -> Array:
+def _tip_at(robot: ServoRobot, model: mujoco.MjModel, pose: Array) -> Array:
+    """Return where an arm's tip is when its joints are so, [3]."""
     data = mujoco.MjData(model)
-    data.qpos[:] = robot.home_qpos
+    data.qpos[:] = pose
     mujoco.mj_kinematics(model, data)
     field, index = robot.tip
     return getattr(data, field)[index].copy()

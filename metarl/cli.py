@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "Train a meta-policy into a new run folder.",
     "resume": "Resume a run; the results are identical to those of an uninterrupted one.",
     "sweep": "Train several seeds, and a grid of settings, side by side; then show a table.",
+    "tune": "Search for the settings that a family is learnt best with, by trials with Optuna.",
     "evaluate": "Measure the return before and after adaptation, on tasks drawn apart from those "
     "of training.",
     "compare": "Compare adaptation with fine-tuning and with training from scratch, on the same "
@@ -47,7 +48,17 @@ def _main(words: list[str]) -> None:
         description="Robots that learn new skills in a few tries.",
         epilog="metarl COMMAND --help shows a command's options.",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument(
+        "--print-completion",
+        choices=("bash", "zsh"),
+        help="print the script that completes commands and options, and end",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND")
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary)
-    parser.parse_args(words)
+    shell = parser.parse_args(words).print_completion
+    if shell is None:
+        parser.error("the following arguments are required: COMMAND")
+    from metarl.commands import print_completion
+
+    print_completion(shell, COMMANDS)

@@ -1,37 +1,32 @@
-"""The command line: dispatch, and the commands that list families and make runs.
+"""The command line: dispatch, and the commands that tell what there is.
 
 Each command is a function that tyro parses the arguments of; packages that take long to load, such
 as torch, are imported when a command is called.
 """
 
-import argparse
 import json as json_format
+import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional
 
 from metarl import envs
-from metarl.commands_on_runs import compare, evaluate, render, report, similarity
-from metarl.family_option import (
-    FamilyOption,
-    changed,
-    family_of,
-    family_words,
-    is_reference,
-    run_family,
+from metarl.commands_of_training import (
+    defaults_for,
+    resume,
+    sweep_command,
+    train_command,
+    tune_command,
 )
-from metarl.learner.config import AlgorithmName, Config, Saving
-from metarl.learner.defaults import defaults
+from metarl.commands_on_runs import compare, evaluate, render, report, similarity
+from metarl.family_option import family_of, is_reference
+from metarl.learner.config import Config
+from metarl.options import unbroken
 from metarl.system.stopping import Stopping
-
-if TYPE_CHECKING:
-    from metarl.learner.maml import MAML
 
 
 def families(family: Positional[str | None] = None, json: bool = False) -> None:
@@ -88,179 +83,6 @@ def _print_lacking() -> None:
         print(f"    needed   {how}")
 
 
-@dataclass(frozen=True)
-class Variant:
-    """What is changed of the family that is named."""
-
-    preset: str = "default"
-    """A published variant of the family; see `metarl families FAMILY`."""
-    horizon: int | None = None
-    """Control steps in an episode; the family's own when left out."""
-    reveal_task: bool = False
-    """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
-    could reach at best."""
-
-    def of(self, family: str) -> envs.Family:
-        """Return the variant of a family of the catalogue, or of the one that a function returns.
-
-        Raises:
-            ValueError: when there is no such family or preset.
-        """
-        changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
-        if self.reveal_task:
-            changes["reveals_task"] = True
-        if not (is_reference(family) or family.endswith(".py")):
-            return envs.make(family, preset=self.preset, **changes)
-        if self.preset != "default":
-            raise ValueError(
-                f"{family} has no preset {self.preset!r}: only the catalogue has presets"
-            )
-        return changed(family_of(family), changes)
-
-
-def train_command(start: Config) -> Callable[..., None]:
-    """Return the command `train`, whose settings have these defaults."""
-
-    def train(
-        family: Positional[str],
-        out: Path,
-        config: OmitArgPrefixes[Config] = start,
-        variant: OmitArgPrefixes[Variant] = Variant(),
-        total_timesteps: int = 10_000_000,
-        verbose: bool = False,
-        saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
-    ) -> None:
-        """Train a meta-policy into a new run folder.
-
-        Args:
-            family: A task family (see `metarl families`), or FILE.py:FUNCTION or MODULE:FUNCTION,
-                the function that returns one of your own.
-            out: The run folder to make.
-            config: Settings of the meta-learner; the defaults are those of the family, preset and
-                algorithm named.
-            variant: Of the family.
-            total_timesteps: Environment steps, of rollouts before and after adaptation together.
-            verbose: Print a table every iteration.
-            saving: When checkpoints are written.
-        """
-        from metarl.learner.maml import MAML
-        from metarl.learner.runs import train as train_into
-
-        is_own = is_reference(family) or family.endswith(".py")
-        learner = MAML(variant.of(family), verbose=int(verbose), **asdict(config))
-        reference = family if is_own else None
-        _finish(
-            lambda: train_into(
-                learner,
-                out,
-                total_timesteps,
-                progress_bar=True,
-                family_reference=reference,
-                saving=saving,
-            ),
-            out,
-            reference,
-        )
-
-    return train
-
-
-def sweep_command(start: Config) -> Callable[..., None]:
-    """Return the command `sweep`, whose settings have these defaults."""
-
-    def sweep(
-        family: Positional[str],
-        out: Path,
-        seeds: tuple[int, ...] = (0, 1, 2),
-        grid: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE,VALUE ...")] = (),
-        config: OmitArgPrefixes[Config] = start,
-        variant: OmitArgPrefixes[Variant] = Variant(),
-        total_timesteps: int = 10_000_000,
-        side_by_side: int = 0,
-    ) -> None:
-        """Train several seeds, and a grid of settings, side by side; then show a table.
-
-        Args:
-            family: As of `metarl train`.
-            out: The folder of the run folders; called again, the command resumes what is there.
-            seeds: A run each, at every point of the grid.
-            grid: Values of settings, such as inner_lr=0.05,0.1 hidden=64x64,100x100; every
-                combination of them.
-            config: Settings of all runs; the seed is that of `--seeds`.
-            variant: Of the family.
-            total_timesteps: Environment steps of each run.
-            side_by_side: Runs at a time, which share the cores; one a core when 0.
-        """
-        from metarl import sweep as sweeping
-
-        given = [
-            *_changed(config, start, {"seed"}),
-            *_changed(variant, Variant(), set()),
-            *sweeping.option("total_timesteps", total_timesteps),
-        ]
-        runs = sweeping.runs_of(family, out, seeds, sweeping.grid_of(grid), given)
-        try:
-            codes = sweeping.side_by_side(runs, side_by_side)
-        except KeyboardInterrupt as stopped:
-            print("\nstopped; the same command resumes all runs", file=sys.stderr)
-            sys.exit(getattr(stopped, "code", 130))
-        rows = list(sweeping.table(runs))
-        for row in rows:
-            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
-        print(f"table: {sweeping.save(rows, out)}")
-        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
-        if failed:
-            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
-
-    return sweep
-
-
-def _changed(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
-    """Return the options of `metarl train` for those fields that differ from the defaults."""
-    from metarl.sweep import option
-
-    before = asdict(defaults)
-    words = []
-    for name, value in asdict(settings).items():
-        if name not in besides and value != before[name]:
-            words += option(name, value)
-    return words
-
-
-def resume(
-    run_folder: Positional[Path],
-    total_timesteps: int | None = None,
-    family: FamilyOption = None,
-    saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
-    workers: int | str | None = None,
-) -> None:
-    """Resume a run; the results are identical to those of an uninterrupted one.
-
-    Args:
-        run_folder: The run folder that `metarl train` wrote.
-        total_timesteps: Environment steps in all; as many as at its start when left out.
-        family: The function that returns the run's family, when it is not one of the catalogue's.
-        saving: When checkpoints are written.
-        workers: As of `metarl train`; as at its start when left out, but not on a cluster.
-    """
-    from metarl.learner.runs import resume
-
-    own = run_family(run_folder, family)
-    _finish(
-        lambda: resume(
-            run_folder,
-            total_timesteps=total_timesteps,
-            progress_bar=True,
-            family=own,
-            family_reference=family,
-            saving=saving,
-            workers=workers,
-        ),
-        run_folder,
-        family,
-    )
-
-
 def demo(out: Path = Path("runs/demo"), total_timesteps: int = 1_000_000, seed: int = 0) -> None:
     """Train a small meta-policy on HalfCheetah, evaluate it on new tasks and film it.
 
@@ -278,37 +100,36 @@ def demo(out: Path = Path("runs/demo"), total_timesteps: int = 1_000_000, seed: 
         print(f"{kind}: {path}")
 
 
-def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None) -> None:
-    option = family_words(reference)
-    try:
-        learner = training()
-    except KeyboardInterrupt as stopped:
-        print(f"\nstopped; resume with: metarl resume {folder}{option}", file=sys.stderr)
-        sys.exit(getattr(stopped, "code", 130))
-    print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
-    print(f"run: {folder}\nnext: metarl evaluate {folder}{option}")
-
-
 def _warn(message: Warning | str, *_: object) -> None:
     """Print a warning in one line, without the source line that Python adds."""
     print(f"metarl: {message}", file=sys.stderr)
 
 
-def defaults_for(words: Sequence[str]) -> Config:
-    """Return the defaults that `train` has for the family, preset and algorithm among these words.
+_MADE = {"train": train_command, "sweep": sweep_command, "tune": tune_command}
+"""Commands whose defaults depend on what they are called with."""
+_COMMANDS = {
+    command.__name__: command
+    for command in (
+        families,
+        inspect,
+        resume,
+        evaluate,
+        compare,
+        similarity,
+        render,
+        report,
+        demo,
+    )
+}
 
-    They are looked for before the command line is parsed, since tyro shows them in the help.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", default="default")
-    parser.add_argument("--algorithm", default=Config.algorithm)
-    given, _ = parser.parse_known_args(words)
-    known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
-    name, preset = next((word for word in words if word in envs.families()), ""), given.preset
-    if words and is_reference(words[0]):
-        own = family_of(words[0])
-        name, preset = own.name, own.preset
-    return Config(**defaults(name, preset, known))
+
+def print_completion(shell: str, names: Iterable[str]) -> None:
+    """Print the script that completes `metarl` in a shell, with the commands of these names."""
+    from metarl.completion import script
+
+    made = {name: make(Config()) for name, make in _MADE.items()}
+    commands = {**_COMMANDS, **made}
+    print(script(shell, {name: commands[name] for name in names}), end="")
 
 
 def run(words: Sequence[str]) -> None:
@@ -319,15 +140,14 @@ def run(words: Sequence[str]) -> None:
     """
     warnings.showwarning = _warn
     name, *rest = words
-    commands = (families, inspect, resume, evaluate, compare, similarity, render, report, demo)
-    others = {command.__name__: command for command in commands}
+    if os.environ.get("NO_COLOR"):  # https://no-color.org, which tyro does not look at
+        tyro._experimental_options["ansi_codes"] = False
     try:
-        if name in ("train", "sweep") and rest[:1] == ["--family"]:
+        if name in _MADE and rest[:1] == ["--family"]:
             del rest[0]  # the family is positional here, but other commands have the option
-        makes = {"train": train_command, "sweep": sweep_command}
-        command = makes[name](defaults_for(rest)) if name in makes else others[name]
+        command = _MADE[name](defaults_for(rest)) if name in _MADE else _COMMANDS[name]
         with Stopping():
-            tyro.cli(command, prog=f"metarl {name}", args=rest)
+            tyro.cli(unbroken(command), prog=f"metarl {name}", args=rest)
     except KeyboardInterrupt as stopped:
         print("\nmetarl: stopped", file=sys.stderr)
         sys.exit(getattr(stopped, "code", 130))

@@ -19,12 +19,25 @@ from metarl.evaluation.settings import (
 )
 from metarl.evaluation.tasks import parse_task
 from metarl.family_option import RunSettings, family_words, run_family
+from metarl.options import documented
 from metarl.showing.settings import FilmSettings
 from metarl.skills.config import SimilarityConfig
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
     from metarl.skills.library import SkillLibrary
+
+for _kind in (
+    AdaptationSettings,
+    ChangeSettings,
+    ComparisonSettings,
+    EvaluationSettings,
+    TableSettings,
+    RunSettings,
+    FilmSettings,
+    SimilarityConfig,
+):
+    documented(_kind)
 
 _SKILLS = "A library of skills to take the first step from, written by `metarl similarity`"
 Library = Annotated[Path | None, arg(help=f"{_SKILLS}.")]

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from metarl.envs.nearest import nearest
 from metarl.evaluation.interval import interval
+from metarl.family_option import is_reference
 from metarl.learner.config import Config
 from metarl.system.cores import cores
 from metarl.system.files import whole_file
@@ -134,8 +135,6 @@ def side_by_side(runs: Sequence[Run], count: int) -> list[int]:
         KeyboardInterrupt: when a signal asked to stop; the runs have saved their iterations.
     """
     count = min(len(runs), count or cores())
-    # each process finds its part of the cores as a SLURM job does
-    environment = {**os.environ, "SLURM_CPUS_PER_TASK": str(max(1, cores() // count))}
     left, codes = list(enumerate(runs)), [0] * len(runs)
     running: dict[int, subprocess.Popen[bytes]] = {}
     is_told = False
@@ -144,7 +143,7 @@ def side_by_side(runs: Sequence[Run], count: int) -> list[int]:
             while left and len(running) < count and not stopping.asked:
                 number, run = left.pop(0)
                 print(f"{run.setting}, seed {run.seed}: {run.folder}")
-                running[number] = _begin(run, environment)
+                running[number] = begin(run, max(1, cores() // count))
             if stopping.asked and not is_told:
                 is_told = True
                 for process in running.values():
@@ -158,10 +157,21 @@ def side_by_side(runs: Sequence[Run], count: int) -> list[int]:
     return codes
 
 
-def _begin(run: Run, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def begin(run: Run, threads: int) -> "subprocess.Popen[bytes]":
+    """Return the process that trains a run, or goes on with it.
+
+    Args:
+        run: its folder may hold a part of it already.
+        threads: cores that the process may use.
+    """
     run.folder.mkdir(parents=True, exist_ok=True)
-    begun = (run.folder / "config.json").is_file()
-    words = ("resume", str(run.folder)) if begun else run.words
+    words = run.words
+    if (run.folder / "config.json").is_file():
+        family = words[1]
+        own = ["--family", family] if is_reference(family) else []
+        words = ("resume", str(run.folder), *own)
+    # each process finds its part of the cores as a SLURM job does
+    environment = {**os.environ, "SLURM_CPUS_PER_TASK": str(threads)}
     with (run.folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "metarl", *words],

@@ -56,6 +56,7 @@ def test_the_overview_says_what_each_command_says_of_itself():
         command = make(Config()) if make else getattr(commands, name)
         assert (command.__doc__ or "").splitlines()[0] == summary
         assert f"{name} {summary}" in shown
+    assert "--print-completion {bash,zsh}" in shown
     for words in ((), ("trian",)):
         done = metarl(*words)
         assert done.returncode == 2

@@ -5,14 +5,19 @@ import importlib.util
 import json
 import re
 import runpy
+import shlex
+from functools import cache
 from pathlib import Path
 
 import nbformat
 import pytest
 
 import metarl
-from metarl import envs
+from metarl import commands, envs
 from metarl.algorithms.table import ALGORITHMS
+from metarl.cli import COMMANDS
+from metarl.completion import _options
+from metarl.learner.config import Config
 from tests.test_architecture import DOORS, MAY_IMPORT
 
 ROOT = Path(__file__).parent.parent
@@ -109,6 +114,43 @@ def test_modules_are_where_the_changelog_says():
     assert [new for _, new in moved if importlib.util.find_spec(new) is None] == []
 
 
+def test_the_first_screen_is_that_of_the_site():
+    """Its Python runs as part of the page `index`."""
+    assert blocks_of_python(ROOT / "README.md") == blocks_of_python(ROOT / "docs" / "index.md")
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The calls of `metarl` in a page's blocks, and in the text between."""
+    text = page.read_text().replace("\\\n", " ")
+    blocks = re.findall(r"^ *```(\S*)\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for kind, block in blocks if kind in ("", "bash") for line in block.splitlines()]
+    lines += re.findall(r"`(metarl [^`]+)`", text)
+    calls = [re.sub(r"^ *(?:exec )?", "", line) for line in lines]
+    return [shlex.split(call, comments=True) for call in calls if call.startswith("metarl ")]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p != CHANGELOG], ids=lambda page: page.name)
+def test_commands_of_a_page_exist_with_their_options(page: Path):
+    for _, name, *words in commands_of(page):
+        if name.startswith("--"):
+            assert name in ("--help", "--print-completion")
+            continue
+        assert name == "COMMAND" or name in COMMANDS, name
+        given = {word for word in words if word.startswith("--")} - {"--help"}
+        assert given <= options_of(name), f"metarl {name} {' '.join(words)}"
+
+
+def test_commands_are_found_in_pages():
+    assert ["metarl", "resume", "runs/velocity"] in commands_of(ROOT / "README.md")
+    assert sum(len(commands_of(page)) for page in PAGES) > 60
+
+
+@cache
+def options_of(name: str) -> set[str]:
+    made = {each: make(Config()) for each, make in commands._MADE.items()}
+    return {*_options(name, {**commands._COMMANDS, **made}[name]), "--family"}
+
+
 def blocks_of_python(page: Path) -> list[str]:
     """The Python of a page or of a notebook."""
     if page.suffix == ".md":
@@ -137,6 +179,8 @@ def test_names_of_metarl_in_python_exist(page: Path):
     [
         pytest.param("index", marks=pytest.mark.slow),
         pytest.param("quick_start", marks=pytest.mark.slow),
+        pytest.param("gpu"),
+        pytest.param("reproducible"),
         pytest.param("robot_log"),
         pytest.param("own_environment"),
         pytest.param("migrating"),

@@ -86,6 +86,19 @@ def test_the_table_has_a_row_a_setting(tmp_path: Path):
     assert path.read_text().splitlines()[0] == "setting,seeds,return before,return after"
 
 
+def test_a_run_that_was_begun_is_resumed_with_its_family(tmp_path: Path, monkeypatch):
+    calls: list[list[str]] = []
+    monkeypatch.setattr(sweep.subprocess, "Popen", lambda words, **_: calls.append(words) or Run)
+    monkeypatch.setattr(sweep, "CHILDREN", set())
+    for family, own in (("Point2D", []), ("arm.py:family", ["--family", "arm.py:family"])):
+        (run,) = runs_of(family, tmp_path, [len(family)], [()], [])
+        sweep.begin(run, 1)
+        assert calls.pop()[3:] == list(run.words)
+        (run.folder / "config.json").write_text("{}")
+        sweep.begin(run, 1)
+        assert calls.pop()[3:] == ["resume", str(run.folder), *own]
+
+
 QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]
 
 

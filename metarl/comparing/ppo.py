@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
-from tqdm import tqdm
 
 from metarl.agents.actor import Actor
 from metarl.bridges.sb3 import to_ppo
@@ -20,6 +19,7 @@ from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.settings import ComparisonSettings
 from metarl.system.cores import cores
+from metarl.system.progress import bar
 from metarl.system.remote import Remote, spread
 
 ENVIRONMENTS = 20
@@ -92,8 +92,8 @@ def ppo_curves(
         for trainer in trainers:
             trainer.answer()
         trained = spread(trainers, "returns", jobs)
-        bar = tqdm(trained, total=len(jobs), unit="task", disable=not progress_bar)
-        returns = iter(list(bar))
+        shown = bar(trained, total=len(jobs), unit="task", show=progress_bar)
+        returns = iter(list(shown))
     for start in starts:
         of_tasks = np.array([next(returns) for _ in range(len(tasks))])
         judged = [0, *steps] if start.actor else steps

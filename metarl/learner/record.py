@@ -24,11 +24,11 @@ from stable_baselines3.common.logger import (
     TensorBoardOutputFormat,
     filter_excluded_keys,
 )
-from tqdm import tqdm
 
 from metarl.learner.iteration import Progress
 from metarl.learner.state import State
 from metarl.system.files import whole_file
+from metarl.system.progress import bar
 
 Callback = BaseCallback | list[BaseCallback] | Callable[[dict, dict], bool] | None
 """What Stable-Baselines3's `learn` takes."""
@@ -231,18 +231,15 @@ class ProgressBar(BaseCallback):
         self._goal = goal
 
     def _on_training_start(self) -> None:
-        self._bar = tqdm(
-            initial=self.model.num_timesteps,
-            total=self._goal,
-            unit="step",
-            unit_scale=True,
-            dynamic_ncols=True,
+        self._bar = bar(
+            initial=self.model.num_timesteps, total=self._goal, unit="step", unit_scale=True
         )
 
     def _on_step(self) -> bool:
         returns = self.locals["returns"]
         self._bar.set_postfix_str(f"return {returns[0]:.1f} -> {returns[-1]:.1f}", refresh=False)
-        self._bar.update(self.num_timesteps - self._bar.n)
+        # whole iterations go beyond the goal, and tqdm then forgets it
+        self._bar.update(min(self.num_timesteps, self._goal) - self._bar.n)
         return True
 
     def _on_training_end(self) -> None:

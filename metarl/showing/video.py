@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
-from tqdm import tqdm
-
 from metarl.envs.drawing import Frame
 from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily
@@ -18,6 +16,7 @@ from metarl.showing.pages import drawn_steps, frames, step_time, stride
 from metarl.showing.settings import FilmKeywords, film_settings
 from metarl.skills.library import SkillLibrary
 from metarl.system.files import whole_file
+from metarl.system.progress import bar
 
 ENDINGS = (".mp4", ".gif")
 
@@ -73,8 +72,8 @@ def render(
             known=known_tasks(learner, chosen.seed) if chosen.task_map else None,
         )
         count = len(drawn_steps(family, rows))
-        bar = tqdm(pictures, total=count, unit="frame", disable=not progress_bar)
-        write_video(temporary, iter(bar), frame_rate(family))
+        shown = bar(pictures, total=count, unit="frame", show=progress_bar)
+        write_video(temporary, iter(shown), frame_rate(family))
     return path
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from metarl.agents.contrast import LOSSES, pair_distances
 from metarl.agents.siamese import SiameseEncoder
@@ -18,6 +17,7 @@ from metarl.sampling.streams import Key, Phase
 from metarl.skills.config import SimilarityConfig
 from metarl.skills.similarity import Similarity, before_adaptation
 from metarl.system.library_threads import one_library_thread
+from metarl.system.progress import bar
 
 _CHECK_EVERY, _PATIENCE = 50, 8
 _KNOWN_QUANTILE = 0.95
@@ -121,7 +121,7 @@ def _fit(
 
     optimiser = torch.optim.Adam(encoder.parameters(), lr=config.lr)
     best, best_weights, waited = float("inf"), encoder.state_dict(), 0
-    for iteration in tqdm(range(config.iterations), disable=not progress_bar, unit="step"):
+    for iteration in bar(range(config.iterations), show=progress_bar, unit="step"):
         optimiser.zero_grad()
         score(train, generator).backward()
         optimiser.step()

@@ -95,8 +95,8 @@ def test_what_may_surprise_is_said(tmp_path: Path, edit: tuple[str, str], warnin
 def test_motors_are_given_gains_and_an_arm_its_surroundings(tmp_path: Path):
     text = lines(written(tmp_path, ARM))
     assert "Servos(gains=(18.0, 0.6), rate=50.0)" in text  # of 6 N m, between 4 and 8
-    # the hand hangs 0.6 m ahead, at a height of 0.3 m
-    assert "reach_in_box((0.45, -0.15, 0.15), (0.75, 0.15, 0.45)" in text
+    # the hand hangs 0.6 m ahead, which is as far as it gets, at a height of 0.3 m, in a plane
+    assert "reach_in_box((0.45, 0.0, 0.15), (0.6, 0.0, 0.45)" in text
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path):

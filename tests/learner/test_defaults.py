@@ -7,14 +7,15 @@ from metarl.algorithms.table import ALGORITHMS
 from metarl.envs import menagerie_families
 from metarl.learner import defaults as module
 from metarl.learner.config import Config
-from metarl.learner.defaults import NEEDED_BY_ALGORITHM, PUBLISHED, TUNED, TUNED_WITH, defaults
+from metarl.learner.defaults import NEEDED_BY_ALGORITHM, PUBLISHED, TUNED, defaults
 
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "TUNED", {"Arm": {"inner_lr": 1.0, "max_kl": 1.0, "tasks": 1}})
+    monkeypatch.setattr(
+        module, "TUNED", {("Arm", "promp"): {"inner_lr": 1.0}, ("Arm", "anil"): {"tasks": 1}}
+    )
     monkeypatch.setattr(module, "NEEDED_BY_ALGORITHM", {"promp": {"inner_lr": 2.0, "max_kl": 2.0}})
-    monkeypatch.setattr(module, "TUNED_WITH", {"reptile": {"Arm": {"max_kl": 5.0}}})
     monkeypatch.setattr(
         module, "PUBLISHED", {"paper": {"": {"inner_lr": 3.0}, "Leg": {"inner_lr": 4.0}}}
     )
@@ -23,10 +24,9 @@ def tables(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("family", "preset", "algorithm", "expected"),
     [
-        ("Arm", "default", "maml-trpo", {"inner_lr": 1.0, "max_kl": 1.0, "tasks": 1}),
-        ("Arm", "default", "promp", {"inner_lr": 2.0, "max_kl": 2.0, "tasks": 1}),
-        ("Arm", "default", "reptile", {"inner_lr": 1.0, "max_kl": 5.0, "tasks": 1}),
-        ("Arm", "paper", "reptile", {"inner_lr": 3.0}),
+        ("Arm", "default", "maml-trpo", {}),
+        ("Arm", "default", "anil", {"tasks": 1}),
+        ("Arm", "default", "promp", {"inner_lr": 1.0, "max_kl": 2.0}),
         ("Arm", "paper", "promp", {"inner_lr": 3.0, "max_kl": 2.0}),
         ("Leg", "paper", "promp", {"inner_lr": 4.0, "max_kl": 2.0}),
         ("Leg", "paper", "maml-trpo", {"inner_lr": 4.0}),
@@ -34,7 +34,7 @@ def tables(monkeypatch: pytest.MonkeyPatch):
         ("Leg", "unknown", "promp", {"inner_lr": 2.0, "max_kl": 2.0}),
     ],
 )
-def test_the_variant_comes_before_the_algorithm_before_the_family(
+def test_the_variant_comes_before_what_was_tuned_before_what_the_algorithm_needs(
     tables: None, family: str, preset: str, algorithm: str, expected: dict
 ):
     assert defaults(family, preset, algorithm) == {**expected, "algorithm": algorithm}
@@ -42,9 +42,9 @@ def test_the_variant_comes_before_the_algorithm_before_the_family(
 
 def test_the_tables_name_what_there_is():
     assert set(NEEDED_BY_ALGORITHM) <= set(ALGORITHMS)
-    assert set(TUNED_WITH) <= set(ALGORITHMS)
-    for tuned in (TUNED, *TUNED_WITH.values()):
-        assert set(tuned) <= {*envs.families(), *menagerie_families.ENTRIES}
+    for family, algorithm in TUNED:
+        assert family in {*envs.families(), *menagerie_families.ENTRIES}
+        assert algorithm in ALGORITHMS
     for preset, families in PUBLISHED.items():
         for name in set(families) - {""}:
             assert preset in envs.presets(name)

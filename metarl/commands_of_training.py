@@ -1,0 +1,294 @@
+"""The commands that make runs: `train`, `sweep` and `tune` begin them, `resume` goes on with one.
+
+The settings of the first three have defaults that depend on what they are called with, so each is
+made for it.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from metarl import envs
+from metarl.family_option import (
+    FamilyOption,
+    changed,
+    family_of,
+    family_words,
+    is_reference,
+    run_family,
+)
+from metarl.learner.config import AlgorithmName, Config, Saving
+from metarl.learner.defaults import defaults
+from metarl.options import documented, in_groups
+
+if TYPE_CHECKING:
+    from metarl.learner.maml import MAML
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed of the family that is named."""
+
+    preset: str = "default"
+    """A published variant of the family; see `metarl families FAMILY`."""
+    horizon: int | None = None
+    """Control steps in an episode; the family's own when left out."""
+    reveal_task: bool = False
+    """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
+    could reach at best."""
+
+    def of(self, family: str) -> envs.Family:
+        """Return the variant of a family of the catalogue, or of the one that a function returns.
+
+        Raises:
+            ValueError: when there is no such family or preset.
+        """
+        changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
+        if self.reveal_task:
+            changes["reveals_task"] = True
+        if not (is_reference(family) or family.endswith(".py")):
+            return envs.make(family, preset=self.preset, **changes)
+        if self.preset != "default":
+            raise ValueError(
+                f"{family} has no preset {self.preset!r}: only the catalogue has presets"
+            )
+        return changed(family_of(family), changes)
+
+
+for _kind in (Variant, Saving):
+    documented(_kind)
+
+
+def train_command(start: Config) -> Callable[..., None]:
+    """Return the command `train`, whose settings have these defaults."""
+
+    def train(
+        family: Positional[str],
+        out: Path,
+        config: Config,
+        total_timesteps: int = 10_000_000,
+        variant: OmitArgPrefixes[Variant] = Variant(),
+        verbose: bool = False,
+        saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
+    ) -> None:
+        """Train a meta-policy into a new run folder.
+
+        Args:
+            family: A task family (see `metarl families`), or FILE.py:FUNCTION or MODULE:FUNCTION,
+                the function that returns one of your own.
+            out: The run folder to make.
+            config: Settings of the meta-learner.
+            total_timesteps: Environment steps, of rollouts before and after adaptation together.
+            variant: Of the family.
+            verbose: Print a table every iteration.
+            saving: When checkpoints are written.
+        """
+        from metarl.learner.maml import MAML
+        from metarl.learner.runs import train as train_into
+
+        is_own = is_reference(family) or family.endswith(".py")
+        learner = MAML(variant.of(family), verbose=int(verbose), **asdict(config))
+        reference = family if is_own else None
+        _finish(
+            lambda: train_into(
+                learner,
+                out,
+                total_timesteps,
+                progress_bar=True,
+                family_reference=reference,
+                saving=saving,
+            ),
+            out,
+            reference,
+        )
+
+    train.__annotations__["config"] = in_groups(start)
+    return train
+
+
+def sweep_command(start: Config) -> Callable[..., None]:
+    """Return the command `sweep`, whose settings have these defaults."""
+
+    def sweep(
+        family: Positional[str],
+        out: Path,
+        config: Config,
+        seeds: tuple[int, ...] = (0, 1, 2),
+        grid: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE,VALUE ...")] = (),
+        total_timesteps: int = 10_000_000,
+        side_by_side: int = 0,
+        variant: OmitArgPrefixes[Variant] = Variant(),
+    ) -> None:
+        """Train several seeds, and a grid of settings, side by side; then show a table.
+
+        Args:
+            family: As of `metarl train`.
+            out: The folder of the run folders; called again, the command resumes what is there.
+            config: Settings of all runs; the seed is that of `--seeds`.
+            seeds: A run each, at every point of the grid.
+            grid: Values of settings, such as inner_lr=0.05,0.1 hidden=64x64,100x100; every
+                combination of them.
+            total_timesteps: Environment steps of each run.
+            side_by_side: Runs at a time, which share the cores; one a core when 0.
+            variant: Of the family.
+        """
+        from metarl import sweep as sweeping
+
+        given = [
+            *_changed(config, start, {"seed"}),
+            *_changed(variant, Variant(), set()),
+            *sweeping.option("total_timesteps", total_timesteps),
+        ]
+        runs = sweeping.runs_of(family, out, seeds, sweeping.grid_of(grid), given)
+        try:
+            codes = sweeping.side_by_side(runs, side_by_side)
+        except KeyboardInterrupt as stopped:
+            print("\nstopped; the same command resumes all runs", file=sys.stderr)
+            sys.exit(getattr(stopped, "code", 130))
+        rows = list(sweeping.table(runs))
+        for row in rows:
+            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
+        print(f"table: {sweeping.save(rows, out)}")
+        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
+        if failed:
+            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
+
+    sweep.__annotations__["config"] = in_groups(start)
+    return sweep
+
+
+MACHINE = ("device", "threads", "workers")
+"""Settings that change no numbers."""
+
+
+def tune_command(start: Config) -> Callable[..., None]:
+    """Return the command `tune`, whose settings have these defaults."""
+
+    def tune(
+        family: Positional[str],
+        out: Path,
+        config: Config,
+        trials: int = 20,
+        total_timesteps: int = 1_000_000,
+        side_by_side: int = 1,
+        variant: OmitArgPrefixes[Variant] = Variant(),
+    ) -> None:
+        """Search for the settings that a family is learnt best with, by trials with Optuna.
+
+        Args:
+            family: As of `metarl train`.
+            out: The folder of the study; called again, the command goes on with it.
+            config: Settings of all trials. What is given here is not searched for; the seed is that
+                of all trials and of the search.
+            trials: How many, the first one with the defaults.
+            total_timesteps: Environment steps of each trial.
+            side_by_side: Trials at a time, which share the cores. The search depends on the seed
+                alone when it is 1.
+            variant: Of the family.
+        """
+        from metarl import tune as tuning
+
+        if trials < 1 or side_by_side < 1 or total_timesteps < 1:
+            raise ValueError("trials, side-by-side and total-timesteps must be at least 1")
+        variant.of(family)  # says what is wrong with it before anything runs
+        config.check()
+        given = _changed(config, start, {"seed"})
+        held = [n for n, value in asdict(config).items() if value != getattr(start, n)]
+        plan = tuning.Plan(
+            family,
+            out,
+            config,
+            held=tuple(name for name in held if name not in (*MACHINE, "seed")),
+            words=(*given, *_changed(variant, Variant(), set())),
+            total_timesteps=total_timesteps,
+            in_table=variant == Variant() and not is_reference(family),
+        )
+        try:
+            study = tuning.tune(plan, trials, side_by_side)
+        except KeyboardInterrupt as stopped:
+            print("\nstopped; the same command goes on with all trials", file=sys.stderr)
+            sys.exit(getattr(stopped, "code", 130))
+        for line in tuning.report(study, plan):
+            print(line)
+
+    tune.__annotations__["config"] = in_groups(start)
+    return tune
+
+
+def _changed(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
+    """Return the options of `metarl train` for those fields that differ from the defaults."""
+    from metarl.sweep import option
+
+    before = asdict(defaults)
+    words = []
+    for name, value in asdict(settings).items():
+        if name not in besides and value != before[name]:
+            words += option(name, value)
+    return words
+
+
+def resume(
+    run_folder: Positional[Path],
+    total_timesteps: int | None = None,
+    family: FamilyOption = None,
+    saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
+    workers: int | str | None = None,
+) -> None:
+    """Resume a run; the results are identical to those of an uninterrupted one.
+
+    Args:
+        run_folder: The run folder that `metarl train` wrote.
+        total_timesteps: Environment steps in all; as many as at its start when left out.
+        family: The function that returns the run's family, when it is not one of the catalogue's.
+        saving: When checkpoints are written.
+        workers: As of `metarl train`; as at its start when left out, but not on a cluster.
+    """
+    from metarl.learner.runs import resume
+
+    own = run_family(run_folder, family)
+    _finish(
+        lambda: resume(
+            run_folder,
+            total_timesteps=total_timesteps,
+            progress_bar=True,
+            family=own,
+            family_reference=family,
+            saving=saving,
+            workers=workers,
+        ),
+        run_folder,
+        family,
+    )
+
+
+def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None) -> None:
+    option = family_words(reference)
+    try:
+        learner = training()
+    except KeyboardInterrupt as stopped:
+        print(f"\nstopped; resume with: metarl resume {folder}{option}", file=sys.stderr)
+        sys.exit(getattr(stopped, "code", 130))
+    print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
+    print(f"run: {folder}\nnext: metarl evaluate {folder}{option}")
+
+
+def defaults_for(words: Sequence[str]) -> Config:
+    """Return the defaults that `train` has for the family, preset and algorithm among these words.
+
+    They are looked for before the command line is parsed, since tyro shows them in the help.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--algorithm", default=Config.algorithm)
+    given, _ = parser.parse_known_args(words)
+    known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
+    name, preset = next((word for word in words if word in envs.families()), ""), given.preset
+    if words and is_reference(words[0]):
+        own = family_of(words[0])
+        name, preset = own.name, own.preset
+    return Config(**defaults(name, preset, known))

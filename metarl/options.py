@@ -1,0 +1,122 @@
+"""How settings stand on the command line: in groups, with the docstrings of their fields."""
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+from tyro.conf import OmitArgPrefixes, arg
+
+from metarl.learner.config import Config
+
+
+class Group(NamedTuple):
+    """Settings under one heading."""
+
+    summary: str
+    settings: tuple[str, ...]
+
+
+GROUPS = {
+    "usual": Group(
+        "What one usually sets first. All defaults are those of the family, preset and algorithm.",
+        ("algorithm", "seed", "tasks", "rollouts", "inner_lr", "inner_steps", "hidden", "context"),
+    ),
+    "experience": Group(
+        "What rollouts are worth.",
+        ("discount", "gae_lambda", "normalise_advantages", "reward_scale"),
+    ),
+    "policy": Group(
+        "The network that acts.",
+        ("activation", "initial_std", "min_std", "normalise_observations"),
+    ),
+    "inner_step": Group("The adaptation.", ("inner_loss", "learned_rates", "context_size")),
+    "outer_step": Group(
+        "How common parameters are improved.",
+        (
+            *("max_kl", "cg_iterations", "cg_damping", "fisher_fraction"),
+            *("backtrack_ratio", "max_backtracks"),
+            *("outer_lr", "outer_epochs", "clip_ratio"),
+            *("entropy_bonus", "inner_kl_penalty", "exploration_weight", "interpolation"),
+        ),
+    ),
+    "memory": Group(
+        "Of a policy that remembers its task: `--context siamese`, which `siamese` has.",
+        ("episodes", "embedding_size", "encoder_steps", "encoder_lr"),
+    ),
+    "machine": Group("Where it runs. The numbers stay the same.", ("device", "threads", "workers")),
+}
+"""The fields of `Config`, each in one group."""
+
+
+def documented(kind: type) -> type:
+    """Hand a dataclass's docstrings to tyro as paragraphs, which it breaks where the source does.
+
+    Args:
+        kind: a dataclass whose source can be read; changed in place.
+    """
+    for name, text in _docstrings(kind).items():
+        kind.__annotations__[name] = Annotated[kind.__annotations__[name], arg(help=text)]
+    return kind
+
+
+def unbroken(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a paragraph of each argument's text in a docstring, for tyro as well."""
+    command.__doc__ = re.sub(r"\n {8,}", " ", inspect.cleandoc(command.__doc__ or ""))
+    return command
+
+
+def in_groups(start: Config) -> Any:  # noqa: ANN401
+    """Return the annotation of a parameter that takes a `Config`, for tyro.
+
+    Args:
+        start: the defaults.
+    """
+    texts = _docstrings(Config)
+
+    def config(**groups: Any) -> Config:  # noqa: ANN401
+        values = [dataclasses.asdict(group) for group in groups.values()]
+        return Config(**dict(itertools.chain.from_iterable(each.items() for each in values)))
+
+    lines = []
+    parameters = []
+    for title, group in GROUPS.items():
+        fields = [
+            (
+                name,
+                Annotated[Config.__annotations__[name], arg(help=texts[name])],
+                dataclasses.field(default=getattr(start, name)),
+            )
+            for name in group.settings
+        ]
+        kind = dataclasses.make_dataclass(title, fields, frozen=True)
+        lines.append(f"    {title}: {group.summary}")
+        shown = OmitArgPrefixes[kind]
+        parameters.append(
+            inspect.Parameter(
+                title, inspect.Parameter.KEYWORD_ONLY, default=kind(), annotation=shown
+            )
+        )
+        config.__annotations__[title] = shown
+    made: Callable[..., Config] = config
+    made.__doc__ = "\n".join(["Settings.", "", "Args:", *lines])
+    made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return OmitArgPrefixes[Annotated[Config, arg(name="", constructor=made)]]
+
+
+def _docstrings(kind: type) -> dict[str, str]:
+    """Return the docstring of each field of a dataclass, as one paragraph."""
+    (definition,) = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for field, below in itertools.pairwise(definition.body):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                texts[name] = " ".join(text.split())
+    return texts

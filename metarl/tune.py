@@ -1,0 +1,314 @@
+"""`tune`: a search for the few settings that decide how well a family is learnt, with Optuna.
+
+A study is a folder: Optuna's journal, which remembers every trial, and a run folder for each.
+Trials are processes, as the runs of a sweep are; one that was interrupted goes on where it was
+saved.
+"""
+
+import csv
+import math
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from metarl.learner.config import Config
+from metarl.search_space import Searched, of_defaults, search_space, suggested
+from metarl.sweep import Run, begin, option
+from metarl.system.cores import cores
+from metarl.system.files import whole_file
+from metarl.system.ownership import owned
+from metarl.system.stopping import Stopped, Stopping
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "study.journal"
+FIRST = "trial-000"
+"""The trial that has the defaults."""
+TENTHS = 10
+"""Parts of a training; trials are compared in each, and by the last of them in the end."""
+UNJUDGED = 1
+"""Tenths in which no trial is given up."""
+COMPLETE_FIRST = 4
+"""Trials that are trained to their end before any is given up."""
+
+_STOPPING = "stopping the trials when their iterations are saved; once more stops at once"
+_LOOK = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study searches for, and how."""
+
+    family: str
+    """As `metarl train` takes it."""
+    out: Path
+    """The study's folder."""
+    config: Config
+    """Settings of all trials, as far as they are not searched for."""
+    held: tuple[str, ...]
+    """Settings that were given, and are not searched for."""
+    words: tuple[str, ...]
+    """What was given, as options of `metarl train`."""
+    total_timesteps: int
+    """Environment steps of each trial."""
+    in_table: bool = True
+    """Whether the table of defaults can have the family: the catalogue's own variant."""
+
+    @property
+    def space(self) -> list[Searched | str]:
+        """What is searched for."""
+        return search_space(self.config, self.held)
+
+    def run(self, folder: str, settings: Mapping[str, Any]) -> Run:
+        """Return a trial's run."""
+        point = tuple((name, str(value)) for name, value in settings.items())
+        words = ["train", self.family, "--out", str(self.out / folder), *self.options(settings)]
+        words += option("seed", self.config.seed)
+        words += option("total_timesteps", self.total_timesteps)
+        return Run(self.out / folder, point, self.config.seed, tuple(words))
+
+    def options(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return what was given and what is chosen, as options of `metarl train`."""
+        chosen = [word for name, value in settings.items() for word in option(name, value)]
+        return [*self.words, *chosen]
+
+    def described(self) -> dict[str, Any]:
+        """Return what must be the same when a study goes on."""
+        return {
+            "family": self.family,
+            "given": " ".join([self.config.algorithm, *self.words]),
+            "seed": self.config.seed,
+            "total_timesteps": self.total_timesteps,
+        }
+
+
+class Trained(NamedTuple):
+    """A trial and the process that trains it."""
+
+    trial: "optuna.Trial"
+    run: Run
+    process: "subprocess.Popen[bytes]"
+    told: list[int]
+    """Tenths that Optuna has been told."""
+
+
+def tune(plan: Plan, trials: int, side_by_side: int = 1) -> "optuna.Study":
+    """Train trials until there are so many; go on with a study that was begun.
+
+    The first trial has the defaults. With one at a time, the same seed finds the same settings;
+    with several, what a trial is depends on which others have ended.
+
+    Args:
+        plan: what is searched for.
+        trials: in all.
+        side_by_side: how many at a time.
+
+    Raises:
+        RuntimeError: where Optuna is not installed.
+        ValueError: when the folder holds another study, or is in use, or a trial fails before any
+            has come to its end.
+        KeyboardInterrupt: when a signal asked to stop; the same call goes on.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with owned(plan.out), Stopping(_STOPPING) as stopping:
+        study = opened(plan)
+        left = trials - len(_finished(study))
+        running: list[Trained] = []
+        try:
+            while (running or left > 0) and not stopping.asked:
+                if left > 0 and len(running) < side_by_side:
+                    left -= 1
+                    running.append(_begun(study, plan, max(1, cores() // side_by_side)))
+                running = [one for one in running if not _has_ended(study, one, plan)]
+                time.sleep(_LOOK)
+        finally:
+            _end(running)
+    if stopping.asked:
+        raise Stopped(stopping.asked)
+    return study
+
+
+def opened(plan: Plan) -> "optuna.Study":
+    """Return the study of a folder, a new one where there is none; interrupted trials wait again.
+
+    Raises:
+        RuntimeError: where Optuna is not installed.
+        ValueError: when the folder holds another study.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise RuntimeError("metarl tune needs Optuna: pip install 'metarl[tune]'") from None
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = plan.out / JOURNAL
+    is_new = not path.exists()
+    # the folder is ours: a lock in it is of a process that was killed
+    path.with_name(f"{JOURNAL}.lock").unlink(missing_ok=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(path))),
+        study_name="metarl",
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(COMPLETE_FIRST, n_warmup_steps=UNJUDGED + 1),
+    )
+    if is_new:
+        study.set_user_attr("of", plan.described())
+        study.enqueue_trial(of_defaults(plan.space, plan.config), {"folder": FIRST})
+    elif (of := study.user_attrs.get("of")) != plan.described():
+        raise ValueError(f"{plan.out} holds another study, of {of}; choose another folder")
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(trial.params, dict(trial.user_attrs))
+    return study
+
+
+def _finished(study: "optuna.Study") -> set[str]:
+    """Return the folders of the trials that are not to be trained any further."""
+    folders: dict[bool, set[str]] = {True: set(), False: set()}
+    for trial in study.get_trials(deepcopy=False):
+        folders[trial.state.is_finished()].add(trial.user_attrs.get("folder", ""))
+    return folders[True] - folders[False] - {""}
+
+
+def _begun(study: "optuna.Study", plan: Plan, threads: int) -> Trained:
+    import optuna
+
+    number = len(study.get_trials(deepcopy=False))
+    seed = int(np.random.SeedSequence([plan.config.seed, number]).generate_state(1)[0])
+    # a stream of its own for each trial, so that a study that goes on draws no trial twice
+    study.sampler = optuna.samplers.TPESampler(seed=seed)
+    trial = study.ask()
+    settings = suggested(trial, plan.space, plan.config)
+    folder = trial.user_attrs.get("folder", f"trial-{trial.number:03d}")
+    trial.set_user_attr("folder", folder)
+    trial.set_user_attr("settings", settings)
+    run = plan.run(folder, settings)
+    print(f"{folder}: {run.setting}", flush=True)
+    return Trained(trial, run, begin(run, threads), [])
+
+
+def _has_ended(study: "optuna.Study", trained: Trained, plan: Plan) -> bool:
+    """Tell Optuna how a trial goes; return whether it is over."""
+    from optuna.trial import TrialState
+
+    trial, run, process, told = trained
+    code = process.poll()  # before its numbers are read, which are then all there
+    returns = returns_by_tenth(run.folder, plan.total_timesteps)
+    for tenth in sorted(returns.keys() - {*told}):
+        trial.report(returns[tenth], tenth)
+        told.append(tenth)
+        if tenth < TENTHS and trial.should_prune():
+            _end([trained])
+            study.tell(trial, state=TrialState.PRUNED)
+            percent = 100 * tenth // TENTHS
+            print(f"{run.folder.name}: return {returns[tenth]:.1f} after {percent} %, given up")
+            return True
+    if code is None:
+        return False
+    if code or not returns:
+        study.tell(trial, state=TrialState.FAIL)
+        words = f"{run.folder.name} failed, see {run.folder / 'log.txt'}"
+        if not study.get_trials(states=(TrialState.COMPLETE,)):
+            raise ValueError(words)
+        print(words, flush=True)
+        return True
+    study.tell(trial, returns[max(returns)])
+    best = study.best_trial
+    print(
+        f"{run.folder.name}: return {returns[max(returns)]:.1f} "
+        f"(best so far {best.value:.1f}, {best.user_attrs['folder']})",
+        flush=True,
+    )
+    return True
+
+
+def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
+    """Write all trials to `trials.csv`; yield the lines that say what was found.
+
+    Raises:
+        ValueError: when no trial has come to its end.
+    """
+    finished = {
+        trial.user_attrs["folder"]: trial
+        for trial in study.get_trials()
+        if trial.state.is_finished()
+    }
+    path = plan.out / "trials.csv"
+    with whole_file(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        names = [*study.best_trial.user_attrs["settings"]]
+        writer.writerow(["trial", "state", "return", *names])
+        for folder, trial in finished.items():
+            settings = trial.user_attrs["settings"]
+            values = [settings[name] for name in names]
+            writer.writerow([folder, trial.state.name.lower(), _return(trial), *values])
+    best, defaults = study.best_trial, finished[FIRST]
+    settings: dict[str, Any] = best.user_attrs["settings"]
+    if best.user_attrs["folder"] == FIRST:
+        yield f"best of {len(finished)} trials: the defaults, return {_return(best)}"
+        yield f"trials: {path}"
+        return
+    found = f"return {_return(best)}, with the defaults {_return(defaults) or 'none'}"
+    yield f"best of {len(finished)} trials: {best.user_attrs['folder']}, {found}"
+    if plan.in_table:
+        row = {**{name: getattr(plan.config, name) for name in plan.held}, **settings}
+        written = ", ".join(f'"{name}": {value!r}' for name, value in row.items())
+        seed, steps = plan.config.seed, f"{plan.total_timesteps:,}"
+        yield "row of metarl/learner/defaults.py:"
+        yield f"    # {len(finished)} trials of {steps} steps, seed {seed}: {found}"
+        yield f'    ("{plan.family}", "{plan.config.algorithm}"): {{{written}}},'
+    words = shlex.join(plan.options(settings))
+    others = " ".join(str(plan.config.seed + number) for number in (1, 2, 3))
+    yield f"trials: {path}"
+    yield f"train: metarl train {plan.family} --out runs/tuned {words}"
+    yield (
+        f"next, since the best on one seed is lucky too: metarl sweep {plan.family} "
+        f"--out {plan.out / 'seeds'} --seeds {others} {words}"
+    )
+
+
+def _return(trial: "optuna.trial.FrozenTrial") -> str:
+    """Return a trial's last return in words; of one that failed there is none."""
+    return "" if trial.value is None else f"{trial.value:.1f}"
+
+
+def _end(running: Sequence[Trained]) -> None:
+    """End processes; each saves its iteration first."""
+    for trained in running:
+        trained.process.terminate()
+    for trained in running:
+        trained.process.wait()
+
+
+def returns_by_tenth(folder: Path, total_timesteps: int) -> dict[int, float]:
+    """Return the mean return after adaptation in those tenths of a training that are over.
+
+    Args:
+        folder: of the run.
+        total_timesteps: its environment steps in all.
+    """
+    try:
+        text = (folder / "progress.csv").read_text()
+    except FileNotFoundError:
+        return {}
+    whole = text[: text.rfind("\n") + 1]  # the last line may be half-written
+    rows = [
+        (int(row["time/total_timesteps"]), float(row["rollout/return_after"]))
+        for row in csv.DictReader(whole.splitlines())
+    ]
+    tenths: dict[int, list[float]] = {}
+    for steps, value in rows:
+        tenth = min(TENTHS, math.ceil(TENTHS * steps / total_timesteps))
+        tenths.setdefault(tenth, []).append(value)
+    last = TENTHS * rows[-1][0] // total_timesteps if rows else 0
+    return {tenth: float(np.mean(values)) for tenth, values in tenths.items() if tenth <= last}
