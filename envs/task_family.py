@@ -103,6 +103,11 @@ class TaskFamily(HasTaskSpace):
         return self.goal.succeeds is not None
 
     @property
+    def succeeds_at_any_step(self) -> bool:
+        """No: it is the last step that must leave the robot where it is wanted."""
+        return False
+
+    @property
     def native(self) -> bool:
         """Yes: native threads step the simulations, without the GIL."""
         return True

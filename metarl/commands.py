@@ -18,6 +18,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl import envs
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
+from metarl.envs import catalogue, metaworld_families
 from metarl.family_option import (
     FamilyOption,
     changed,
@@ -61,7 +62,7 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
         if "source" in row:
             print(f"    source   {row['source']}")
     if family is None:
-        _print_lacking()
+        _print_others()
 
 
 def inspect(robot: Positional[str], scene: str = "scene") -> None:
@@ -80,8 +81,11 @@ def inspect(robot: Positional[str], scene: str = "scene") -> None:
     print(describe(path))
 
 
-def _print_lacking() -> None:
-    """Print the families whose robots are not installed, and what brings them."""
+def _print_others() -> None:
+    """Print Meta-World's families in a line, and what is not installed with what brings it."""
+    print(f"\nMeta-World: {metaworld_families.SUMMARY}")
+    if not metaworld_families.available():
+        print(f"    needed   {metaworld_families.HOW}")
     lacking = envs.lacking()
     for how in dict.fromkeys(lacking.values()):
         print(f"\nnot installed: {', '.join(n for n, brings in lacking.items() if brings == how)}")
@@ -304,7 +308,7 @@ def defaults_for(words: Sequence[str]) -> Config:
     parser.add_argument("--algorithm", default=Config.algorithm)
     given, _ = parser.parse_known_args(words)
     known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
-    name, preset = next((word for word in words if word in envs.families()), ""), given.preset
+    name, preset = next((word for word in words if catalogue.knows(word)), ""), given.preset
     if words and is_reference(words[0]):
         own = family_of(words[0])
         name, preset = own.name, own.preset

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cloudpickle
 from tyro.conf import arg
 
-from metarl import envs
+from metarl.envs import catalogue
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 
@@ -140,7 +140,7 @@ def run_family(run_folder: Path, reference: str | None) -> OwnFamily | None:
     if reference is not None:
         return changed(family_of(reference), {n: saved[n] for n in _OF_THE_RUN if n in saved})
     kept = _kept(checkpoint.parent)
-    if kept is None and saved["name"] in envs.families():
+    if kept is None and catalogue.knows(saved["name"]):
         return None
     option = family_words(kept or FORM.replace(" or ", "|"))
     raise ValueError(
