@@ -103,6 +103,8 @@ class Variant:
     reveal_task: bool = False
     """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
     could reach at best."""
+    sensor_noise: float = 0.0
+    """Standard deviation of noise on every number that the robot observes, in its units."""
 
     def of(self, family: str) -> envs.Family:
         """Return the variant of a family of the catalogue, or of the one that a function returns.
@@ -113,6 +115,8 @@ class Variant:
         changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
         if self.reveal_task:
             changes["reveals_task"] = True
+        if self.sensor_noise:
+            changes["sensor_noise"] = self.sensor_noise
         if not (is_reference(family) or family.endswith(".py")):
             return envs.make(family, preset=self.preset, **changes)
         if self.preset != "default":

@@ -24,6 +24,7 @@ from metarl.system import checkpoint
 ENDING = ".safetensors"
 CHANGEABLE = (
     "reveals_task",
+    "sensor_noise",
     "horizon",
     "action_scale",
     "control_cost",
