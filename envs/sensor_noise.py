@@ -1,7 +1,7 @@
 """`SensorNoise`: Gaussian noise on what robots observe, of many simulations at once.
 
-Each simulation draws from a stream of its own, whose key its reset takes from the rollout's: what is
-observed depends on neither threads nor processes nor the other simulations.
+Each simulation draws from a stream of its own, whose key its reset takes from the rollout's: what
+is observed depends on neither threads nor processes nor the other simulations.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from metarl.envs.robot import Array
 
 Std = float | tuple[float, ...]
-"""Standard deviation of the noise, in the units of the observation: of all its numbers or of each."""
+"""Standard deviation of the noise, in the observation's units: of all its numbers or of each."""
 
 
 def check_noise(std: Std, observed: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.evaluation import Evaluation
+from metarl.evaluation.parts import parts_of_return
 from metarl.evaluation.seen import returns_by_what_was_seen
 from metarl.evaluation.settings import (
     EvaluationKeywords,
@@ -63,9 +64,11 @@ def evaluate(
     first, libraries = learners[0], _libraries_of(learners, library)
     table = new_tasks(first.family, tasks, chosen.seed, chosen.split)
     inner_lrs = first.recipe.inner_lrs(chosen.steps, halve=chosen.halve)
-    scores, seen = [], []
+    scores, parts, seen = [], [], []
     for run, skills in zip(learners, libraries, strict=True):
-        scores.append(_scores(run, table, chosen, skills))
+        of_run, parts_of_run = _scores(run, table, chosen, skills)
+        scores.append(of_run)
+        parts.append(parts_of_run)
         if run.state.memory:
             key = Key(chosen.seed, Phase.EVALUATE)
             seen.append(returns_by_what_was_seen(run, table, scores[-1][0], key))
@@ -93,6 +96,10 @@ def evaluate(
         seen={words: np.stack([each[words] for each in seen]) for words in seen[0]}
         if seen
         else None,
+        parts={
+            name: np.array([[step[name] for step in run] for run in parts]).swapaxes(1, 2)
+            for name in parts[0][0]
+        },
         rollouts=_of_each_rollout(scores[0]) if len(table) == len(learners) == 1 else None,
     )
 
@@ -132,23 +139,20 @@ def _libraries_of(
 
 def _scores(
     learner: MAML, tasks: Tasks, settings: EvaluationSettings, library: SkillLibrary | None
-) -> list[Rollouts]:
-    """Return the rollouts that tell how good each stage of adaptation is."""
+) -> tuple[list[Rollouts], list[dict[str, NDArray[np.float64]]]]:
+    """Return the rollouts that tell how good each stage of adaptation is, and parts of returns."""
     key = Key(settings.seed, Phase.EVALUATE)
     inner_lrs = learner.recipe.inner_lrs(settings.steps, halve=settings.halve)
     stages = learner.adaptation(tasks, settings.rollouts, inner_lrs, key, library)
-    return [
-        stage.rollouts
-        if settings.rollouts >= _SCORED
-        else learner.sample(
-            tasks,
-            stage.parameters,
-            _SCORED,
-            key._replace(step=step, iteration=1),
-            memory=stage.memory,
-        )
-        for step, stage in enumerate(stages)
-    ]
+    scores, parts = [], []
+    for step, stage in enumerate(stages):
+        rollouts = stage.rollouts
+        if settings.rollouts < _SCORED:
+            others = key._replace(step=step, iteration=1)
+            rollouts = learner.sample(tasks, stage.parameters, _SCORED, others, memory=stage.memory)
+        scores.append(rollouts)
+        parts.append(parts_of_return(learner, tasks, stage, key))
+    return scores, parts
 
 
 def _of_each_rollout(scores: Sequence[Rollouts]) -> NDArray[np.float64]:

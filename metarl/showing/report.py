@@ -129,7 +129,8 @@ def _html(page: Mapping[str, Any]) -> str:
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    tables = [columns for columns in (evaluation.columns(), evaluation.seen_columns()) if columns]
+    every = evaluation.columns(), evaluation.seen_columns(), evaluation.parts_columns()
+    tables = [columns for columns in every if columns]
     return {
         "title": f"Returns on {evaluation.sample}",
         "tables": [
