@@ -108,7 +108,7 @@ def _furniture(place: tuple[float, float], table: float) -> Edit:
             type=mujoco.mjtGeom.mjGEOM_CYLINDER,
             size=[RADIUS, HALF_HEIGHT, 0.0],
             mass=0.5,
-            rgba=[0.9, 0.45, 0.1, 1.0],
+            rgba=[0.15, 0.35, 0.8, 1.0],
             # it slides on two joints: with the table it has nothing to do
             contype=2,
             conaffinity=1,

@@ -25,8 +25,6 @@ from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
 
-_SCORED = 20
-
 
 def evaluate(
     learner: MAML | Sequence[MAML],
@@ -37,9 +35,9 @@ def evaluate(
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
 
-    Every step starts the same rollouts from the same states; exploration differs. With 20 rollouts
-    or more, a step's rollouts are both its score and what the next step learns from; with fewer, 20
-    others are the score.
+    Every step starts the same rollouts from the same states; exploration differs. With as many
+    rollouts as are `scored` or more, a step's rollouts are both its score and what the next step
+    learns from; with fewer, others are the score.
 
         from metarl.showing import figures
 
@@ -52,8 +50,8 @@ def evaluate(
         tasks: how many to draw; or which: a table, a list of dicts or a single one, or the path of
             a `.json` or `.csv` file. The intervals of a single task's numbers are over rollouts.
         library: skills to take the first step from; of several learners one each.
-        settings: `rollouts`, `steps`, `seed`, `split` and `halve`; see `EvaluationSettings` for
-            what they are and for their defaults.
+        settings: `rollouts`, `steps`, `seed`, `split`, `halve`, `scored` and `deterministic`; see
+            `EvaluationSettings` for what they are and for their defaults.
 
     Raises:
         TypeError: for another setting, or what stands for no tasks.
@@ -86,6 +84,8 @@ def evaluate(
             "seed": chosen.seed,
             "split": chosen.split if isinstance(tasks, int | np.integer) else "given",
             "rollouts": chosen.rollouts,
+            "scored": chosen.scored,
+            "deterministic": chosen.deterministic,
             "inner_lrs": inner_lrs,
             "skills": [len(skills) for skills in libraries if skills is not None],
             "trained_timesteps": first.num_timesteps,
@@ -147,9 +147,15 @@ def _scores(
     scores, parts = [], []
     for step, stage in enumerate(stages):
         rollouts = stage.rollouts
-        if settings.rollouts < _SCORED:
-            others = key._replace(step=step, iteration=1)
-            rollouts = learner.sample(tasks, stage.parameters, _SCORED, others, memory=stage.memory)
+        if settings.deterministic or settings.rollouts < settings.scored:
+            rollouts = learner.sample(
+                tasks,
+                stage.parameters,
+                settings.scored,
+                key._replace(step=step, iteration=1),
+                deterministic=settings.deterministic,
+                memory=stage.memory,
+            )
         scores.append(rollouts)
         parts.append(parts_of_return(learner, tasks, stage, key))
     return scores, parts

@@ -70,7 +70,7 @@ def report(
         library: skills to take the first step from; see `MAML.adapt`.
         device: of the updates.
         family: the one it was trained on, when that is not one of the catalogue's.
-        settings: `rollouts`, `steps`, `seed` and `halve`; see `EvaluationSettings` for what they
+        settings: those of `evaluate` but for `split`; see `EvaluationSettings` for what they
             are and for their defaults.
 
     Returns:
