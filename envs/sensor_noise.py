@@ -48,7 +48,7 @@ class SensorNoise:
         self._streams = [np.random.default_rng(sim) for sim in range(count * self._on)]
         self._noise: Array | None = None
 
-    def restart(self, sim: int, generator: np.random.Generator) -> None:
+    def restart(self, sim: int | np.integer, generator: np.random.Generator) -> None:
         """Begin a new stream in a simulation, from a key that is drawn with the rollout's."""
         if self._on:
             self._streams[sim] = np.random.default_rng(int(generator.integers(2**63)))

@@ -46,7 +46,7 @@ class Task(NamedTuple):
 class Sawyer(MujocoEnv):
     """What the two have in common, with the attributes that Meta-World's have."""
 
-    metadata: ClassVar = {
+    metadata = {  # noqa: RUF012, as Gymnasium has it
         "render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"],
         "render_fps": 80,
     }
@@ -60,7 +60,6 @@ class Sawyer(MujocoEnv):
         self._last_rand_vec = np.zeros(3)
         self._random_reset_space = Box(LOW, HIGH, dtype=np.float64)
         super().__init__(self.path, 5, Box(-np.inf, np.inf, (39,), np.float64))
-        self.action_space = Box(-1.0, 1.0, (4,), np.float32)
         self.reset_mocap_welds()
 
     @property
@@ -71,8 +70,10 @@ class Sawyer(MujocoEnv):
         weld = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0]
         self.model.eq_data[0] = np.array(weld)
 
-    def _set_action_space(self) -> None:
+    def _set_action_space(self) -> Box:
         """There are no actuators."""
+        self.action_space = Box(-1.0, 1.0, (4,), np.float32)
+        return self.action_space
 
     def set_task(self, task: Task) -> None:
         data = pickle.loads(task.data)
@@ -96,7 +97,7 @@ class Sawyer(MujocoEnv):
         self.reset_model()  # twice, as Meta-World does
         return super().reset()
 
-    def step(self, action):
+    def step(self, action) -> Any:
         assert self._set_task_called
         self.data.mocap_pos[0] += 0.01 * np.clip(action[:3], -1.0, 1.0)
         self.do_simulation([], self.frame_skip)

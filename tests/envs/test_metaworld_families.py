@@ -3,6 +3,7 @@
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -41,14 +42,14 @@ def drawn_by_hand(seed: int, environments: int) -> np.ndarray:
 
 @pytest.mark.usefixtures("stand_in")
 def test_goals_are_those_that_the_seed_gives():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state(legacy=False)  # noqa: NPY002
     goals = draw_goals(("reach", "push"), (0, 1))
     for seed in (0, 1):
         expected = drawn_by_hand(seed, 2)
         for kind in (0, 1):
             of_seed = goals[kind].drawn[GOALS * seed : GOALS * (seed + 1)]
             np.testing.assert_array_equal(of_seed, expected[kind])
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -97,7 +98,8 @@ def test_the_line_is_corrected_where_it_fails_and_nowhere_else(monkeypatch: pyte
 
 @pytest.mark.usefixtures("stand_in")
 def test_the_goal_is_hidden_and_the_environment_told_where_that_is_asked_for():
-    hidden, told = (envs.make("MetaWorldML10", preset=p) for p in ("default", "one-hot"))
+    made: list[Any] = [envs.make("MetaWorldML10", preset=p) for p in ("default", "one-hot")]
+    hidden, told = made
     assert envs.presets("MetaWorldML10") == ("one-hot",)
     assert (hidden.observation_size, told.observation_size) == (39, 42)
     for kind in (0, 1):

@@ -1,6 +1,7 @@
 """Noise on observations: as stated, from each rollout's own stream, alike in all interfaces."""
 
 import copy
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -100,8 +101,8 @@ def test_rollouts_are_the_same_for_any_number_of_threads_and_processes():
 
 
 def test_every_interface_has_it():
-    single = gymnasium.make("metarl/Point2D-v0", task=HERE, sensor_noise=0.5)
-    vector = gymnasium.make_vec("metarl/Point2D-v0", 2, task=HERE, sensor_noise=0.5)
+    single: Any = gymnasium.make("metarl/Point2D-v0", task=HERE, sensor_noise=0.5)
+    vector: Any = gymnasium.make_vec("metarl/Point2D-v0", 2, task=HERE, sensor_noise=0.5)
     for env, seed in ((single, 3), (vector, [3, 4])):
         first, _ = env.reset(seed=seed)
         again, _ = env.reset(seed=seed)
