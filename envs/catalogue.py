@@ -6,10 +6,13 @@ names, or differ from it as the entry says.
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cache, partial
 from typing import Any
 
-from metarl.envs import dynamics, goals, menagerie_families
+from metarl.envs import dynamics, goals, menagerie_families, metaworld_families
+from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.metaworld_families import is_metaworld
 from metarl.envs.nearest import nearest
 from metarl.envs.robots import (
     Ant,
@@ -401,10 +404,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def families() -> tuple[str, ...]:
-    """Return the names that `make` knows.
+    """Return the names of the families on robots that `make` knows.
 
     Fetch's only where gymnasium-robotics is installed, and those on robots of MuJoCo Menagerie only
-    where there are models of them.
+    where there are models of them. `make` knows those of `metaworld_families` besides, which are
+    environments of others.
     """
     installed = _FETCH if fetch.available() else ()
     return (*CATALOGUE, *installed, *menagerie_families.families())
@@ -416,22 +420,32 @@ def lacking() -> dict[str, str]:
     return {**needed, **dict.fromkeys(menagerie_families.missing(), menagerie_families.HOW)}
 
 
+def knows(name: str) -> bool:
+    """Return whether `make` makes a family of this name, or says what it takes to."""
+    return is_metaworld(name) or name in families()
+
+
 def presets(name: str) -> tuple[str, ...]:
     """Return the published variants of a family that `make` knows."""
+    if is_metaworld(name):
+        return metaworld_families.presets(name)
     return tuple(PRESETS.get(name, {}))
 
 
-def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:  # noqa: ANN401
+def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily | Any:  # noqa: ANN401
     """Return a family by name.
 
     Args:
-        name: one of `families()`.
+        name: one of `families()`, or of Meta-World's, which are a `ForeignFamily`.
         preset: a published variant of it, such as `maml2017`.
-        changes: fields of `TaskFamily` to change, such as `horizon=200`.
+        changes: fields of the family to change, such as `horizon=200`.
 
     Raises:
         ValueError: for an unknown name, preset or field; the message lists what there is.
     """
+    preset = preset or "default"
+    if is_metaworld(name):
+        return _changed(metaworld_families.make(name, preset), changes)
     if name in _FETCH and not fetch.available():
         raise ValueError(f"{name} needs gymnasium-robotics: {_FETCH_EXTRA}")
     makers = {**CATALOGUE, **{known: partial(_fetch, known) for known in _FETCH}}
@@ -441,16 +455,20 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily:
     if name not in makers:
         raise ValueError(f"no family {name!r}{nearest(name, families())}")
     family = makers[name]()
-    if preset is not None and preset != "default":
+    if preset != "default":
         known = PRESETS.get(name, {})
         if preset not in known:
             raise ValueError(f"{name} has no preset {preset!r}{nearest(preset, known)}")
         family = family.replace(preset=preset, **known[preset])
-    try:
-        return family.replace(**changes)
-    except TypeError:
-        fields = [f for f in TaskFamily.__dataclass_fields__ if f not in ("name", "preset")]
-        unknown = next((field for field in changes if field not in fields), None)
-        if unknown is None:
-            raise
-        raise ValueError(f"a family has no field {unknown!r}{nearest(unknown, fields)}") from None
+    return _changed(family, changes)
+
+
+def _changed(
+    family: TaskFamily | ForeignFamily, changes: dict[str, Any]
+) -> TaskFamily | ForeignFamily:
+    """Return a family with some fields changed; ValueError for one that it does not have."""
+    known = [f.name for f in fields(family) if f.init and f.name not in ("name", "preset")]
+    for field in changes:
+        if field not in known:
+            raise ValueError(f"a family has no field {field!r}{nearest(field, known)}")
+    return family.replace(**changes)

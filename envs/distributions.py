@@ -32,8 +32,12 @@ class Distribution(ABC):
         """Whether there is a range outside the training range to draw from."""
 
     @abstractmethod
-    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
-        """Draw `count` rows, [count, len(names)], from the training range or from outside it."""
+    def sample(self, generator: np.random.Generator, count: int, split: Split) -> Array:
+        """Draw `count` rows, [count, len(names)], for one split of the tasks.
+
+        Training and test tasks differ in their draws, and in nothing else where a distribution is
+        continuous; `extrapolate` is asked of those that extrapolate only.
+        """
 
     @abstractmethod
     def contains(self, values: Array) -> NDArray[np.bool_]:
@@ -76,8 +80,9 @@ class Uniform(Distribution):
     def extrapolates(self) -> bool:
         return self.extrapolate is not None
 
-    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
-        low, high = self.extrapolate if outside and self.extrapolate else (self.low, self.high)
+    def sample(self, generator: np.random.Generator, count: int, split: Split) -> Array:
+        outside = self.extrapolate if split == "extrapolate" else None
+        low, high = outside or (self.low, self.high)
         if self.log:
             drawn = np.exp(generator.uniform(np.log(low), np.log(high), (count, 1)))
             return np.clip(drawn, low, high)  # exp(log(high)) may exceed high by rounding
@@ -129,7 +134,7 @@ class LogUniforms(Distribution):
     def extrapolates(self) -> bool:
         return False
 
-    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
+    def sample(self, generator: np.random.Generator, count: int, split: Split) -> Array:
         bounds = np.log(self.low), np.log(self.high)
         drawn = np.exp(generator.uniform(*bounds, (count, len(self.elements))))
         return np.clip(drawn, self.low, self.high)  # exp(log(high)) may exceed high by rounding
@@ -168,8 +173,9 @@ class Choice(Distribution):
     def extrapolates(self) -> bool:
         return bool(self.extrapolate)
 
-    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
-        return generator.choice(self.extrapolate if outside else self.values, (count, 1))
+    def sample(self, generator: np.random.Generator, count: int, split: Split) -> Array:
+        values = self.extrapolate if split == "extrapolate" else self.values
+        return generator.choice(values, (count, 1))
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
         return np.isin(values[:, 0], self.values + self.extrapolate)
@@ -212,8 +218,8 @@ class Signs(Distribution):
     def extrapolates(self) -> bool:
         return bool(self.extrapolate)
 
-    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
-        return generator.choice(self._combinations(outside), count)
+    def sample(self, generator: np.random.Generator, count: int, split: Split) -> Array:
+        return generator.choice(self._combinations(split == "extrapolate"), count)
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
         return np.asarray((np.abs(values) == 1.0).all(axis=1))
@@ -255,8 +261,9 @@ class Disc(Distribution):
     def extrapolates(self) -> bool:
         return self.extrapolate is not None
 
-    def sample(self, generator: np.random.Generator, count: int, outside: bool) -> Array:
-        low, high = self.extrapolate if outside and self.extrapolate else (0.0, self.radius)
+    def sample(self, generator: np.random.Generator, count: int, split: Split) -> Array:
+        outside = self.extrapolate if split == "extrapolate" else None
+        low, high = outside or (0.0, self.radius)
         # the area within r grows as r^2, so r^2 is drawn uniformly
         radius = np.sqrt(generator.uniform(low**2, high**2, count))
         angle = generator.uniform(0.0, 2.0 * np.pi, count)

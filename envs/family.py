@@ -25,7 +25,8 @@ class Result(NamedTuple):
     terminated: NDArray[np.bool_]
     """Whether the robot fell, reached its goal, or its physics failed, [sim]."""
     succeeded: NDArray[np.bool_]
-    """Whether the robot is where it is wanted, [sim]; False where the family does not tell."""
+    """Whether the robot is where it is wanted, [sim]; False where the family does not tell. What
+    makes an episode a success is the family's `succeeds_at_any_step`."""
 
 
 class Simulations(Protocol):
@@ -132,6 +133,11 @@ class Family(Protocol):
     @property
     def tells_success(self) -> bool:
         """Whether `Result.succeeded` means anything."""
+        ...
+
+    @property
+    def succeeds_at_any_step(self) -> bool:
+        """Whether an episode succeeds when any of its steps does; otherwise its last one must."""
         ...
 
     @property

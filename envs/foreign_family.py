@@ -16,6 +16,7 @@ Actions of `predict` are from -1 to 1 for the whole range, as those of all famil
 the environment has: `family.environment(task)` is one that takes them.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -31,14 +32,12 @@ from numpy.typing import NDArray
 
 from metarl.envs.distributions import Distribution
 from metarl.envs.family import Result
-from metarl.envs.global_randomness import OwnRandomness, seed_globals
+from metarl.envs.global_randomness import OwnRandomness
 from metarl.envs.plain import check_horizon_and_scale, make_plain
 from metarl.envs.robot import Array
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
+from metarl.envs.task_wrapper import OfTasks, SetTask
 from metarl.envs.tasks import Tasks
-
-SetTask = Callable[[gymnasium.Env, dict[str, float]], Any]
-"""Tells an environment its task, before a reset; a dict that it returns is the reset's options."""
 
 SUCCESS = ("is_success", "success")
 """Keys of an info that tell success: of gymnasium-robotics and Stable-Baselines3, of Meta-World."""
@@ -75,6 +74,9 @@ class ForeignFamily(HasTaskSpace):
     tells_success: bool = False
     """Whether its info has `is_success` or `success`, as those of gymnasium-robotics and of
     Meta-World do."""
+    succeeds_at_any_step: bool = False
+    """Whether an episode succeeds when any of its steps does, as in Meta-World, and not when its
+    last one does, as in gymnasium-robotics."""
     flatten_observation: bool = False
     """Wrap it in Gymnasium's `FlattenObservation`: for Dict and Tuple observations."""
     preset: str = "default"
@@ -160,10 +162,14 @@ class ForeignFamily(HasTaskSpace):
         table = self.task(task)
         if len(table) != 1:
             raise ValueError(f"an environment has one task, got {len(table)}")
-        env: gymnasium.Env = _OfTasks(self._new(), self.set_task, 0, table[0])
+        env: gymnasium.Env = OfTasks(self._new(), self.set_task, 0, table[0])
         if len(env.observation_space.shape or ()) != 1:
             env = FlattenObservation(env)
         return TimeLimit(RescaleAction(env, np.float32(-1.0), np.float32(1.0)), self.horizon)
+
+    def replace(self, **changes: Any) -> "ForeignFamily":  # noqa: ANN401
+        """Return the family with some fields changed."""
+        return dataclasses.replace(self, **changes)
 
     def _new(self) -> gymnasium.Env:
         """Return an environment that has not been told a task."""
@@ -201,7 +207,7 @@ class ForeignSimulator:
         self.count = count
 
         def make(index: int) -> Callable[[], gymnasium.Env]:
-            return lambda: _OfTasks(family._new(), family.set_task, index)
+            return lambda: OfTasks(family._new(), family.set_task, index)
 
         kind = AsyncVectorEnv if family.processes else SyncVectorEnv
         self._randomness = OwnRandomness()
@@ -308,37 +314,6 @@ class ForeignSimulator:
 
     def _flat(self, observation: Any) -> Array:  # noqa: ANN401
         return np.asarray(observation, dtype=np.float64).reshape(self.count, -1)
-
-
-class _OfTasks(gymnasium.Wrapper):
-    """Takes its own row of the tasks that a reset hands to all environments.
-
-    A vector environment passes one `options` to all of them, and may reset one by itself when its
-    episode has ended, without options: then the task stays.
-    """
-
-    def __init__(
-        self,
-        env: gymnasium.Env,
-        set_task: SetTask,
-        index: int,
-        task: dict[str, float] | None = None,
-    ) -> None:
-        super().__init__(env)
-        self._set_task = set_task
-        self._index = index
-        self._task: dict[str, float] = task or {}
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        if seed is not None:
-            seed_globals(seed)  # for an environment that draws from them and not from `np_random`
-        if options and "tasks" in options:
-            self._task = options["tasks"][self._index]
-        # a copy: whoever changes the dict must not change the task of later episodes
-        told = self._set_task(self.env, dict(self._task))
-        return self.env.reset(seed=seed, options=told if isinstance(told, dict) else None)
 
 
 def _size(space: gymnasium.Space) -> int:

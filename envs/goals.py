@@ -266,7 +266,12 @@ def reach_in_box(
 
 
 def push_to(
-    low: tuple[float, float], high: tuple[float, float], *, height: float, near_weight: float = 0.5
+    low: tuple[float, float],
+    high: tuple[float, float],
+    *,
+    height: float,
+    near_weight: float = 0.5,
+    success_within: float | None = None,
 ) -> Goal:
     """Push an object to a point of a table.
 
@@ -278,20 +283,28 @@ def push_to(
         high: the largest x and y [m].
         height: z of the goal [m].
         near_weight: weight of the tip's distance; 0.5 in Pusher-v5.
+        success_within: how near the object must be [m]; None where there is no such criterion.
     """
+
+    def missing(step: Step, task: Parameters) -> Array:
+        place = np.column_stack([_target(task), np.full(len(step.after), height)])
+        return np.linalg.norm(step.after[:, 3:] - place, axis=1)
 
     def reward(step: Step, task: Parameters) -> Array:
         tip, pushed = step.after[:, :3], step.after[:, 3:]
-        place = np.column_stack([_target(task), np.full(len(pushed), height)])
-        near = np.linalg.norm(pushed - tip, axis=1)
-        return -np.linalg.norm(pushed - place, axis=1) - near_weight * near
+        return -missing(step, task) - near_weight * np.linalg.norm(pushed - tip, axis=1)
+
+    def succeeds(step: Step, task: Parameters) -> NDArray[np.bool_]:
+        return missing(step, task) < (success_within or 0.0)
 
     return Goal(
         "push an object to a point",
         (Uniform("x", low[0], high[0], "m"), Uniform("y", low[1], high[1], "m")),
         reward,
+        succeeds=None if success_within is None else succeeds,
         tracks=("x", "y", "z", "object_x", "object_y", "object_z"),
         target=_target,
+        marker=lambda task, time: Marker("point", task["x"], task["y"], height),
     )
 
 

@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from metarl.envs import dynamics, goals
+from metarl.envs.robots.arm_with_puck import HALF_HEIGHT, ArmWithPuck
 from metarl.envs.robots.menagerie import HOW, MenagerieRobot, available
 from metarl.envs.servos import Physics, Servos
 from metarl.envs.task_family import TaskFamily
@@ -82,21 +83,34 @@ def _walking(
     )
 
 
-def _reach() -> TaskFamily:
+def _reach(name: str, *varies: dynamics.Dynamics) -> TaskFamily:
     return TaskFamily(
-        "PandaReach",
+        name,
         panda(),
         goals.reach_in_box(
             (0.35, -0.3, 0.3), (0.65, 0.3, 0.8), tracks=("x", "y", "z"), success_within=0.05
         ),
         f"{_OURS} Panda",
+        dynamics=varies,
         horizon=50,
+    )
+
+
+def _push() -> TaskFamily:
+    table = 0.48  # the fingers hang 0.03 m above it, and the hand above the puck
+    return TaskFamily(
+        "PandaPush",
+        ArmWithPuck(panda(), place=(0.68, 0.0), table=table),
+        goals.push_to((0.68, -0.2), (0.78, 0.2), height=table + HALF_HEIGHT, success_within=0.05),
+        f"{_OURS} Panda",
+        horizon=75,
     )
 
 
 _SPEEDS = goals.velocity_command((0.0, 1.0), extrapolate=(1.0, 1.3))
 _STEADY = goals.velocity_command(0.6)
 _GO1, _SPOT, _G1 = "unitree_go1", "boston_dynamics_spot", "unitree_g1"
+_PANDA = "franka_emika_panda"
 
 ENTRIES: dict[str, Entry] = {
     "Go1Vel": Entry(_GO1, cache(partial(_walking, "Go1Vel", go1, _SPEEDS))),
@@ -140,8 +154,44 @@ ENTRIES: dict[str, Entry] = {
         ),
     ),
     "SpotVel": Entry(_SPOT, cache(partial(_walking, "SpotVel", spot, _SPEEDS))),
-    "PandaReach": Entry("franka_emika_panda", cache(_reach)),
+    "SpotPayload": Entry(
+        _SPOT,
+        cache(
+            partial(
+                _walking,
+                "SpotPayload",
+                spot,
+                _STEADY,
+                lambda robot: (dynamics.payload(14.0, body=robot.base, extrapolate=(14.0, 20.0)),),
+            )
+        ),
+    ),
+    "PandaReach": Entry(_PANDA, cache(partial(_reach, "PandaReach"))),
+    "PandaLoose": Entry(
+        _PANDA,
+        cache(
+            partial(
+                _reach,
+                "PandaLoose",
+                # the forearm's and the wrist's roll give way in training, the wrist's bend never
+                dynamics.dead_actuator((-1, 2, 4), extrapolate=(5,)),
+            )
+        ),
+    ),
+    "PandaPush": Entry(_PANDA, cache(_push)),
     "G1Vel": Entry(_G1, cache(partial(_walking, "G1Vel", g1, _SPEEDS))),
+    "G1Payload": Entry(
+        _G1,
+        cache(
+            partial(
+                _walking,
+                "G1Payload",
+                g1,
+                goals.velocity_command(0.4),
+                lambda robot: (dynamics.payload(6.0, body="torso_link", extrapolate=(6.0, 9.0)),),
+            )
+        ),
+    ),
 }
 """Family -> what it needs and what makes it."""
 

@@ -58,6 +58,11 @@ class Simulated(Protocol):
         ...
 
     @property
+    def sensor_noise(self) -> float | tuple[float, ...]:
+        """Standard deviation of the noise on what is observed; 0 for none."""
+        ...
+
+    @property
     def reveals_task(self) -> bool:
         """Whether the observation ends with the task's coordinates."""
         ...

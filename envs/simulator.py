@@ -38,6 +38,7 @@ from metarl.envs.quantities import Quantities
 from metarl.envs.rest_fields import rest_fields
 from metarl.envs.robot import Array
 from metarl.envs.robot_check import Readings
+from metarl.envs.sensor_noise import SensorNoise
 from metarl.envs.simulated import Simulated
 from metarl.envs.tasks import Tasks
 from metarl.system.cores import cores
@@ -89,6 +90,7 @@ class Simulator:
         self._quantities = Quantities(
             family.goal.sees, self._robot, family.model, self._batch.bind, shape
         )
+        self._noise = SensorNoise(family.sensor_noise, count)
         self.terms: dict[str, Array] = {}
         """The parts of the last step's reward, weighted, [sim] each, where the goal has terms."""
         self._control_middle, self._control_half = (low + high) / 2.0, (high - low) / 2.0
@@ -167,7 +169,10 @@ class Simulator:
             The observations of all simulations, [sim, observation].
         """
         chosen = np.arange(self.count) if sims is None else np.asarray(sims)
-        starts = [self._robot.start(self.family.model, generator) for generator in generators]
+        starts = []
+        for sim, generator in zip(chosen, generators, strict=True):
+            starts.append(self._robot.start(self.family.model, generator))
+            self._noise.restart(sim, generator)
         qpos, qvel = (np.stack(part) for part in zip(*starts, strict=True))
         self._aim(qpos, chosen)
         return self.set_state(qpos, qvel, sims)
@@ -253,6 +258,7 @@ class Simulator:
         twin._batch.state[:] = self._batch.state
         twin._batch.warning[:] = self._batch.warning
         twin._quantities.copy_from(self._quantities)
+        twin._noise.copy_from(self._noise)
         for name, field in self._fields.items():
             # derived fields lag one physics step behind the state, so they cannot be computed from
             # it; the batch marks them as read-only because its next call writes them anew
@@ -286,6 +292,7 @@ class Simulator:
             name = observation_names(self._robot, self.family.model)[column]
             what = f"number {column} of {self._robot.name}.observe ({name})"
             not_finite(self.family.name, what, float(sensed[sim, column]), sim, self._tasks)
+        sensed = self._noise.added(sensed, fresh)
         if self._task_coordinates is None:
             # a copy: a robot may return a live field itself, which the next step would change in
             # the hands of whoever keeps the observation, such as a replay buffer

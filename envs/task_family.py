@@ -18,6 +18,7 @@ from metarl.envs.plain import check_horizon_and_scale, make_plain, plain
 from metarl.envs.quantities import require_quantities, sensors
 from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.robot_check import check_robot, readings, require_instance
+from metarl.envs.sensor_noise import Std, check_noise
 from metarl.envs.simulator import Simulator
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
 from metarl.envs.tasks import Tasks
@@ -54,6 +55,9 @@ class TaskFamily(HasTaskSpace):
     reveals_task: bool = False
     """Whether the observation ends with the task's coordinates: for a policy that is told the task,
     which shows what adaptation could reach at best."""
+    sensor_noise: Std = 0.0
+    """Standard deviation of Gaussian noise on what the robot observes, in the units of the
+    observation: one for all numbers or one each. Rewards and falls go by the true state."""
     preset: str = "default"
     """The published variant that the numbers follow."""
 
@@ -72,6 +76,7 @@ class TaskFamily(HasTaskSpace):
                 f"a contact cost needs contact forces: {self.robot.name}(contact_forces=True)"
             )
         check_robot(self.robot, self.model)
+        check_noise(self.sensor_noise, self._observed)
         require_quantities(self.goal.sees, self.robot, self.model)
         self.bodies(self.sample_tasks(1, seed=0))  # raises where the model lacks what varies
         if self.extrapolates:
@@ -101,6 +106,11 @@ class TaskFamily(HasTaskSpace):
     def tells_success(self) -> bool:
         """Whether the goal says when it is reached."""
         return self.goal.succeeds is not None
+
+    @property
+    def succeeds_at_any_step(self) -> bool:
+        """No: it is the last step that must leave the robot where it is wanted."""
+        return False
 
     @property
     def native(self) -> bool:
@@ -135,10 +145,14 @@ class TaskFamily(HasTaskSpace):
     @property
     def observation_size(self) -> int:
         """How many numbers the robot observes."""
-        sensed = self.robot.observe(readings(self.robot, self.model, 1)).shape[1]
         if not self.reveals_task:
-            return sensed
-        return sensed + self.coordinates(self.sample_tasks(1, seed=0)).shape[1]
+            return self._observed
+        return self._observed + self.coordinates(self.sample_tasks(1, seed=0)).shape[1]
+
+    @property
+    def _observed(self) -> int:
+        """How many numbers the robot observes, without those that reveal the task."""
+        return self.robot.observe(readings(self.robot, self.model, 1)).shape[1]
 
     def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
         """Return the model fields that tasks change, [task, ...] each, by name."""
@@ -206,6 +220,8 @@ class TaskFamily(HasTaskSpace):
             "contact_cost_limit": limit if np.isfinite(limit := self.contact_cost_limit) else None,
             "falls": self.falls,
             "reveals_task": self.reveals_task,
+            # left out where there is none: skills hold a hash of this, also those made before
+            **({"sensor_noise": plain(self.sensor_noise)} if np.any(self.sensor_noise) else {}),
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "source": self.source,

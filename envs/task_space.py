@@ -59,7 +59,9 @@ class TaskSpace:
         # the split's number comes first in the seed: equal seeds of two splits share no stream
         generator = np.random.default_rng([SPLITS.index(split), *np.atleast_1d(seed)])
         columns = [
-            distribution.sample(generator, count, outside and distribution.extrapolates)
+            distribution.sample(
+                generator, count, "train" if outside and not distribution.extrapolates else split
+            )
             for distribution in self.distributions
         ]
         values = np.concatenate(columns, axis=1) if columns else np.zeros((count, 0))

@@ -23,6 +23,7 @@ from metarl.commands_of_training import (
     tune_command,
 )
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
+from metarl.envs import metaworld_families
 from metarl.family_option import family_of, is_reference
 from metarl.learner.config import Config
 from metarl.options import unbroken
@@ -56,7 +57,7 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
         if "source" in row:
             print(f"    source   {row['source']}")
     if family is None:
-        _print_lacking()
+        _print_others()
 
 
 def inspect(robot: Positional[str], scene: str = "scene") -> None:
@@ -75,8 +76,11 @@ def inspect(robot: Positional[str], scene: str = "scene") -> None:
     print(describe(path))
 
 
-def _print_lacking() -> None:
-    """Print the families whose robots are not installed, and what brings them."""
+def _print_others() -> None:
+    """Print Meta-World's families in a line, and what is not installed with what brings it."""
+    print(f"\nMeta-World: {metaworld_families.SUMMARY}")
+    if not metaworld_families.available():
+        print(f"    needed   {metaworld_families.HOW}")
     lacking = envs.lacking()
     for how in dict.fromkeys(lacking.values()):
         print(f"\nnot installed: {', '.join(n for n, brings in lacking.items() if brings == how)}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl import envs
+from metarl.envs import catalogue
 from metarl.family_option import (
     FamilyOption,
     changed,
@@ -41,6 +42,8 @@ class Variant:
     reveal_task: bool = False
     """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
     could reach at best."""
+    sensor_noise: float = 0.0
+    """Standard deviation of noise on every number that the robot observes, in its units."""
 
     def of(self, family: str) -> envs.Family:
         """Return the variant of a family of the catalogue, or of the one that a function returns.
@@ -51,6 +54,8 @@ class Variant:
         changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
         if self.reveal_task:
             changes["reveals_task"] = True
+        if self.sensor_noise:
+            changes["sensor_noise"] = self.sensor_noise
         if not (is_reference(family) or family.endswith(".py")):
             return envs.make(family, preset=self.preset, **changes)
         if self.preset != "default":
@@ -287,7 +292,7 @@ def defaults_for(words: Sequence[str]) -> Config:
     parser.add_argument("--algorithm", default=Config.algorithm)
     given, _ = parser.parse_known_args(words)
     known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
-    name, preset = next((word for word in words if word in envs.families()), ""), given.preset
+    name, preset = next((word for word in words if catalogue.knows(word)), ""), given.preset
     if words and is_reference(words[0]):
         own = family_of(words[0])
         name, preset = own.name, own.preset

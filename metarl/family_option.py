@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cloudpickle
 from tyro.conf import arg
 
-from metarl import envs
+from metarl.envs import catalogue
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 OwnFamily = TaskFamily | ForeignFamily
 FORM = "MODULE:FUNCTION or FILE.py:FUNCTION"
 _REFERENCE = re.compile(r"[^:]+.*:[^\W\d]\w*")
-_OF_THE_RUN = ("horizon", "reveals_task")
+_OF_THE_RUN = ("horizon", "reveals_task", "sensor_noise")
 """Fields of a family that options of `metarl train` change: a run's, not the function's."""
 
 
@@ -109,6 +109,8 @@ def changed(family: OwnFamily, fields: Mapping[str, Any]) -> OwnFamily:
     Raises:
         ValueError: for a field that the family does not have.
     """
+    if isinstance(family, ForeignFamily) and fields.get("sensor_noise"):
+        raise ValueError(f"{family.name} has no sensor noise: its environment observes for it")
     different = {name: value for name, value in fields.items() if getattr(family, name) != value}
     if "reveals_task" in different and isinstance(family, ForeignFamily):
         raise ValueError(f"{family.name} cannot reveal the task: its environment observes for it")
@@ -140,7 +142,7 @@ def run_family(run_folder: Path, reference: str | None) -> OwnFamily | None:
     if reference is not None:
         return changed(family_of(reference), {n: saved[n] for n in _OF_THE_RUN if n in saved})
     kept = _kept(checkpoint.parent)
-    if kept is None and saved["name"] in envs.families():
+    if kept is None and catalogue.knows(saved["name"]):
         return None
     option = family_words(kept or FORM.replace(" or ", "|"))
     raise ValueError(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.evaluation import Evaluation
+from metarl.evaluation.parts import parts_of_return
 from metarl.evaluation.seen import returns_by_what_was_seen
 from metarl.evaluation.settings import (
     EvaluationKeywords,
@@ -24,8 +25,6 @@ from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
 
-_SCORED = 20
-
 
 def evaluate(
     learner: MAML | Sequence[MAML],
@@ -36,9 +35,9 @@ def evaluate(
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
 
-    Every step starts the same rollouts from the same states; exploration differs. With 20 rollouts
-    or more, a step's rollouts are both its score and what the next step learns from; with fewer, 20
-    others are the score.
+    Every step starts the same rollouts from the same states; exploration differs. With as many
+    rollouts as are `scored` or more, a step's rollouts are both its score and what the next step
+    learns from; with fewer, others are the score.
 
         from metarl.showing import figures
 
@@ -51,8 +50,8 @@ def evaluate(
         tasks: how many to draw; or which: a table, a list of dicts or a single one, or the path of
             a `.json` or `.csv` file. The intervals of a single task's numbers are over rollouts.
         library: skills to take the first step from; of several learners one each.
-        settings: `rollouts`, `steps`, `seed`, `split` and `halve`; see `EvaluationSettings` for
-            what they are and for their defaults.
+        settings: `rollouts`, `steps`, `seed`, `split`, `halve`, `scored` and `deterministic`; see
+            `EvaluationSettings` for what they are and for their defaults.
 
     Raises:
         TypeError: for another setting, or what stands for no tasks.
@@ -63,9 +62,11 @@ def evaluate(
     first, libraries = learners[0], _libraries_of(learners, library)
     table = new_tasks(first.family, tasks, chosen.seed, chosen.split)
     inner_lrs = first.recipe.inner_lrs(chosen.steps, halve=chosen.halve)
-    scores, seen = [], []
+    scores, parts, seen = [], [], []
     for run, skills in zip(learners, libraries, strict=True):
-        scores.append(_scores(run, table, chosen, skills))
+        of_run, parts_of_run = _scores(run, table, chosen, skills)
+        scores.append(of_run)
+        parts.append(parts_of_run)
         if run.state.memory:
             key = Key(chosen.seed, Phase.EVALUATE)
             seen.append(returns_by_what_was_seen(run, table, scores[-1][0], key))
@@ -83,6 +84,8 @@ def evaluate(
             "seed": chosen.seed,
             "split": chosen.split if isinstance(tasks, int | np.integer) else "given",
             "rollouts": chosen.rollouts,
+            "scored": chosen.scored,
+            "deterministic": chosen.deterministic,
             "inner_lrs": inner_lrs,
             "skills": [len(skills) for skills in libraries if skills is not None],
             "trained_timesteps": first.num_timesteps,
@@ -93,6 +96,10 @@ def evaluate(
         seen={words: np.stack([each[words] for each in seen]) for words in seen[0]}
         if seen
         else None,
+        parts={
+            name: np.array([[step[name] for step in run] for run in parts]).swapaxes(1, 2)
+            for name in parts[0][0]
+        },
         rollouts=_of_each_rollout(scores[0]) if len(table) == len(learners) == 1 else None,
     )
 
@@ -132,23 +139,26 @@ def _libraries_of(
 
 def _scores(
     learner: MAML, tasks: Tasks, settings: EvaluationSettings, library: SkillLibrary | None
-) -> list[Rollouts]:
-    """Return the rollouts that tell how good each stage of adaptation is."""
+) -> tuple[list[Rollouts], list[dict[str, NDArray[np.float64]]]]:
+    """Return the rollouts that tell how good each stage of adaptation is, and parts of returns."""
     key = Key(settings.seed, Phase.EVALUATE)
     inner_lrs = learner.recipe.inner_lrs(settings.steps, halve=settings.halve)
     stages = learner.adaptation(tasks, settings.rollouts, inner_lrs, key, library)
-    return [
-        stage.rollouts
-        if settings.rollouts >= _SCORED
-        else learner.sample(
-            tasks,
-            stage.parameters,
-            _SCORED,
-            key._replace(step=step, iteration=1),
-            memory=stage.memory,
-        )
-        for step, stage in enumerate(stages)
-    ]
+    scores, parts = [], []
+    for step, stage in enumerate(stages):
+        rollouts = stage.rollouts
+        if settings.deterministic or settings.rollouts < settings.scored:
+            rollouts = learner.sample(
+                tasks,
+                stage.parameters,
+                settings.scored,
+                key._replace(step=step, iteration=1),
+                deterministic=settings.deterministic,
+                memory=stage.memory,
+            )
+        scores.append(rollouts)
+        parts.append(parts_of_return(learner, tasks, stage, key))
+    return scores, parts
 
 
 def _of_each_rollout(scores: Sequence[Rollouts]) -> NDArray[np.float64]:

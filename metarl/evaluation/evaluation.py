@@ -1,7 +1,7 @@
 """`Evaluation`: returns on new tasks before and after adaptation, as numbers, table and files."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class Evaluation:
     seen: dict[str, NDArray[np.float64]] | None = None
     """Mean return before gradient steps by what was seen of the task, in words, [run, task]; see
     `metarl.evaluation.seen`. None for a policy without memory."""
+    parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """What each term of the reward adds to the return of one episode of the most likely actions,
+    [run, task, step] by name; empty where the reward has no terms; `metarl.evaluation.parts`."""
     rollouts: NDArray[np.float64] | None = None
     """Returns of the only task in the only run, [rollout, step], from the same starts in each step;
     None where there are several of either."""
@@ -128,8 +131,23 @@ class Evaluation:
             "mean return [95 %]": [str(self._mean(values)) for values in self.seen.values()],
         }
 
+    def parts_columns(self) -> dict[str, list[str]]:
+        """Return the cells of the table of the return's parts; none where it has no parts."""
+        if not self.parts:
+            return {}
+        means = [values.mean((0, 1)) for values in self.parts.values()]
+        steps = {
+            "before adaptation" if step == 0 else f"after step {step}": [
+                f"{mean[step]:.2f}" for mean in means
+            ]
+            for step in range(self.steps + 1)
+        }
+        return {"return from": list(self.parts), **steps}
+
     def __str__(self) -> str:
         lines = _table(self.columns())
+        if self.parts:
+            lines += ["", *_table(self.parts_columns()), ""]
         if self.seen is not None:
             lines += ["", *_table(self.seen_columns()), ""]
         if self.worst():
@@ -177,6 +195,7 @@ class Evaluation:
             for index, row in enumerate(per_task):
                 row["success"] = self.success[:, index].mean(0).tolist()
         seen = {words: self._mean(values).to_dict() for words, values in (self.seen or {}).items()}
+        parts = {name: values.mean((0, 1)).tolist() for name, values in self.parts.items()}
         return {
             "family": self.family,
             "algorithm": self.algorithm,
@@ -185,6 +204,7 @@ class Evaluation:
             "interval_over": self.interval_over,
             "per_task": per_task,
             **({"seen": seen} if seen else {}),
+            **({"parts": parts} if parts else {}),
             "settings": self.settings,
         }
 

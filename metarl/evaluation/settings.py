@@ -37,6 +37,10 @@ class AdaptationSettings(TaskSettings):
     what it remembers of the rollouts, without a gradient."""
     halve: bool = False
     """Halve the inner step size after the first step, as Finn et al. (2017) do in their tests."""
+    scored: int = 20
+    """Rollouts of each task that a step is judged by, where it learns from fewer."""
+    deterministic: bool = False
+    """Judge the most likely actions, by rollouts that no step learns from."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class AdaptationKeywords(TypedDict, total=False):
     seed: int
     steps: int
     halve: bool
+    scored: int
+    deterministic: bool
     rollouts: int
 
 

@@ -32,7 +32,8 @@ class Rollouts(NamedTuple):
     final_observations: Tensor
     """[task, rollout, observation], after the last step that took place."""
     succeeded: Tensor
-    """[task, rollout], bool: whether the last step left the robot at its goal."""
+    """[task, rollout], bool: whether the last step left the robot at its goal; any step, where the
+    family `succeeds_at_any_step`."""
     memories: Tensor
     """[task, rollout, memory]: what the policy remembers of the task after the rollout; no numbers
     for a policy without memory."""

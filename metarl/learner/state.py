@@ -15,6 +15,7 @@ from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
 from metarl.algorithms.outer_steps import check_moments
+from metarl.envs import catalogue
 from metarl.envs.family import Family
 from metarl.learner.config import Config
 from metarl.learner.task_encoder import TaskEncoder
@@ -23,6 +24,7 @@ from metarl.system import checkpoint
 ENDING = ".safetensors"
 CHANGEABLE = (
     "reveals_task",
+    "sensor_noise",
     "horizon",
     "action_scale",
     "control_cost",
@@ -147,7 +149,7 @@ class Saved:
             ValueError: when it is not in the catalogue.
         """
         name = str(self.family["name"])
-        if name not in envs.families():
+        if not catalogue.knows(name):
             raise ValueError(
                 f"{self.path} was trained on {name}, which is not in the catalogue; "
                 f"pass it: load(path, family=...)"

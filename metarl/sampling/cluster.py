@@ -86,8 +86,8 @@ class Cluster:
         self._cores = int(self._ray.cluster_resources().get("CPU", 0))
         if self._cores < 1:
             raise ValueError(f"the cluster {address} has no cores to sample with")
-        self._parts = parts_of(tasks, self._cores)
-        chunks = chunks_of(tasks)
+        self._parts = parts_of(family, tasks, self._cores)
+        chunks = chunks_of(family, tasks)
         self._slices = [tasks_in(chunks[part]) for part in self._parts]
         entries = [] if family.native else registered()
         settings = {"tasks": tasks, "rollouts": rollouts, "episodes": episodes, "threads": 1}
@@ -280,7 +280,7 @@ def sample_part(
     if _KEPT.get("version") != version:
         sampler.set_tasks(tasks)
         _KEPT["version"] = version
-    own = tasks_in(chunks_of(settings["tasks"])[part])
+    own = tasks_in(chunks_of(sampler.family, settings["tasks"])[part])
 
     def tensor(array: NDArray) -> torch.Tensor:
         return torch.from_numpy(array[own].copy())  # what Ray hands out is read-only

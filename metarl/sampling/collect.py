@@ -202,7 +202,7 @@ def _run_episode(
     succeeded, blown_up = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     if not simulator.family.native:
         _check_finite("observation", observation.reshape(*each, -1), active.reshape(each), "reset")
-    time = 0
+    time, once_is_enough = 0, simulator.family.succeeds_at_any_step
     while time < rewards.shape[-1] and active.any():
         observations[:, :, time, :size] = observation.reshape(*each, -1)
         if remembering:
@@ -217,7 +217,7 @@ def _run_episode(
         rewards[:, :, time] = reward.reshape(each)
         if remembering:
             remembering.remember(before, action, reward, observation, active)
-        succeeded = np.where(active, arrived, succeeded)
+        succeeded = np.where(active, arrived | succeeded & once_is_enough, succeeded)
         blown_up |= active & fails
         active = active & ~fallen
         time += 1

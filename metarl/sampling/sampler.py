@@ -22,23 +22,31 @@ from metarl.sampling.streams import Key
 from metarl.system.task_threads import TaskThreads, chunks, cut
 
 
-def chunks_of(tasks: int) -> list[slice]:
+def chunks_of(family: Family, tasks: int) -> list[slice]:
     """Return the tasks whose simulations are stepped together.
 
     Many, because each step of theirs asks for as much of Python, whatever their number; but two
-    chunks at least, so that a thread evaluates the policy while another simulates.
+    chunks at least, so that a thread evaluates the policy while another simulates. Where Python
+    steps the simulations one by one, many have no advantage: then a chunk is one task, so that few
+    simulations are in memory and many processes have work.
     """
-    return chunks(tasks, min(20, -(-tasks // 2)))
+    return chunks(tasks, 1 if one_by_one(family) else min(20, -(-tasks // 2)))
 
 
-def parts_of(tasks: int, count: int) -> list[slice]:
+def one_by_one(family: Family) -> bool:
+    """Return whether the calling thread steps simulations one after the other."""
+    return not (family.native or family.processes)
+
+
+def parts_of(family: Family, tasks: int, count: int) -> list[slice]:
     """Return at most `count` parts, as equal as can be, of the chunks that tasks are sampled in.
 
     Args:
+        family: of the tasks.
         tasks: how many.
         count: of parts, at most.
     """
-    chunks = len(chunks_of(tasks))
+    chunks = len(chunks_of(family, tasks))
     ends = np.linspace(0, chunks, min(count, chunks) + 1).round().astype(int).tolist()
     return [slice(first, end) for first, end in pairwise(ends)]
 
@@ -118,7 +126,7 @@ class Sampler:
             rollouts: of each task.
             episodes: how many of them a simulation takes in a row, with one memory; see `collect`.
             threads: 0 for one a core.
-            part: which of `chunks_of(tasks)` are sampled here, when others have the rest.
+            part: which of `chunks_of(family, tasks)` are sampled here, when others have the rest.
         """
         for name, value in (("tasks", tasks), ("rollouts", rollouts), ("episodes", episodes)):
             if value < 1:
@@ -126,7 +134,7 @@ class Sampler:
         if rollouts % episodes:
             raise ValueError(f"{rollouts} rollouts cannot be taken {episodes} in a row")
         self.family = family
-        every = chunks_of(tasks)[part]
+        every = chunks_of(family, tasks)[part]
         own = tasks_in(every)
         self._first, self.tasks = own.start, own.stop - own.start
         self.rollouts = rollouts
@@ -137,6 +145,11 @@ class Sampler:
         native = max(1, self._threads.count // len(self._chunks))
         self._simulations = rollouts // episodes
         sizes = [(chunk.stop - chunk.start) * self._simulations for chunk in self._chunks]
+        # the chunks of one task each have the same simulations in turn: an environment of others
+        # may take 20 MB
+        self._in_turn = one_by_one(family)
+        self._tasks: Tasks | None = None
+        sizes = sizes[:1] if self._in_turn else sizes
         self._simulators = [family.simulate(size, threads=native) for size in sizes]
 
     def __enter__(self) -> "Sampler":
@@ -150,8 +163,10 @@ class Sampler:
         """Take these tasks from now on; see `Sampling`."""
         if len(tasks) != self.tasks:
             raise ValueError(f"this sampler has {self.tasks} tasks, got {len(tasks)}")
-        for chunk, simulator in zip(self._chunks, self._simulators, strict=True):
-            simulator.set_tasks(tasks[chunk].repeat(self._simulations))
+        self._tasks = self.family.task(tasks)
+        if not self._in_turn:
+            for chunk, simulator in zip(self._chunks, self._simulators, strict=True):
+                simulator.set_tasks(tasks[chunk].repeat(self._simulations))
 
     def sample(
         self,
@@ -178,8 +193,11 @@ class Sampler:
 
         def run(number: int) -> None:
             chunk = self._chunks[number]
+            simulator = self._simulators[0 if self._in_turn else number]
+            if self._in_turn and self._tasks is not None:
+                simulator.set_tasks(self._tasks[chunk].repeat(self._simulations))
             collect(
-                self._simulators[number],
+                simulator,
                 policy,
                 cut(parameters, chunk),
                 key,

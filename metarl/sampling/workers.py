@@ -84,8 +84,8 @@ class Workers:
             layout[parameter_name(name)] = ((tasks, *shape), torch.float32)
         self._memory = shared_memory.create(layout)
         self._shared = shared_memory.attach(self._memory, layout)
-        parts = parts_of(tasks, count)
-        chunks = chunks_of(tasks)
+        parts = parts_of(family, tasks, count)
+        chunks = chunks_of(family, tasks)
         settings = {
             "tasks": tasks,
             "rollouts": rollouts,
@@ -248,4 +248,4 @@ def worth_having(family: Family, tasks: int, threads: int) -> int:
     # Python itself runs on one core of a process: an environment of ours needs little of it, an
     # environment of others nothing else, unless it has processes of its own
     wanted = -(-threads // THREADS) if family.native else 1 if family.processes else threads
-    return len(parts_of(tasks, wanted))
+    return len(parts_of(family, tasks, wanted))

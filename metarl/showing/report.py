@@ -70,7 +70,7 @@ def report(
         library: skills to take the first step from; see `MAML.adapt`.
         device: of the updates.
         family: the one it was trained on, when that is not one of the catalogue's.
-        settings: `rollouts`, `steps`, `seed` and `halve`; see `EvaluationSettings` for what they
+        settings: those of `evaluate` but for `split`; see `EvaluationSettings` for what they
             are and for their defaults.
 
     Returns:
@@ -129,7 +129,8 @@ def _html(page: Mapping[str, Any]) -> str:
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    tables = [columns for columns in (evaluation.columns(), evaluation.seen_columns()) if columns]
+    every = evaluation.columns(), evaluation.seen_columns(), evaluation.parts_columns()
+    tables = [columns for columns in every if columns]
     return {
         "title": f"Returns on {evaluation.sample}",
         "tables": [

@@ -21,7 +21,8 @@ EVERY: list[Distribution] = [MASS, SPEED, ANGLE, SCALES, LEG, SIGNS, DISC]
 
 
 def draw(distribution: Distribution, outside: bool = False) -> np.ndarray:
-    return distribution.sample(np.random.default_rng(0), COUNT, outside)
+    split = "extrapolate" if outside else "train"
+    return distribution.sample(np.random.default_rng(0), COUNT, split)
 
 
 def assert_follows(values: np.ndarray, cdf: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -17,6 +17,7 @@ from metarl.envs import ForeignFamily, Tasks, task_through_reset_options
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign_family import ForeignSimulator
 from metarl.sampling.collect import collect, empty_rollouts
+from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL
 
@@ -133,6 +134,45 @@ def test_is_learned_evaluated_saved_and_loaded(tmp_path):
     metarl.resume(tmp_path / "run", total_timesteps=1000, family=family)
     with pytest.raises(ValueError, match="cannot be filmed"):
         metarl.render(learner, {"mass": 1.0}, tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize(("at_any_step", "succeeded"), [(False, [0, 1]), (True, [1, 1])])
+def test_an_episode_succeeds_by_its_last_step_or_by_any(at_any_step: bool, succeeded: list[int]):
+    class Passing(Countdown):
+        """Succeeds in its second step only; its tasks end after 4 steps and after 2."""
+
+        def step(self, action):
+            *result, _ = super().step(action)
+            return *result, {"success": self.taken == 2}
+
+    family = countdown(Passing).replace(tells_success=True, succeeds_at_any_step=at_any_step)
+    policy = GaussianPolicy(1, 1, (4,))
+    initial = policy.initial(torch.Generator().manual_seed(0))
+    with Sampler(family, 2, 1) as sampler:
+        sampler.set_tasks(Tasks(("length",), np.array([[4.0], [2.0]])))
+        parameters = {name: value.expand(2, *value.shape) for name, value in initial.items()}
+        rollouts = sampler.sample(policy, parameters, Key(0, Phase.TRAIN))
+    assert rollouts.succeeded.flatten().tolist() == succeeded
+
+
+def test_the_environments_of_a_task_serve_the_others_too():
+    made = []
+
+    class Counted(Countdown):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    family = countdown(Counted)
+    policy = GaussianPolicy(1, 1, (4,))
+    initial = policy.initial(torch.Generator().manual_seed(0))
+    made.clear()
+    with Sampler(family, 5, 2) as sampler:
+        sampler.set_tasks(Tasks(("length",), np.arange(3.0, 8.0)[:, None]))
+        parameters = {name: value.expand(5, *value.shape) for name, value in initial.items()}
+        rollouts = sampler.sample(policy, parameters, Key(0, Phase.TRAIN))
+    assert len(made) == 2
+    assert rollouts.lengths.tolist() == [[length] * 2 for length in range(3, 8)]
 
 
 def test_environments_are_closed_when_they_are_done_with():

@@ -111,6 +111,21 @@ def test_few_rollouts_are_scored_by_twenty_others(learner: metarl.MAML):
     np.testing.assert_array_equal(from_two.returns[0, :, 1], expected)
 
 
+def test_a_published_protocol_judges_few_rollouts_of_the_most_likely_actions(
+    learner: metarl.MAML,
+):
+    evaluation = metarl.evaluate(
+        learner, tasks=3, rollouts=4, steps=1, scored=3, deterministic=True
+    )
+    stages = list(learner.adaptation(evaluation.tasks, 4, [0.5], Key(0, Phase.EVALUATE)))
+    for step, stage in enumerate(stages):
+        key = Key(0, Phase.EVALUATE, iteration=1, step=step)
+        scored = learner.sample(evaluation.tasks, stage.parameters, 3, key, deterministic=True)
+        expected = scored.returns.double().mean(1)
+        np.testing.assert_array_equal(evaluation.returns[0, :, step], expected)
+    assert evaluation.settings["scored"] == 3
+
+
 def test_several_runs_are_taken_together(point: envs.TaskFamily):
     runs = [metarl.MAML(point, **{**SMALL, "seed": seed}) for seed in range(3)]
     together = metarl.evaluate(runs, tasks=4, rollouts=20, steps=1)

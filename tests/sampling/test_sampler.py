@@ -83,7 +83,8 @@ def test_chunks_are_the_rollouts_of_one_simulator():
 @pytest.mark.parametrize("tasks", [1, 10, 11, 40, 95])
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
 def test_parts_are_all_tasks_in_order(tasks: int, count: int):
-    parts, chunks = parts_of(tasks, count), chunks_of(tasks)
+    family = envs.make("Point2D")
+    parts, chunks = parts_of(family, tasks, count), chunks_of(family, tasks)
     every = [task for part in parts for chunk in chunks[part] for task in range(tasks)[chunk]]
     assert every == list(range(tasks))
     assert len(parts) == min(count, len(chunks))
@@ -92,7 +93,8 @@ def test_parts_are_all_tasks_in_order(tasks: int, count: int):
 
 
 def test_there_are_chunks_for_two_threads_and_no_more_than_needed():
-    assert [len(chunks_of(tasks)) for tasks in (1, 2, 20, 40, 41, 80, 1000)] == [
+    family = envs.make("Point2D")
+    assert [len(chunks_of(family, tasks)) for tasks in (1, 2, 20, 40, 41, 80, 1000)] == [
         1, 2, 2, 2, 4, 4, 64,
     ]  # fmt: skip
 
