@@ -7,12 +7,14 @@ from typing import Any, Literal, get_args
 from metarl.envs.plain import make_plain
 from metarl.learner.config import checked
 
+Loss = Literal["contrastive", "triplet", "info-nce"]
+
 
 @dataclass(frozen=True)
 class SimilarityConfig:
     """Settings of the encoder and of its training."""
 
-    loss: Literal["contrastive", "triplet", "info-nce"] = "contrastive"
+    loss: Loss = "contrastive"
     """What training lowers."""
     tasks: int = 300
     """Known tasks: those that the encoder is trained on and that new ones are compared with."""
@@ -45,7 +47,7 @@ class SimilarityConfig:
         Raises:
             ValueError: with the setting's name, its value and what is allowed.
         """
-        known = get_args(SimilarityConfig.__annotations__["loss"])
+        known = get_args(Loss)
         if self.loss not in known:
             raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
         least = {"tasks": 10, "rollouts": 2, "batch": 2, "embedding_size": 2}
