@@ -9,18 +9,18 @@ import json as json_format
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
 from metarl import envs
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
 from metarl.family_option import (
     FamilyOption,
-    changed,
+    Variant,
     family_of,
     family_words,
     is_reference,
@@ -28,6 +28,7 @@ from metarl.family_option import (
 )
 from metarl.learner.config import AlgorithmName, Config, Saving
 from metarl.learner.defaults import defaults
+from metarl.sweep_command import sweep_command
 from metarl.system.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -88,36 +89,6 @@ def _print_lacking() -> None:
         print(f"    needed   {how}")
 
 
-@dataclass(frozen=True)
-class Variant:
-    """What is changed of the family that is named."""
-
-    preset: str = "default"
-    """A published variant of the family; see `metarl families FAMILY`."""
-    horizon: int | None = None
-    """Control steps in an episode; the family's own when left out."""
-    reveal_task: bool = False
-    """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
-    could reach at best."""
-
-    def of(self, family: str) -> envs.Family:
-        """Return the variant of a family of the catalogue, or of the one that a function returns.
-
-        Raises:
-            ValueError: when there is no such family or preset.
-        """
-        changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
-        if self.reveal_task:
-            changes["reveals_task"] = True
-        if not (is_reference(family) or family.endswith(".py")):
-            return envs.make(family, preset=self.preset, **changes)
-        if self.preset != "default":
-            raise ValueError(
-                f"{family} has no preset {self.preset!r}: only the catalogue has presets"
-            )
-        return changed(family_of(family), changes)
-
-
 def train_command(start: Config) -> Callable[..., None]:
     """Return the command `train`, whose settings have these defaults."""
 
@@ -125,7 +96,7 @@ def train_command(start: Config) -> Callable[..., None]:
         family: Positional[str],
         out: Path,
         config: OmitArgPrefixes[Config] = start,
-        variant: OmitArgPrefixes[Variant] = Variant(),
+        variant: OmitArgPrefixes[Variant] = Variant(),  # noqa: B008
         total_timesteps: int = 10_000_000,
         verbose: bool = False,
         saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
@@ -163,68 +134,6 @@ def train_command(start: Config) -> Callable[..., None]:
         )
 
     return train
-
-
-def sweep_command(start: Config) -> Callable[..., None]:
-    """Return the command `sweep`, whose settings have these defaults."""
-
-    def sweep(
-        family: Positional[str],
-        out: Path,
-        seeds: tuple[int, ...] = (0, 1, 2),
-        grid: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE,VALUE ...")] = (),
-        config: OmitArgPrefixes[Config] = start,
-        variant: OmitArgPrefixes[Variant] = Variant(),
-        total_timesteps: int = 10_000_000,
-        side_by_side: int = 0,
-    ) -> None:
-        """Train several seeds, and a grid of settings, side by side; then show a table.
-
-        Args:
-            family: As of `metarl train`.
-            out: The folder of the run folders; called again, the command resumes what is there.
-            seeds: A run each, at every point of the grid.
-            grid: Values of settings, such as inner_lr=0.05,0.1 hidden=64x64,100x100; every
-                combination of them.
-            config: Settings of all runs; the seed is that of `--seeds`.
-            variant: Of the family.
-            total_timesteps: Environment steps of each run.
-            side_by_side: Runs at a time, which share the cores; one a core when 0.
-        """
-        from metarl import sweep as sweeping
-
-        given = [
-            *_changed(config, start, {"seed"}),
-            *_changed(variant, Variant(), set()),
-            *sweeping.option("total_timesteps", total_timesteps),
-        ]
-        runs = sweeping.runs_of(family, out, seeds, sweeping.grid_of(grid), given)
-        try:
-            codes = sweeping.side_by_side(runs, side_by_side)
-        except KeyboardInterrupt as stopped:
-            print("\nstopped; the same command resumes all runs", file=sys.stderr)
-            sys.exit(getattr(stopped, "code", 130))
-        rows = list(sweeping.table(runs))
-        for row in rows:
-            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
-        print(f"table: {sweeping.save(rows, out)}")
-        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
-        if failed:
-            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
-
-    return sweep
-
-
-def _changed(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
-    """Return the options of `metarl train` for those fields that differ from the defaults."""
-    from metarl.sweep import option
-
-    before = asdict(defaults)
-    words = []
-    for name, value in asdict(settings).items():
-        if name not in besides and value != before[name]:
-            words += option(name, value)
-    return words
 
 
 def resume(

@@ -1,28 +1,34 @@
-"""`sweep`: runs that differ in seed and settings, side by side as processes, and their table."""
+"""`sweep`: runs that differ in seed and settings, side by side, and their table."""
 
 import csv
 import itertools
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from metarl.cli import main
 from metarl.envs.nearest import nearest
 from metarl.evaluation.interval import interval
 from metarl.learner.config import Config
-from metarl.system.cores import cores
 from metarl.system.files import whole_file
 from metarl.system.stopping import CHILDREN, Stopped, Stopping
 
 LAST = 10
 """Iterations at a run's end that its returns are the means of."""
 
+LOG = "log.txt"
+"""What a run says, in its folder."""
+
+_START = "from metarl.sweep import train_below; train_below()"
 _STOPPING = "stopping all runs when their iterations are done and saved; once more stops at once"
 _LOOK = 0.2
 
@@ -120,59 +126,103 @@ def runs_of(
     return result
 
 
-def side_by_side(runs: Sequence[Run], count: int) -> list[int]:
-    """Train the runs, some at a time; return the code that each process ended with.
+class Training(Protocol):
+    """A run that was begun, here or elsewhere."""
 
-    A run that was begun is resumed, one that is finished is left as it is. What a run says stands
-    in `log.txt` in its folder.
+    def poll(self) -> int | None:
+        """Return the code that it ended with; None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to save its iteration and to end."""
+        ...
+
+
+def side_by_side(runs: Sequence[Run], count: int, begin: Callable[[Run], Training]) -> list[int]:
+    """Train the runs, some at a time; return the code that each ended with.
+
+    A run that was begun before is resumed, one that is finished is left as it is. What a run says
+    stands in `log.txt` in its folder.
 
     Args:
         runs: in the order in which they begin.
-        count: how many at a time; 0 for one a core.
+        count: how many at a time.
+        begin: begins one.
 
     Raises:
         KeyboardInterrupt: when a signal asked to stop; the runs have saved their iterations.
     """
-    count = min(len(runs), count or cores())
-    # each process finds its part of the cores as a SLURM job does
-    environment = {**os.environ, "SLURM_CPUS_PER_TASK": str(max(1, cores() // count))}
     left, codes = list(enumerate(runs)), [0] * len(runs)
-    running: dict[int, subprocess.Popen[bytes]] = {}
+    running: dict[int, Training] = {}
     is_told = False
     with Stopping(_STOPPING) as stopping:
         while running or (left and not stopping.asked):
             while left and len(running) < count and not stopping.asked:
                 number, run = left.pop(0)
-                print(f"{run.setting}, seed {run.seed}: {run.folder}")
-                running[number] = _begin(run, environment)
+                print(f"{run.setting}, seed {run.seed}: {run.folder}", flush=True)
+                run.folder.mkdir(parents=True, exist_ok=True)
+                running[number] = begin(run)
             if stopping.asked and not is_told:
                 is_told = True
-                for process in running.values():
-                    process.terminate()  # each saves its iteration
-            for number, process in list(running.items()):
-                if process.poll() is not None:
-                    codes[number] = running.pop(number).returncode
+                for training in running.values():
+                    training.terminate()
+            for number, training in list(running.items()):
+                code = training.poll()
+                if code is not None:
+                    codes[number] = code
+                    del running[number]
             time.sleep(_LOOK)
     if stopping.asked:
         raise Stopped(stopping.asked)
     return codes
 
 
-def _begin(run: Run, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    run.folder.mkdir(parents=True, exist_ok=True)
-    begun = (run.folder / "config.json").is_file()
-    words = ("resume", str(run.folder)) if begun else run.words
-    with (run.folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "metarl", *words],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the sweep, which passes it on
-        )
-    CHILDREN.add(process)
-    return process
+class TrainingHere:
+    """A run as a process of this machine; it stops, as at SIGTERM, when this one is gone."""
+
+    def __init__(self, run: Run, threads: int) -> None:
+        """Begin it.
+
+        Args:
+            run: its folder must be there.
+            threads: that it may keep busy.
+        """
+        begun = (run.folder / "config.json").is_file()
+        words = ("resume", str(run.folder)) if begun else run.words
+        with (run.folder / LOG).open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, *words],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.PIPE,  # for `train_below` to see whether this process lives
+                # the process finds its part of the cores as a SLURM job does
+                env={**os.environ, "SLURM_CPUS_PER_TASK": str(threads)},
+                start_new_session=True,  # Ctrl-C is for the sweep, which passes it on
+            )
+        CHILDREN.add(self._process)
+
+    def poll(self) -> int | None:
+        """Return the code that it ended with; None while it runs."""
+        code = self._process.poll()
+        if code is not None and self._process.stdin:
+            self._process.stdin.close()
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to save its iteration and to end."""
+        self._process.terminate()
+
+
+def train_below() -> None:
+    """Run the command line in a process that another began, and stop when that one is gone."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+    main()
 
 
 @dataclass(frozen=True)
