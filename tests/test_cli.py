@@ -173,7 +173,7 @@ def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: 
 @pytest.mark.slow
 def test_an_evaluation_that_is_stopped_or_killed_goes_on(run_folder: Path, tmp_path: Path):
     """In its first and in its second run; the files are those of an undisturbed one."""
-    words = ["evaluate", *[run_folder] * 3, "--tasks", "400", "--rollouts", "30"]
+    words = ["evaluate", *[run_folder] * 3, "--tasks", "100"]
     assert in_a_process(*words, "--out", tmp_path / "whole").returncode == 0
     out = tmp_path / "stopped"
     partial = out / "evaluation.partial.safetensors"
