@@ -70,19 +70,19 @@ def report(looks: list[Look], warm_up: float, iterations: int) -> None:
     after = [each for each in looks if each.seconds >= warm_up]
     if len(after) < 10:
         raise SystemExit("too few looks after the warm-up: train for longer")
-    columns = Look(*map(np.array, zip(*after, strict=True)))
-    minutes = (after[-1].seconds - warm_up) / 60
-    slope, _ = np.polyfit(columns.seconds, columns.mebibytes, 1)
+    columns = dict(zip(Look._fields, np.array(after).T, strict=True))
+    memory, minutes = columns["mebibytes"], (after[-1].seconds - warm_up) / 60
+    slope, _ = np.polyfit(columns["seconds"], memory, 1)
     fifth = len(after) // 5
-    first, last = columns.mebibytes[:fifth].mean(), columns.mebibytes[-fifth:].mean()
+    first, last = memory[:fifth].mean(), memory[-fifth:].mean()
     print(f"{iterations} iterations; {minutes:.0f} minutes after {warm_up / 60:.0f} of warm-up")
     print(
         f"memory: {first:.0f} MiB in the first fifth, {last:.0f} in the last "
-        f"({last / first - 1:+.2%}), at most {columns.mebibytes.max():.0f}; "
+        f"({last / first - 1:+.2%}), {memory.min():.0f} to {memory.max():.0f} on the way; "
         f"slope {slope * 3600:+.2f} MiB an hour"
     )
     for name in ("threads", "processes", "descriptors"):
-        values = getattr(columns, name)
+        values = columns[name].astype(int)
         print(f"{name}: {values[0]} at first, {values[-1]} at last, at most {values.max()}")
 
 

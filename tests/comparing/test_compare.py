@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -91,7 +92,7 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same_numbers(
         ppo, "spread", lambda remotes, _, jobs: (remotes[0].trainer.returns(*job) for job in jobs)
     )
     run = metarl.MAML(FAMILY, **{**SMALL, "tasks": 2})
-    asked = {"tasks": 2, "budget": 2000, "workers": 1}
+    asked: dict[str, Any] = {"tasks": 2, "budget": 2000, "workers": 1}
     whole = compare([run], **asked)
     path, add, added = tmp_path / "partial.safetensors", metarl.PartialResults.add, []
 

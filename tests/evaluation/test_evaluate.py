@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,7 +226,7 @@ def test_an_evaluation_that_was_stopped_goes_on_to_the_same_numbers(
     family = envs.make("Point2D", horizon=12)
     settings = {**SMALL, "rollouts": 4, "algorithm": "siamese"}
     runs = [metarl.MAML(family, seed=seed, **settings) for seed in (1, 2, 3)]
-    asked = {"tasks": 3, "rollouts": 4, "steps": 2}
+    asked: dict[str, Any] = {"tasks": 3, "rollouts": 4, "steps": 2}
     whole = metarl.evaluate(runs, **asked)
     adapted, path = [], tmp_path / "partial.safetensors"
     adaptation = metarl.MAML.adaptation
@@ -256,7 +257,7 @@ def test_numbers_of_other_settings_are_not_taken(
     learner: metarl.MAML, tmp_path: Path, other: dict, words: str
 ):
     path = tmp_path / "partial.safetensors"
-    asked = {"tasks": 2, "rollouts": 3, "steps": 2}
+    asked: dict[str, Any] = {"tasks": 2, "rollouts": 3, "steps": 2}
     metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
     with pytest.warns(UserWarning, match=f"is of an earlier call with other {words}: nothing"):
         there = metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked | other)
@@ -265,7 +266,7 @@ def test_numbers_of_other_settings_are_not_taken(
 
 def test_numbers_of_another_checkpoint_are_not_taken(learner: metarl.MAML, tmp_path: Path):
     path = tmp_path / "partial.safetensors"
-    asked = {"tasks": 2, "rollouts": 3, "steps": 1}
+    asked: dict[str, Any] = {"tasks": 2, "rollouts": 3, "steps": 1}
     metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
     learner.learn(100)
     with pytest.warns(UserWarning, match="is of an earlier call with other checkpoint: nothing"):
