@@ -1,8 +1,10 @@
 """What several tests share: small families and a learner that trains in a second."""
 
 import os
+import socket
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,21 @@ def run_folder(learner: metarl.MAML, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def agent_ports() -> dict[str, int]:
+    """Free ports for the agents of a node of Ray's.
+
+    A node that is not told them waits for its agents to say theirs, but only for 15 s: on a busy
+    machine they have not started by then.
+    """
+    agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in agents]
+        return {
+            f"{agent}_port": each.getsockname()[1]
+            for agent, each in zip(agents, sockets, strict=True)
+        }
+
+
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[list]:
     """The cluster, its address and its second node, of a core each."""
@@ -40,8 +57,8 @@ def two_nodes() -> Iterator[list]:
         import ray  # pyright: ignore[reportMissingImports]
         from ray.cluster_utils import Cluster as Nodes  # pyright: ignore[reportMissingImports]
 
-        nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1})
-        second = nodes.add_node(num_cpus=1)
+        nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, **agent_ports()})
+        second = nodes.add_node(num_cpus=1, **agent_ports())
         nodes.wait_for_nodes()
     yield [nodes, f"ray:{nodes.address}", second]
     ray.shutdown()

@@ -25,7 +25,7 @@ from metarl.sampling.cluster import Cluster
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase, torch_generator
 from metarl.system.remote import LostError
-from tests.conftest import SMALL
+from tests.conftest import SMALL, agent_ports
 
 # on a busy machine a cluster's cores are not free at once, which it says
 pytestmark = pytest.mark.filterwarnings("default:waiting for .* of the cluster")
@@ -168,7 +168,7 @@ def test_a_node_that_is_killed_is_done_without(two_nodes: list, tmp_path: Path):
             there = rollouts_of(cluster, family, 12)
     finally:
         killer.join(10)
-        two_nodes[2] = nodes.add_node(num_cpus=1)
+        two_nodes[2] = nodes.add_node(num_cpus=1, **agent_ports())
         nodes.wait_for_nodes()
     assert same(here, there)
 
