@@ -3,10 +3,8 @@
 import csv
 import itertools
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -15,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from metarl.cli import main
 from metarl.envs.nearest import nearest
 from metarl.evaluation.interval import interval
 from metarl.learner.config import Config
@@ -28,7 +25,12 @@ LAST = 10
 LOG = "log.txt"
 """What a run says, in its folder."""
 
-_START = "from metarl.sweep import train_below; train_below()"
+_START = """
+from metarl.system.stopping import stop_with_parent
+stop_with_parent()
+from metarl.cli import main
+main()
+"""
 _STOPPING = "stopping all runs when their iterations are done and saved; once more stops at once"
 _LOOK = 0.2
 
@@ -194,7 +196,7 @@ class TrainingHere:
                 [sys.executable, "-c", _START, *words],
                 stdout=log,
                 stderr=log,
-                stdin=subprocess.PIPE,  # for `train_below` to see whether this process lives
+                stdin=subprocess.PIPE,  # tells `stop_with_parent` whether this process lives
                 # the process finds its part of the cores as a SLURM job does
                 env={**os.environ, "SLURM_CPUS_PER_TASK": str(threads)},
                 start_new_session=True,  # Ctrl-C is for the sweep, which passes it on
@@ -211,18 +213,6 @@ class TrainingHere:
     def terminate(self) -> None:
         """Ask it to save its iteration and to end."""
         self._process.terminate()
-
-
-def train_below() -> None:
-    """Run the command line in a process that another began, and stop when that one is gone."""
-
-    def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-    main()
 
 
 @dataclass(frozen=True)
