@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from metarl.skills.encoder_training import train_similarity
     from metarl.skills.library import SkillLibrary
     from metarl.skills.similarity import Similarity
+    from metarl.system.partial_results import PartialResults
 
 __all__ = [
     "MAML",
     "Config",
     "EvaluateCallback",
     "Experience",
+    "PartialResults",
     "Similarity",
     "SkillLibrary",
     "agents",
@@ -61,6 +63,7 @@ _HOMES = {
     "EvaluateCallback": "metarl.evaluation.callback",
     "Experience": "metarl.experience.log",
     "MAML": "metarl.learner.maml",
+    "PartialResults": "metarl.system.partial_results",
     "Similarity": "metarl.skills.similarity",
     "SkillLibrary": "metarl.skills.library",
     "changes": "metarl.evaluation.changes",

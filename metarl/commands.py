@@ -18,7 +18,6 @@ from metarl import envs
 from metarl.commands_of_training import (
     defaults_for,
     resume,
-    sweep_command,
     train_command,
     tune_command,
 )
@@ -27,6 +26,7 @@ from metarl.envs import metaworld_families
 from metarl.family_option import family_of, is_reference
 from metarl.learner.config import Config
 from metarl.options import unbroken
+from metarl.sweep_command import sweep_command
 from metarl.system.stopping import Stopping
 
 

@@ -1,23 +1,22 @@
-"""The commands that make runs: `train`, `sweep` and `tune` begin them, `resume` goes on with one.
+"""The commands that make runs: `train` and `tune` begin them, `resume` goes on with one.
 
-The settings of the first three have defaults that depend on what they are called with, so each is
+The settings of the first two have defaults that depend on what they are called with, so each is
 made for it.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
-from metarl import envs
 from metarl.envs import catalogue
 from metarl.family_option import (
     FamilyOption,
-    changed,
+    Variant,
     family_of,
     family_words,
     is_reference,
@@ -29,40 +28,6 @@ from metarl.options import documented, in_groups
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What is changed of the family that is named."""
-
-    preset: str = "default"
-    """A published variant of the family; see `metarl families FAMILY`."""
-    horizon: int | None = None
-    """Control steps in an episode; the family's own when left out."""
-    reveal_task: bool = False
-    """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
-    could reach at best."""
-    sensor_noise: float = 0.0
-    """Standard deviation of noise on every number that the robot observes, in its units."""
-
-    def of(self, family: str) -> envs.Family:
-        """Return the variant of a family of the catalogue, or of the one that a function returns.
-
-        Raises:
-            ValueError: when there is no such family or preset.
-        """
-        changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
-        if self.reveal_task:
-            changes["reveals_task"] = True
-        if self.sensor_noise:
-            changes["sensor_noise"] = self.sensor_noise
-        if not (is_reference(family) or family.endswith(".py")):
-            return envs.make(family, preset=self.preset, **changes)
-        if self.preset != "default":
-            raise ValueError(
-                f"{family} has no preset {self.preset!r}: only the catalogue has presets"
-            )
-        return changed(family_of(family), changes)
 
 
 for _kind in (Variant, Saving):
@@ -77,7 +42,7 @@ def train_command(start: Config) -> Callable[..., None]:
         out: Path,
         config: Config,
         total_timesteps: int = 10_000_000,
-        variant: OmitArgPrefixes[Variant] = Variant(),
+        variant: OmitArgPrefixes[Variant] = Variant(),  # noqa: B008
         verbose: bool = False,
         saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
     ) -> None:
@@ -116,57 +81,6 @@ def train_command(start: Config) -> Callable[..., None]:
     return train
 
 
-def sweep_command(start: Config) -> Callable[..., None]:
-    """Return the command `sweep`, whose settings have these defaults."""
-
-    def sweep(
-        family: Positional[str],
-        out: Path,
-        config: Config,
-        seeds: tuple[int, ...] = (0, 1, 2),
-        grid: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE,VALUE ...")] = (),
-        total_timesteps: int = 10_000_000,
-        side_by_side: int = 0,
-        variant: OmitArgPrefixes[Variant] = Variant(),
-    ) -> None:
-        """Train several seeds, and a grid of settings, side by side; then show a table.
-
-        Args:
-            family: As of `metarl train`.
-            out: The folder of the run folders; called again, the command resumes what is there.
-            config: Settings of all runs; the seed is that of `--seeds`.
-            seeds: A run each, at every point of the grid.
-            grid: Values of settings, such as inner_lr=0.05,0.1 hidden=64x64,100x100; every
-                combination of them.
-            total_timesteps: Environment steps of each run.
-            side_by_side: Runs at a time, which share the cores; one a core when 0.
-            variant: Of the family.
-        """
-        from metarl import sweep as sweeping
-
-        given = [
-            *_changed(config, start, {"seed"}),
-            *_changed(variant, Variant(), set()),
-            *sweeping.option("total_timesteps", total_timesteps),
-        ]
-        runs = sweeping.runs_of(family, out, seeds, sweeping.grid_of(grid), given)
-        try:
-            codes = sweeping.side_by_side(runs, side_by_side)
-        except KeyboardInterrupt as stopped:
-            print("\nstopped; the same command resumes all runs", file=sys.stderr)
-            sys.exit(getattr(stopped, "code", 130))
-        rows = list(sweeping.table(runs))
-        for row in rows:
-            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
-        print(f"table: {sweeping.save(rows, out)}")
-        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
-        if failed:
-            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
-
-    sweep.__annotations__["config"] = in_groups(start)
-    return sweep
-
-
 MACHINE = ("device", "threads", "workers")
 """Settings that change no numbers."""
 
@@ -181,7 +95,7 @@ def tune_command(start: Config) -> Callable[..., None]:
         trials: int = 20,
         total_timesteps: int = 1_000_000,
         side_by_side: int = 1,
-        variant: OmitArgPrefixes[Variant] = Variant(),
+        variant: OmitArgPrefixes[Variant] = Variant(),  # noqa: B008
     ) -> None:
         """Search for the settings that a family is learnt best with, by trials with Optuna.
 
@@ -197,19 +111,20 @@ def tune_command(start: Config) -> Callable[..., None]:
             variant: Of the family.
         """
         from metarl import tune as tuning
+        from metarl.sweep import changed_options
 
         if trials < 1 or side_by_side < 1 or total_timesteps < 1:
             raise ValueError("trials, side-by-side and total-timesteps must be at least 1")
         variant.of(family)  # says what is wrong with it before anything runs
         config.check()
-        given = _changed(config, start, {"seed"})
+        given = changed_options(config, start, {"seed"})
         held = [n for n, value in asdict(config).items() if value != getattr(start, n)]
         plan = tuning.Plan(
             family,
             out,
             config,
             held=tuple(name for name in held if name not in (*MACHINE, "seed")),
-            words=(*given, *_changed(variant, Variant(), set())),
+            words=(*given, *changed_options(variant, Variant(), set())),
             total_timesteps=total_timesteps,
             in_table=variant == Variant() and not is_reference(family),
         )
@@ -223,18 +138,6 @@ def tune_command(start: Config) -> Callable[..., None]:
 
     tune.__annotations__["config"] = in_groups(start)
     return tune
-
-
-def _changed(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
-    """Return the options of `metarl train` for those fields that differ from the defaults."""
-    from metarl.sweep import option
-
-    before = asdict(defaults)
-    words = []
-    for name, value in asdict(settings).items():
-        if name not in besides and value != before[name]:
-            words += option(name, value)
-    return words
 
 
 def resume(

@@ -3,6 +3,9 @@
 Options that several commands share are fields of one settings class, or one of the types below.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +29,10 @@ from metarl.skills.config import SimilarityConfig
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
     from metarl.skills.library import SkillLibrary
+    from metarl.system.partial_results import PartialResults
+
+PARTIAL = ".partial.safetensors"
+"""How the name of a file ends that holds a measurement's results so far."""
 
 for _kind in (
     AdaptationSettings,
@@ -99,19 +106,20 @@ def evaluate(
     each: list[tuple[Split, int]] = [
         (part, count) for part in tables.split for count in tables.rollouts
     ]
-    for part, count in each:
-        chosen = asdict(adaptation) | _given(task_file)
-        evaluation = evaluate(learners, rollouts=count, split=part, library=skills, **chosen)
-        name = "evaluation"
-        if len(each) > 1 or part != "test":
-            name += f"_{part}_{count}"
-        if skills:
-            name += "_skills"
-        folder = out or folder_of(first)
-        numbers, table, figure = figures.save(evaluation, folder, name)
-        noun = "rollout" if count == 1 else "rollouts"
-        print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
-        print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
+    folder, chosen = out or folder_of(first), asdict(adaptation) | _given(task_file)
+    chosen |= {"library": skills}
+    with _going_on(folder / f"evaluation{PARTIAL}") as partial:
+        for part, count in each:
+            evaluation = evaluate(learners, rollouts=count, split=part, partial=partial, **chosen)
+            name = "evaluation"
+            if len(each) > 1 or part != "test":
+                name += f"_{part}_{count}"
+            if skills:
+                name += "_skills"
+            numbers, table, figure = figures.save(evaluation, folder, name)
+            noun = "rollout" if count == 1 else "rollouts"
+            print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
+            print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
 
 
 def _recovery(
@@ -150,13 +158,15 @@ def compare(
     from metarl.showing import figures
     from metarl.skills.library import SkillLibrary
 
-    result = compare(
-        [run.learner(folder) for folder in run_folders],
-        libraries=[SkillLibrary.load(path) for path in library],
-        progress_bar=True,
-        **asdict(comparison) | _given(task_file),
-    )
-    numbers, figure = figures.save(result, out)
+    with _going_on(out / f"comparison{PARTIAL}") as partial:
+        result = compare(
+            [run.learner(folder) for folder in run_folders],
+            libraries=[SkillLibrary.load(path) for path in library],
+            progress_bar=True,
+            partial=partial,
+            **asdict(comparison) | _given(task_file),
+        )
+        numbers, figure = figures.save(result, out)
     print(f"{result}\nnumbers: {numbers}\nfigure: {figure}")
 
 
@@ -264,6 +274,21 @@ def report(
         **asdict(adaptation) | _given(task_file),
     )
     print(f"report: {path}")
+
+
+@contextmanager
+def _going_on(path: Path) -> "Iterator[PartialResults]":
+    """Keep what a measurement has so far in a file; say, when it is stopped, how to go on."""
+    from metarl.system.partial_results import PartialResults
+
+    try:
+        with PartialResults(path) as partial:
+            yield partial
+    except KeyboardInterrupt as stopped:
+        if not path.exists():
+            raise
+        print("\nstopped; the same command goes on from what is done", file=sys.stderr)
+        sys.exit(getattr(stopped, "code", 130))
 
 
 def _given(task_file: Path | None) -> dict[str, Any]:

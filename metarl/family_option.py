@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cloudpickle
 from tyro.conf import arg
 
+from metarl import envs
 from metarl.envs import catalogue
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
@@ -60,6 +61,40 @@ class RunSettings:
         settings = {} if self.cluster is None else {"workers": self.cluster}
         family = run_family(run_folder, self.family)
         return load(run_folder, family=family, device=self.device, **settings)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed of the family that is named."""
+
+    preset: str = "default"
+    """A published variant of the family; see `metarl families FAMILY`."""
+    horizon: int | None = None
+    """Control steps in an episode; the family's own when left out."""
+    reveal_task: bool = False
+    """Let the policy observe the task; with `--algorithm pretrain`, this shows what adaptation
+    could reach at best."""
+    sensor_noise: float = 0.0
+    """Standard deviation of noise on every number that the robot observes, in its units."""
+
+    def of(self, family: str) -> envs.Family:
+        """Return the variant of a family of the catalogue, or of the one that a function returns.
+
+        Raises:
+            ValueError: when there is no such family or preset.
+        """
+        changes: dict[str, Any] = {} if self.horizon is None else {"horizon": self.horizon}
+        if self.reveal_task:
+            changes["reveals_task"] = True
+        if self.sensor_noise:
+            changes["sensor_noise"] = self.sensor_noise
+        if not (is_reference(family) or family.endswith(".py")):
+            return envs.make(family, preset=self.preset, **changes)
+        if self.preset != "default":
+            raise ValueError(
+                f"{family} has no preset {self.preset!r}: only the catalogue has presets"
+            )
+        return changed(family_of(family), changes)
 
 
 def is_reference(words: str) -> bool:

@@ -1,4 +1,4 @@
-"""`sweep`: runs that differ in seed and settings, side by side as processes, and their table."""
+"""`sweep`: runs that differ in seed and settings, side by side, and their table."""
 
 import csv
 import itertools
@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,13 +17,21 @@ from metarl.envs.nearest import nearest
 from metarl.evaluation.interval import interval
 from metarl.family_option import is_reference
 from metarl.learner.config import Config
-from metarl.system.cores import cores
 from metarl.system.files import whole_file
 from metarl.system.stopping import CHILDREN, Stopped, Stopping
 
 LAST = 10
 """Iterations at a run's end that its returns are the means of."""
 
+LOG = "log.txt"
+"""What a run says, in its folder."""
+
+_START = """
+from metarl.system.stopping import stop_with_parent
+stop_with_parent()
+from metarl.cli import main
+main()
+"""
 _STOPPING = "stopping all runs when their iterations are done and saved; once more stops at once"
 _LOOK = 0.2
 
@@ -82,6 +90,16 @@ def _value(name: str, word: str) -> Any:  # noqa: ANN401
         raise ValueError(f"{name} cannot be {word!r}") from None
 
 
+def changed_options(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
+    """Return the options of `metarl train` for those fields that differ from the defaults."""
+    before = asdict(defaults)
+    words = []
+    for name, value in asdict(settings).items():
+        if name not in besides and value != before[name]:
+            words += option(name, value)
+    return words
+
+
 def option(name: str, value: Any) -> list[str]:  # noqa: ANN401
     """Return the words that give a setting to `metarl train`."""
     dashed = name.replace("_", "-")
@@ -121,68 +139,94 @@ def runs_of(
     return result
 
 
-def side_by_side(runs: Sequence[Run], count: int) -> list[int]:
-    """Train the runs, some at a time; return the code that each process ended with.
+class Training(Protocol):
+    """A run that was begun, here or elsewhere."""
 
-    A run that was begun is resumed, one that is finished is left as it is. What a run says stands
-    in `log.txt` in its folder.
+    def poll(self) -> int | None:
+        """Return the code that it ended with; None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to save its iteration and to end."""
+        ...
+
+
+def side_by_side(runs: Sequence[Run], count: int, begin: Callable[[Run], Training]) -> list[int]:
+    """Train the runs, some at a time; return the code that each ended with.
+
+    A run that was begun before is resumed, one that is finished is left as it is. What a run says
+    stands in `log.txt` in its folder.
 
     Args:
         runs: in the order in which they begin.
-        count: how many at a time; 0 for one a core.
+        count: how many at a time.
+        begin: begins one.
 
     Raises:
         KeyboardInterrupt: when a signal asked to stop; the runs have saved their iterations.
     """
-    count = min(len(runs), count or cores())
     left, codes = list(enumerate(runs)), [0] * len(runs)
-    running: dict[int, subprocess.Popen[bytes]] = {}
+    running: dict[int, Training] = {}
     is_told = False
     with Stopping(_STOPPING) as stopping:
         while running or (left and not stopping.asked):
             while left and len(running) < count and not stopping.asked:
                 number, run = left.pop(0)
-                print(f"{run.setting}, seed {run.seed}: {run.folder}")
-                running[number] = begin(run, max(1, cores() // count))
+                print(f"{run.setting}, seed {run.seed}: {run.folder}", flush=True)
+                run.folder.mkdir(parents=True, exist_ok=True)
+                running[number] = begin(run)
             if stopping.asked and not is_told:
                 is_told = True
-                for process in running.values():
-                    process.terminate()  # each saves its iteration
-            for number, process in list(running.items()):
-                if process.poll() is not None:
-                    codes[number] = running.pop(number).returncode
+                for training in running.values():
+                    training.terminate()
+            for number, training in list(running.items()):
+                code = training.poll()
+                if code is not None:
+                    codes[number] = code
+                    del running[number]
             time.sleep(_LOOK)
     if stopping.asked:
         raise Stopped(stopping.asked)
     return codes
 
 
-def begin(run: Run, threads: int) -> "subprocess.Popen[bytes]":
-    """Return the process that trains a run, or goes on with it.
+class TrainingHere:
+    """A run as a process of this machine; it stops, as at SIGTERM, when this one is gone."""
 
-    Args:
-        run: its folder may hold a part of it already.
-        threads: cores that the process may use.
-    """
-    run.folder.mkdir(parents=True, exist_ok=True)
-    words = run.words
-    if (run.folder / "config.json").is_file():
-        family = words[1]
-        own = ["--family", family] if is_reference(family) else []
-        words = ("resume", str(run.folder), *own)
-    # each process finds its part of the cores as a SLURM job does
-    environment = {**os.environ, "SLURM_CPUS_PER_TASK": str(threads)}
-    with (run.folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "metarl", *words],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the sweep, which passes it on
-        )
-    CHILDREN.add(process)
-    return process
+    def __init__(self, run: Run, threads: int) -> None:
+        """Begin it.
+
+        Args:
+            run: its folder must be there.
+            threads: that it may keep busy.
+        """
+        words = run.words
+        if (run.folder / "config.json").is_file():
+            family = words[1]
+            own = ["--family", family] if is_reference(family) else []
+            words = ("resume", str(run.folder), *own)
+        with (run.folder / LOG).open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, *words],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.PIPE,  # tells `stop_with_parent` whether this process lives
+                # the process finds its part of the cores as a SLURM job does
+                env={**os.environ, "SLURM_CPUS_PER_TASK": str(threads)},
+                start_new_session=True,  # Ctrl-C is for the sweep, which passes it on
+            )
+        CHILDREN.add(self._process)
+
+    def poll(self) -> int | None:
+        """Return the code that it ended with; None while it runs."""
+        code = self._process.poll()
+        if code is not None and self._process.stdin:
+            self._process.stdin.close()
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to save its iteration and to end."""
+        self._process.terminate()
 
 
 @dataclass(frozen=True)

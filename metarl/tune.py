@@ -8,7 +8,6 @@ saved.
 import csv
 import math
 import shlex
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 
 from metarl.learner.config import Config
 from metarl.search_space import Searched, of_defaults, search_space, suggested
-from metarl.sweep import Run, begin, option
+from metarl.sweep import Run, Training, TrainingHere, option
 from metarl.system.cores import cores
 from metarl.system.files import whole_file
 from metarl.system.ownership import owned
@@ -94,7 +93,7 @@ class Trained(NamedTuple):
 
     trial: "optuna.Trial"
     run: Run
-    process: "subprocess.Popen[bytes]"
+    process: Training
     told: list[int]
     """Tenths that Optuna has been told."""
 
@@ -193,8 +192,9 @@ def _begun(study: "optuna.Study", plan: Plan, threads: int) -> Trained:
     trial.set_user_attr("folder", folder)
     trial.set_user_attr("settings", settings)
     run = plan.run(folder, settings)
+    run.folder.mkdir(parents=True, exist_ok=True)
     print(f"{folder}: {run.setting}", flush=True)
-    return Trained(trial, run, begin(run, threads), [])
+    return Trained(trial, run, TrainingHere(run, threads), [])
 
 
 def _has_ended(study: "optuna.Study", trained: Trained, plan: Plan) -> bool:
@@ -286,8 +286,8 @@ def _end(running: Sequence[Trained]) -> None:
     """End processes; each saves its iteration first."""
     for trained in running:
         trained.process.terminate()
-    for trained in running:
-        trained.process.wait()
+    while any(trained.process.poll() is None for trained in running):
+        time.sleep(_LOOK)
 
 
 def returns_by_tenth(folder: Path, total_timesteps: int) -> dict[int, float]:

@@ -1,5 +1,10 @@
 """What several tests share: small families and a learner that trains in a second."""
 
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,3 +30,36 @@ def run_folder(learner: metarl.MAML, tmp_path: Path) -> Path:
     """A finished run of four iterations at most."""
     metarl.train(learner, tmp_path / "run", 800)
     return tmp_path / "run"
+
+
+def agent_ports() -> dict[str, int]:
+    """Free ports for the agents of a node of Ray's.
+
+    A node that is not told them waits for its agents to say theirs, but only for 15 s: on a busy
+    machine they have not started by then.
+    """
+    agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in agents]
+        return {
+            f"{agent}_port": each.getsockname()[1]
+            for agent, each in zip(agents, sockets, strict=True)
+        }
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[list]:
+    """The cluster, its address and its second node, of a core each."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install metarl[cluster]")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray  # pyright: ignore[reportMissingImports]
+        from ray.cluster_utils import Cluster as Nodes  # pyright: ignore[reportMissingImports]
+
+        nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, **agent_ports()})
+        second = nodes.add_node(num_cpus=1, **agent_ports())
+        nodes.wait_for_nodes()
+    yield [nodes, f"ray:{nodes.address}", second]
+    ray.shutdown()
+    nodes.shutdown()

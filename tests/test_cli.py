@@ -3,8 +3,10 @@
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -167,6 +169,35 @@ def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: 
             settings = json.loads((tmp_path / f"evaluation_{part}_{count}.json").read_text())
             assert settings["settings"]["split"] == part
             assert settings["settings"]["rollouts"] == count
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_is_stopped_or_killed_goes_on(run_folder: Path, tmp_path: Path):
+    """In its first and in its second run; the files are those of an undisturbed one."""
+    words = ["evaluate", *[run_folder] * 3, "--tasks", "100"]
+    assert in_a_process(*words, "--out", tmp_path / "whole").returncode == 0
+    out = tmp_path / "stopped"
+    partial = out / "evaluation.partial.safetensors"
+    before = b""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        command = [sys.executable, "-m", "metarl", *map(str, [*words, "--out", out])]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while not partial.exists() or partial.read_bytes() == before:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+        assert list(out.iterdir()) == [partial], said
+        before = partial.read_bytes()
+        if number == signal.SIGTERM:
+            assert process.returncode == 143
+            assert said == "\nstopped; the same command goes on from what is done\n"
+    done = in_a_process(*words, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    files = sorted(path.name for path in out.iterdir())
+    assert files == ["evaluation.csv", "evaluation.json", "evaluation.png"]
+    for name in files[:2]:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.slow

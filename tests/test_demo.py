@@ -1,10 +1,14 @@
 """The demo, short: everything once, and nobody's files lost."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import metarl
+from metarl import envs
 from metarl.demo import demo
+from tests.conftest import SMALL
 
 
 @pytest.mark.slow
@@ -14,10 +18,15 @@ def test_writes_what_it_promises_and_replaces_itself_only(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("nothing draws\nhere")
 
+    def small(_: str, **settings: Any) -> metarl.MAML:
+        family = envs.make("HalfCheetahDir", horizon=20)
+        return metarl.MAML(family, **{**SMALL, "rollouts": 4, "encoder_steps": 2, **settings})
+
     for films in (True, False):
-        if not films:
+        if not films:  # again, and nobody is there to see how well it learns
             monkeypatch.setattr("metarl.demo.render", fail)
-        evaluation, files = demo(tmp_path / "demo", 80_000, seed=0)
+            monkeypatch.setattr("metarl.demo.MAML", small)
+        evaluation, files = demo(tmp_path / "demo", 80_000 if films else 300, seed=0)
         assert evaluation.returns.shape == (1, 40, 3)
         assert set(files) == {"run", "numbers", "figure"} | ({"video"} if films else set())
         assert all(path.exists() for path in files.values())

@@ -109,10 +109,10 @@ def sweeping(out: Path, steps: int, *words: str) -> list[str]:
 
 @pytest.mark.slow
 def test_runs_are_those_of_train_and_what_fails_is_named(tmp_path: Path):
-    command = sweeping(tmp_path / "sweep", 600, "--seeds", "1", "2", "--grid", "inner_lr=0.3,0.6")
+    command = sweeping(tmp_path / "sweep", 600, "--seeds", "1", "2", "--grid", "inner_lr=0.3")
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "inner_lr=0.6, 2 seeds: return " in done.stdout
+    assert "inner_lr=0.3, 2 seeds: return " in done.stdout
     alone = [sys.executable, "-m", "metarl", "train", "Point2D", "--out", str(tmp_path / "alone")]
     alone += [*QUICK, "--total-timesteps", "600", "--seed", "2", "--inner-lr", "0.3"]
     subprocess.run(alone, check=True, capture_output=True)
@@ -143,3 +143,36 @@ def test_a_stopped_sweep_is_resumed_by_the_same_command(tmp_path: Path):
     assert all(0 < steps < 30_000 for steps in begun)
     subprocess.run(command, check=True, capture_output=True)
     assert all(metarl.load(folder).num_timesteps >= 30_000 for folder in folders)
+
+
+BEGINS = """
+import sys
+from pathlib import Path
+from metarl.sweep import Run, TrainingHere
+folder, *words = sys.argv[1:]
+training = TrainingHere(Run(Path(folder), (), 0, tuple(words)), 1)
+print(training._process.pid, flush=True)
+while True: pass
+"""
+
+
+@pytest.mark.slow
+def test_a_run_whose_sweep_is_killed_saves_and_ends(tmp_path: Path):
+    words = ["train", "Point2D", "--out", str(tmp_path), *QUICK]
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", BEGINS, str(tmp_path), *words], stdout=subprocess.PIPE, text=True
+    )
+    assert sweep.stdout
+    training = Path("/proc", sweep.stdout.readline().strip())
+    while not (tmp_path / "checkpoints").exists():
+        assert training.exists(), (tmp_path / "log.txt").read_text()
+        time.sleep(0.1)
+    sweep.kill()
+    sweep.communicate()
+    for _ in range(300):
+        if not training.exists():
+            break
+        time.sleep(0.1)
+    assert not training.exists()
+    assert "stopped; resume with: metarl resume" in (tmp_path / "log.txt").read_text()
+    assert metarl.load(tmp_path).num_timesteps > 0

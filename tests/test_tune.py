@@ -49,12 +49,12 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 
     def begin(run: Run, threads: int) -> subprocess.Popen[bytes]:
         runs.append(run)
-        run.folder.mkdir(parents=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         max_kl = float(dict(run.point)["max_kl"])
         write_progress(run.folder, [-abs(max_kl - 0.1)] * 10)
         return subprocess.Popen(["true"])
 
-    monkeypatch.setattr(tune, "begin", begin)
+    monkeypatch.setattr(tune, "TrainingHere", begin)
     monkeypatch.setattr(tune, "_LOOK", 0.01)
     return runs
 
@@ -143,7 +143,7 @@ def test_an_interrupted_trial_goes_on_in_its_folder(trained: list[Run], tmp_path
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_trial_that_fails(trained: list[Run], tmp_path: Path, monkeypatch, capsys, first: bool):
-    begin: Callable[[Run, int], subprocess.Popen[bytes]] = tune.begin
+    begin: Callable[[Run, int], subprocess.Popen[bytes]] = tune.TrainingHere
 
     def failing(run: Run, threads: int) -> subprocess.Popen[bytes]:
         works = begin(run, threads)
@@ -151,7 +151,7 @@ def test_a_trial_that_fails(trained: list[Run], tmp_path: Path, monkeypatch, cap
         bad = run.folder.name == ("trial-000" if first else "trial-001")
         return subprocess.Popen(["false"]) if bad else works
 
-    monkeypatch.setattr(tune, "begin", failing)
+    monkeypatch.setattr(tune, "TrainingHere", failing)
     plan = plan_of(tmp_path)
     if first:
         with pytest.raises(ValueError, match=r"trial-000 failed, see .*log\.txt"):

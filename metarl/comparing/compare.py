@@ -4,8 +4,9 @@ Every method works on the same new tasks and is judged by the same rollouts from
 with the most likely actions. What it costs are environment steps on the new task.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Unpack
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.evaluate import difference
+from metarl.evaluation.evaluate import decided_by, difference
 from metarl.evaluation.settings import (
     ComparisonKeywords,
     ComparisonSettings,
@@ -29,6 +30,7 @@ from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
+from metarl.system.partial_results import PartialResults
 
 ROLLOUTS = (1, 2, 5, 10, 20)
 """Rollouts that the first inner step is taken from, one adaptation each."""
@@ -44,6 +46,7 @@ def compare(
     others: Mapping[str, Model] | None = None,
     tasks: TaskChoice = TaskSettings.tasks,
     progress_bar: bool = False,
+    partial: PartialResults | None = None,
     **settings: Unpack[ComparisonKeywords],
 ) -> Comparison:
     """Adapt, fine-tune and train from scratch on the same new tasks.
@@ -57,6 +60,8 @@ def compare(
             actions are in the range of its `action_space`, or in -1 to 1 if it has none.
         tasks: how many new ones to draw, or which; at least 2; see `metarl.evaluate`.
         progress_bar: show one, over PPO's tasks.
+        partial: keeps each run's curve and each of PPO's tasks as they come, so that a call which
+            was killed goes on from there; None keeps nothing. `others` are judged again.
         settings: `seed`, `budget` and `workers`; see `ComparisonSettings` for what they are and
             for their defaults.
 
@@ -75,16 +80,21 @@ def compare(
         raise ValueError(f"budget must be at least {least} steps, got {chosen.budget}")
     seed, tasks = chosen.seed, new_tasks(family, tasks, chosen.seed, "test", least=2)
     starts = [
-        ppo.Start("PPO from pretraining", run.config.seed, run.actor(run.parameters))
+        ppo.Start(
+            "PPO from pretraining", run.config.seed, run.actor(run.parameters), run.fingerprint
+        )
         for run in pretrained
     ] + [ppo.Start("PPO from scratch", number, None) for number in seeds]
     new = [MAML(family, seed=number, device=str(meta[0].device)) for number in seeds]
+    kept = _Kept(partial or PartialResults(None), tasks, chosen)
     curves = [
-        *_a_few_inner_steps(meta, libraries, tasks, seed),
-        *_told_the_task(told, tasks, seed),
+        *_a_few_inner_steps(meta, libraries, kept),
+        *_told_the_task(told, kept),
         *_as_they_are(others or {}, family, tasks, seed),
-        *_inner_steps_only(new, tasks, seed, chosen.budget),
-        *ppo.ppo_curves(family, tasks, starts, chosen, progress_bar=progress_bar),
+        *_inner_steps_only(new, kept),
+        *ppo.ppo_curves(
+            family, tasks, starts, chosen, partial=kept.partial, progress_bar=progress_bar
+        ),
     ]
     return Comparison(
         family=family.name,
@@ -120,21 +130,41 @@ def _checked(
     return meta, family
 
 
+class _Kept(NamedTuple):
+    """What the runs' curves are of, and where they are kept until the comparison is done."""
+
+    partial: PartialResults
+    tasks: Tasks
+    settings: ComparisonSettings
+
+    def curve(
+        self, name: str, run: MAML, make: Callable[[], Curve], library: SkillLibrary | None = None
+    ) -> Curve:
+        """Return a run's curve: as it was kept, or else made now."""
+        of = decided_by(run, self.tasks, self.settings, library)
+        return Curve.of(self.partial.get(name, of, lambda: make().arrays()))
+
+
 def _a_few_inner_steps(
-    meta: Sequence[MAML], libraries: Sequence[SkillLibrary], tasks: Tasks, seed: int
+    meta: Sequence[MAML], libraries: Sequence[SkillLibrary], kept: _Kept
 ) -> Named:
     """Meta-learners, without skills and with them."""
-    for run in meta:
-        yield run.config.algorithm, _adapted(run, tasks, seed, None)
-        for library in libraries:
-            if library.fits(run):
-                yield f"{run.config.algorithm} with skills", _adapted(run, tasks, seed, library)
+    for number, run in enumerate(meta):
+        words = run.config.algorithm
+        fitting = [library for library in libraries if library.fits(run)]
+        for which, library in enumerate([None, *fitting]):
+            make = functools.partial(_adapted, run, kept.tasks, kept.settings.seed, library)
+            name = f"{words} with skills" if library else words
+            yield name, kept.curve(f"run {number}, skills {which}", run, make, library)
 
 
-def _told_the_task(told: Sequence[MAML], tasks: Tasks, seed: int) -> Named:
+def _told_the_task(told: Sequence[MAML], kept: _Kept) -> Named:
     """Policies that observe the task, not adapted: what could be reached at best."""
     for run in told:
-        yield "told the task", _flat(policy_returns(run, tasks, run.parameters, seed))
+        yield (
+            "told the task",
+            _flat(policy_returns(run, kept.tasks, run.parameters, kept.settings.seed)),
+        )
 
 
 def _as_they_are(others: Mapping[str, Model], family: Family, tasks: Tasks, seed: int) -> Named:
@@ -145,14 +175,22 @@ def _as_they_are(others: Mapping[str, Model], family: Family, tasks: Tasks, seed
         yield name, _flat(np.array(returns))
 
 
-def _inner_steps_only(new: Sequence[MAML], tasks: Tasks, seed: int, budget: int) -> Named:
+def _inner_steps_only(new: Sequence[MAML], kept: _Kept) -> Named:
     """Inner steps from initial parameters: what they bring without meta-learning."""
-    for run in new:
-        count = budget // (ROLLOUTS[-1] * run.family.horizon)
+    for number, run in enumerate(new):
+        count = kept.settings.budget // (ROLLOUTS[-1] * run.family.horizon)
         shown = {0, *(round(count * 0.5**halving) for halving in range(9))}
-        inner_lrs = run.recipe.inner_lrs(count)
-        points = _judged_stages(run, tasks, seed, ROLLOUTS[-1], inner_lrs, shown=shown)
-        yield "gradient steps, random start", _curve(list(points))
+        make = functools.partial(
+            _without_meta_learning, run, kept, run.recipe.inner_lrs(count), shown
+        )
+        yield "gradient steps, random start", kept.curve(f"random start {number}", run, make)
+
+
+def _without_meta_learning(
+    run: MAML, kept: _Kept, inner_lrs: Sequence[float], shown: set[int]
+) -> Curve:
+    seed = kept.settings.seed
+    return _curve(list(_judged_stages(run, kept.tasks, seed, ROLLOUTS[-1], inner_lrs, shown=shown)))
 
 
 def _adapted(run: MAML, tasks: Tasks, seed: int, library: SkillLibrary | None) -> Curve:

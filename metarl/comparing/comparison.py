@@ -1,6 +1,7 @@
 """`Comparison`: what each method reached on new tasks, and for how many environment steps."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ class Curve:
     """[run, task, point]."""
     asked: int = 0
     """The point of a meta-learner at which its savings are asked for; 0 for other methods."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return it as arrays by name."""
+        return {"steps": self.steps, "returns": self.returns, "asked": np.array(self.asked)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Curve":
+        """Return the curve that `arrays` made these of."""
+        return cls(arrays["steps"], arrays["returns"], int(arrays["asked"]))
 
     def intervals(self) -> list[Interval]:
         """Return the mean over tasks at each point; the interval is over runs if there are some."""

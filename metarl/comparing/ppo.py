@@ -18,7 +18,9 @@ from metarl.envs.sb3_vec_env import vec_env
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.settings import ComparisonSettings
+from metarl.system.checkpoint import versions
 from metarl.system.cores import cores
+from metarl.system.partial_results import PartialResults
 from metarl.system.progress import bar
 from metarl.system.remote import Remote, spread
 
@@ -46,6 +48,8 @@ class Start(NamedTuple):
     """Of PPO's initial network and exploration; the task's number is added."""
     actor: Actor | None
     """The policy that it goes on from; None for a new one."""
+    origin: str = ""
+    """A digest of that policy."""
 
 
 def points(budget: int) -> list[int]:
@@ -66,6 +70,7 @@ def ppo_curves(
     starts: Sequence[Start],
     settings: ComparisonSettings,
     *,
+    partial: PartialResults | None = None,
     progress_bar: bool = False,
 ) -> Iterator[tuple[str, Curve]]:
     """Train PPO on every task from every start; yield a curve a start, with its method.
@@ -78,26 +83,60 @@ def ppo_curves(
         tasks: a row each.
         starts: where PPO starts from.
         settings: of the comparison.
+        partial: keeps the returns on each task as they come; None keeps nothing.
         progress_bar: show one, over tasks.
     """
+    partial = partial or PartialResults(None)
     steps = points(settings.budget)
-    jobs = [(start, tasks[i : i + 1], i) for start in starts for i in range(len(tasks))]
+    jobs = [
+        _Job(number, start, tasks[row : row + 1], row)
+        for number, start in enumerate(starts)
+        for row in range(len(tasks))
+    ]
+    decided = {"family": family.describe(), "points": steps, "seed": settings.seed}
+    decided |= {"ppo": DESCRIPTION, "versions": versions()}
+    of = {job.name: decided | job.decided_by() for job in jobs}
+    returns: dict[str, Any] = {job.name: partial.find(job.name, of[job.name]) for job in jobs}
+    left = [job for job in jobs if returns[job.name] is None]
     with ExitStack() as stack:
         trainers = [
             stack.enter_context(
                 Remote(f"PPO process {number}", Trainer, family, steps, settings.seed)
             )
-            for number in range(min(settings.workers or cores(), len(jobs)))
+            for number in range(min(settings.workers or cores(), len(left)))
         ]
         for trainer in trainers:
             trainer.answer()
-        trained = spread(trainers, "returns", jobs)
-        shown = bar(trained, total=len(jobs), unit="task", show=progress_bar)
-        returns = iter(list(shown))
-    for start in starts:
-        of_tasks = np.array([next(returns) for _ in range(len(tasks))])
+        trained = spread(trainers, "returns", [(job.start, job.task, job.row) for job in left])
+        shown = bar(trained, total=len(left), unit="task", show=progress_bar)
+        for job, result in zip(left, shown, strict=True):
+            returns[job.name] = {"returns": np.array(result)}
+            partial.add(job.name, of[job.name], {"returns": np.array(result)})
+    for number, start in enumerate(starts):
+        of_tasks = [returns[job.name]["returns"] for job in jobs if job.number == number]
         judged = [0, *steps] if start.actor else steps
-        yield start.method, Curve(np.array(judged), of_tasks[None])
+        yield start.method, Curve(np.array(judged), np.stack(of_tasks)[None])
+
+
+class _Job(NamedTuple):
+    """What PPO is trained on: one task, from one start."""
+
+    number: int
+    """Of the start."""
+    start: Start
+    task: Tasks
+    row: int
+    """The task's number among those compared."""
+
+    @property
+    def name(self) -> str:
+        """What its returns are kept under."""
+        return f"PPO {self.number}, task {self.row}"
+
+    def decided_by(self) -> dict[str, Any]:
+        """Return what decides its returns, as plain data."""
+        start = {"method": self.start.method, "seed": self.start.seed}
+        return {"start": start, "checkpoint": self.start.origin, "tasks": list(self.task)}
 
 
 class Trainer:

@@ -1,8 +1,9 @@
 """How well a learner adapts to tasks it never saw: returns before and after each inner step."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
+from metarl.system.partial_results import Arrays, PartialResults
+
+_SEEN, _PART = "seen ", "part "
 
 
 def evaluate(
@@ -31,6 +35,7 @@ def evaluate(
     *,
     tasks: TaskChoice = TaskSettings.tasks,
     library: SkillLibrary | Sequence[SkillLibrary] | None = None,
+    partial: PartialResults | None = None,
     **settings: Unpack[EvaluationKeywords],
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
@@ -50,6 +55,8 @@ def evaluate(
         tasks: how many to draw; or which: a table, a list of dicts or a single one, or the path of
             a `.json` or `.csv` file. The intervals of a single task's numbers are over rollouts.
         library: skills to take the first step from; of several learners one each.
+        partial: keeps the numbers of each learner as they come, so that a call which was killed
+            goes on from there; None keeps nothing.
         settings: `rollouts`, `steps`, `seed`, `split`, `halve`, `scored` and `deterministic`; see
             `EvaluationSettings` for what they are and for their defaults.
 
@@ -62,22 +69,21 @@ def evaluate(
     first, libraries = learners[0], _libraries_of(learners, library)
     table = new_tasks(first.family, tasks, chosen.seed, chosen.split)
     inner_lrs = first.recipe.inner_lrs(chosen.steps, halve=chosen.halve)
-    scores, parts, seen = [], [], []
-    for run, skills in zip(learners, libraries, strict=True):
-        of_run, parts_of_run = _scores(run, table, chosen, skills)
-        scores.append(of_run)
-        parts.append(parts_of_run)
-        if run.state.memory:
-            key = Key(chosen.seed, Phase.EVALUATE)
-            seen.append(returns_by_what_was_seen(run, table, scores[-1][0], key))
+    partial = partial or PartialResults(None)
+    measured = []
+    for number, (run, skills) in enumerate(zip(learners, libraries, strict=True)):
+        make = functools.partial(_measured, run, table, chosen, skills)
+        name = f"run {number}, {chosen.split} {chosen.rollouts}{' with skills' if skills else ''}"
+        measured.append(partial.get(name, decided_by(run, table, chosen, skills), make))
+    joined = {name: np.stack([arrays[name] for arrays in measured]) for name in measured[0]}
+    parts = {n.removeprefix(_PART): value for n, value in joined.items() if n.startswith(_PART)}
+    seen = {n.removeprefix(_SEEN): value for n, value in joined.items() if n.startswith(_SEEN)}
     return Evaluation(
         family=first.family.name,
         algorithm=first.config.algorithm,
         tasks=table,
-        returns=_means(scores, lambda rollouts: rollouts.returns),
-        success=_means(scores, lambda rollouts: rollouts.succeeded)
-        if first.family.tells_success
-        else None,
+        returns=joined["returns"],
+        success=joined.get("success"),
         settings={
             "preset": first.family.preset,
             "horizon": first.family.horizon,
@@ -93,14 +99,9 @@ def evaluate(
             "trained_seeds": [run.config.seed for run in learners],
             "versions": versions(),
         },
-        seen={words: np.stack([each[words] for each in seen]) for words in seen[0]}
-        if seen
-        else None,
-        parts={
-            name: np.array([[step[name] for step in run] for run in parts]).swapaxes(1, 2)
-            for name in parts[0][0]
-        },
-        rollouts=_of_each_rollout(scores[0]) if len(table) == len(learners) == 1 else None,
+        seen=seen or None,
+        parts=parts,
+        rollouts=joined["rollouts"][0] if len(table) == len(learners) == 1 else None,
     )
 
 
@@ -112,6 +113,28 @@ def difference(one: MAML, other: MAML) -> str:
         for name, value in both[0].items()
         if name not in ("seed", "device", "threads", "workers") and both[1].get(name) != value
     )
+
+
+def decided_by(
+    learner: MAML, tasks: Tasks, settings: TaskSettings, library: SkillLibrary | None = None
+) -> dict[str, Any]:
+    """Return what decides the numbers of a learner on some tasks, as plain data.
+
+    Args:
+        learner: whose they are.
+        tasks: a row each.
+        settings: of the measurement.
+        library: skills to take the first step from.
+    """
+    config = {n: v for n, v in asdict(learner.config).items() if n not in ("threads", "workers")}
+    return {
+        "checkpoint": learner.fingerprint,
+        "training settings": config | {"device": learner.device.type},
+        "tasks": list(tasks),
+        "settings": {n: v for n, v in asdict(settings).items() if n not in ("tasks", "workers")},
+        "skills": library and library.fingerprint,
+        "versions": versions(),
+    }
 
 
 def _alike(learner: MAML | Sequence[MAML]) -> list[MAML]:
@@ -161,20 +184,30 @@ def _scores(
     return scores, parts
 
 
-def _of_each_rollout(scores: Sequence[Rollouts]) -> NDArray[np.float64]:
-    """Return the returns of a single task's rollouts, [rollout, step]."""
-    return np.stack([score.returns[0].double().numpy() for score in scores], axis=1)
+def _measured(
+    learner: MAML, tasks: Tasks, settings: EvaluationSettings, library: SkillLibrary | None
+) -> Arrays:
+    """Return the numbers of one learner: means over rollouts, [task, step], and others."""
+    scores, parts = _scores(learner, tasks, settings, library)
+    arrays = {"returns": _means(scores, lambda rollouts: rollouts.returns)}
+    if learner.family.tells_success:
+        arrays["success"] = _means(scores, lambda rollouts: rollouts.succeeded)
+    if len(tasks) == 1:  # [rollout, step]
+        arrays["rollouts"] = np.stack([s.returns[0].double().numpy() for s in scores], axis=1)
+    for name in parts[0]:
+        arrays[f"{_PART}{name}"] = np.stack([step[name] for step in parts], axis=1)
+    if learner.state.memory:
+        key = Key(settings.seed, Phase.EVALUATE)
+        seen = returns_by_what_was_seen(learner, tasks, scores[0], key)
+        arrays |= {f"{_SEEN}{words}": value for words, value in seen.items()}
+    return arrays
 
 
-def _means(
-    scores: Sequence[Sequence[Rollouts]], part: Callable[[Rollouts], Tensor]
-) -> NDArray[np.float64]:
-    """Return the mean of a part of the scores over rollouts, [run, task, step].
+def _means(scores: Sequence[Rollouts], part: Callable[[Rollouts], Tensor]) -> NDArray[np.float64]:
+    """Return the mean of a part of the scores over rollouts, [task, step].
 
     Args:
-        scores: by run and step.
+        scores: by step.
         part: [task, rollout] of a score.
     """
-    return np.stack(
-        [np.stack([part(score).double().mean(1).numpy() for score in run], 1) for run in scores]
-    )
+    return np.stack([part(score).double().mean(1).numpy() for score in scores], 1)

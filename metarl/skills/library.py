@@ -9,6 +9,8 @@ blend of them takes the place of the first inner step. A task unlike all known o
 ordinary step.
 """
 
+import hashlib
+import json
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -198,6 +200,15 @@ class SkillLibrary:
             for name, value in stepped.items()
         }
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what decides the steps that its skills take the place of."""
+        _, data = self.similarity.contents()
+        digest = hashlib.sha256(json.dumps([self.origin, data]).encode())
+        for name, value in self._tensors().items():
+            digest.update(name.encode() + value.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def fits(self, learner: Fingerprinted) -> bool:
         """Return whether the skills are this learner's: whether they started where it is."""
         return self.origin == learner.fingerprint
@@ -216,14 +227,19 @@ class SkillLibrary:
 
     def save(self, path: str | Path) -> None:
         """Write it with its encoder to one file, whole or not at all."""
-        tensors, data = self.similarity.contents()
-        tensors |= {f"skill/{name}": value for name, value in self.parameters.items()}
-        tensors |= {
+        _, data = self.similarity.contents()
+        checkpoint.write(Path(path), self._tensors(), {**data, "origin": self.origin}, kind=KIND)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return all tensors of it and of its encoder, by name."""
+        tensors, _ = self.similarity.contents()
+        return {
+            **tensors,
+            **{f"skill/{name}": value for name, value in self.parameters.items()},
             "library/tasks": torch.from_numpy(self.tasks.values.copy()),
             "library/embeddings": self.embeddings,
             "library/returns": torch.from_numpy(self.returns),
         }
-        checkpoint.write(Path(path), tensors, {**data, "origin": self.origin}, kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> "SkillLibrary":

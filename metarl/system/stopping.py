@@ -75,3 +75,17 @@ def end_at_once(code: int) -> NoReturn:
     for child in (*CHILDREN, *multiprocessing.active_children()):
         child.kill()  # does nothing to one that has ended
     os._exit(code)
+
+
+def stop_with_parent() -> None:
+    """Let this process stop, as at SIGTERM, when the one that began it is gone.
+
+    Its standard input must be a pipe of that process's, which the kernel closes however that ends.
+    """
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

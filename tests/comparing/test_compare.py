@@ -1,8 +1,11 @@
 """What meta-learning saves: a comparison in small, and what cannot be compared."""
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -11,10 +14,11 @@ from PIL import Image
 
 import metarl
 from metarl import envs
-from metarl.comparing import scoring
+from metarl.comparing import ppo, scoring
 from metarl.comparing.compare import compare
 from metarl.envs.distributions import Uniform
 from metarl.showing import figures
+from metarl.system.remote import Remote
 from tests.conftest import SMALL
 
 FAMILY = envs.make("Point2D", horizon=5)
@@ -65,6 +69,47 @@ def test_a_small_comparison(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert data["curves"]["maml-trpo"]["steps"] == [0, 5, 15, 30, 45]
     with Image.open(figure) as picture:
         assert picture.size == (1200, 690)
+
+
+class Here(Remote):
+    """Trains PPO in this process."""
+
+    def __init__(self, name: str, make: Callable, *arguments: object):
+        self.trainer = make(*arguments)
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def answer(self, within: float | None = None) -> None: ...
+
+
+def test_a_comparison_that_was_stopped_goes_on_to_the_same_numbers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """After each of its parts; what is kept is not made again."""
+    monkeypatch.setattr(module, "ROLLOUTS", (1, 3))
+    monkeypatch.setattr(ppo, "Remote", Here)
+    monkeypatch.setattr(
+        ppo, "spread", lambda remotes, _, jobs: (remotes[0].trainer.returns(*job) for job in jobs)
+    )
+    run = metarl.MAML(FAMILY, **{**SMALL, "tasks": 2})
+    asked: dict[str, Any] = {"tasks": 2, "budget": 2000, "workers": 1}
+    whole = compare([run], **asked)
+    path, add, added = tmp_path / "partial.safetensors", metarl.PartialResults.add, []
+
+    def stopped(partial: metarl.PartialResults, name: str, *arguments):
+        add(partial, name, *arguments)
+        added.append(name)
+        raise InterruptedError
+
+    monkeypatch.setattr(metarl.PartialResults, "add", stopped)
+    resumed = None
+    while resumed is None:
+        assert len(added) < 5, "what was kept is made again"
+        with suppress(InterruptedError), metarl.PartialResults(path) as partial:
+            resumed = compare([run], partial=partial, **asked)
+    assert added == ["run 0, skills 0", "random start 0", "PPO 0, task 0", "PPO 0, task 1"]
+    assert resumed.to_dict() == whole.to_dict()
+    assert not path.exists()
 
 
 class Steady:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +228,62 @@ def test_a_family_without_an_outside_says_so():
 def test_a_misspelt_setting_is_named(learner: metarl.MAML):
     with pytest.raises(TypeError, match=r"no setting 'step'; did you mean steps"):
         metarl.evaluate(learner, step=2)  # type: ignore[call-arg]
+
+
+class StoppedError(Exception):
+    """What a test stops an evaluation with."""
+
+
+def test_an_evaluation_that_was_stopped_goes_on_to_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of three runs with memories, in the middle of the second; each is adapted once in all."""
+    family = envs.make("Point2D", horizon=12)
+    settings = {**SMALL, "rollouts": 4, "algorithm": "siamese"}
+    runs = [metarl.MAML(family, seed=seed, **settings) for seed in (1, 2, 3)]
+    asked: dict[str, Any] = {"tasks": 3, "rollouts": 4, "steps": 2}
+    whole = metarl.evaluate(runs, **asked)
+    adapted, path = [], tmp_path / "partial.safetensors"
+    adaptation = metarl.MAML.adaptation
+
+    def counted(learner: metarl.MAML, *arguments):
+        adapted.append(learner.config.seed)
+        if adapted == [1, 2]:
+            raise StoppedError
+        return adaptation(learner, *arguments)
+
+    monkeypatch.setattr(metarl.MAML, "adaptation", counted)
+    with pytest.raises(StoppedError), metarl.PartialResults(path) as partial:
+        metarl.evaluate(runs, partial=partial, **asked)
+    with metarl.PartialResults(path) as partial:
+        resumed = metarl.evaluate(runs, partial=partial, **asked)
+    assert adapted == [1, 2, 2, 3]
+    assert not path.exists()
+    assert resumed.to_dict() == whole.to_dict()
+    assert str(resumed) == str(whole)
+    np.testing.assert_array_equal(resumed.returns, whole.returns)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [({"seed": 1}, "tasks, settings"), ({"steps": 1}, "settings"), ({"halve": True}, "settings")],
+)
+def test_numbers_of_other_settings_are_not_taken(
+    learner: metarl.MAML, tmp_path: Path, other: dict, words: str
+):
+    path = tmp_path / "partial.safetensors"
+    asked: dict[str, Any] = {"tasks": 2, "rollouts": 3, "steps": 2}
+    metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
+    with pytest.warns(UserWarning, match=f"is of an earlier call with other {words}: nothing"):
+        there = metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked | other)
+    assert there.to_dict() == metarl.evaluate(learner, **asked | other).to_dict()
+
+
+def test_numbers_of_another_checkpoint_are_not_taken(learner: metarl.MAML, tmp_path: Path):
+    path = tmp_path / "partial.safetensors"
+    asked: dict[str, Any] = {"tasks": 2, "rollouts": 3, "steps": 1}
+    metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
+    learner.learn(100)
+    with pytest.warns(UserWarning, match="is of an earlier call with other checkpoint: nothing"):
+        there = metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
+    assert there.to_dict() == metarl.evaluate(learner, **asked).to_dict()

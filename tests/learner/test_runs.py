@@ -23,6 +23,8 @@ from metarl import envs
 from metarl.learner.config import Saving
 from metarl.system.ownership import owned
 from tests.conftest import SMALL
+from tests.learner import warmed
+from tests.learner.warmed import UNTIL, go_on, with_encoder
 
 TIMES = {"time/elapsed", "time/fps"}
 
@@ -76,15 +78,14 @@ def test_rows_after_the_checkpoint_are_cut_and_so_are_torn_ones(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [1, 3])
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, kills: int):
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path):
     command = [sys.executable, "-m", "metarl", "train", "HalfCheetahDir", "--total-timesteps"]
     command += ["9600", "--horizon", "20", "--tasks", "4", "--rollouts", "5", "--threads", "1"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
 
     attempt = [*command, "--out", str(killed)]
-    for kill in range(kills):
+    for kill in range(3):
         run = subprocess.Popen(attempt, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for_rows(killed, 1 + 2 * kill)
         os.kill(run.pid, signal.SIGKILL)
@@ -108,34 +109,20 @@ def wait_for_rows(folder: Path, count: int) -> None:
     raise TimeoutError(f"no {count} rows in {folder}")
 
 
-UNTIL = 2000
-"""Environment steps: ten iterations or so."""
-
-
-def with_encoder() -> metarl.MAML:
-    """A learner whose state has all parts that there are: an optimiser's and an encoder's."""
-    settings = {**SMALL, "rollouts": 4, "algorithm": "siamese", "encoder_steps": 2}
-    return metarl.MAML(envs.make("Point2D", horizon=12), seed=5, **settings)
-
-
-def go_on(folder: Path) -> None:
-    """Train, or resume what was begun; the body of a process that will be killed."""
-    if (folder / "config.json").exists():
-        metarl.resume(folder)
-    else:
-        metarl.train(with_encoder(), folder, UNTIL)
-
-
 @pytest.mark.slow
 def test_a_run_killed_a_hundred_times_ends_with_the_same_bytes(tmp_path: Path):
-    """At random times: in the start, in an iteration, in the middle of a write."""
+    """At random times: in the start, in an iteration, in the middle of a write.
+
+    Each run is forked of a process that has trained one already, so that a kill is one of a run and
+    not of imports. Whole processes are killed in the test above.
+    """
     whole = tmp_path / "whole"
     go_on(whole)
     expected = (whole / "checkpoint.safetensors").read_bytes()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "torch.utils.tensorboard.writer"])
+    context.set_forkserver_preload([warmed.__name__])
     draw, kills, runs, longest = random.Random(0), 0, 0, 0.0
-    server = context.Process(target=time.sleep, args=(0.0,))  # what is preloaded takes a while
+    server = context.Process(target=time.sleep, args=(0.0,))  # the preloaded training takes a while
     server.start()
     server.join()
     while kills < 100:

@@ -5,8 +5,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium
@@ -27,30 +25,12 @@ from metarl.sampling.cluster import Cluster
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase, torch_generator
 from metarl.system.remote import LostError
-from tests.conftest import SMALL
+from tests.conftest import SMALL, agent_ports
 
 # on a busy machine a cluster's cores are not free at once, which it says
 pytestmark = pytest.mark.filterwarnings("default:waiting for .* of the cluster")
 
 KEY = Key(7, Phase.TRAIN, 2)
-
-
-@pytest.fixture(scope="module")
-def two_nodes() -> Iterator[list]:
-    """The cluster, its address and its second node, of a core each."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install metarl[cluster]")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import ray  # pyright: ignore[reportMissingImports]
-        from ray.cluster_utils import Cluster as Nodes  # pyright: ignore[reportMissingImports]
-
-        nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1})
-        second = nodes.add_node(num_cpus=1)
-        nodes.wait_for_nodes()
-    yield [nodes, f"ray:{nodes.address}", second]
-    ray.shutdown()
-    nodes.shutdown()
 
 
 class Marked(gymnasium.Env):
@@ -188,7 +168,7 @@ def test_a_node_that_is_killed_is_done_without(two_nodes: list, tmp_path: Path):
             there = rollouts_of(cluster, family, 12)
     finally:
         killer.join(10)
-        two_nodes[2] = nodes.add_node(num_cpus=1)
+        two_nodes[2] = nodes.add_node(num_cpus=1, **agent_ports())
         nodes.wait_for_nodes()
     assert same(here, there)
 

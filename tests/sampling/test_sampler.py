@@ -445,6 +445,7 @@ def test_training_is_the_same_for_workers_and_threads(name: str, changes: dict):
     settings = {"tasks": 82, "rollouts": 2, "hidden": (8,), "seed": 1, **changes}
     found = {
         metarl.MAML(family, workers=workers, threads=threads, **settings).learn(10_000).fingerprint
-        for workers, threads in ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2))
+        # starting processes is most of the time; two with two threads have one each, as have four
+        for workers, threads in ((1, 1), (1, 2), (2, 2), (4, 1))
     }
     assert len(found) == 1

@@ -1,0 +1,112 @@
+"""The command `sweep`: several seeds and settings, here or on a cluster."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from metarl.family_option import Variant
+from metarl.learner.config import Config
+from metarl.options import documented, in_groups
+
+if TYPE_CHECKING:
+    from metarl.sweep import Run, Training
+
+
+@dataclass(frozen=True)
+class Points:
+    """Which runs a sweep has."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """A run each, at every point of the grid."""
+    grid: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE,VALUE ...")] = ()
+    """Values of settings, such as inner_lr=0.05,0.1 hidden=64x64,100x100; every combination of
+    them."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the runs of a sweep are trained."""
+
+    side_by_side: int = 0
+    """Runs at a time, which share the cores; one a core when 0."""
+    cluster: str | None = None
+    """A Ray cluster that the runs are tasks of: ray, ray:auto or ray:HOST:PORT, as `--workers` of
+    `metarl train`. Its nodes must see the same folders."""
+
+    def found(self, runs: int) -> "tuple[int, Callable[[Run], Training]]":
+        """Return how many runs there are at a time, and what begins one.
+
+        Args:
+            runs: of the sweep.
+
+        Raises:
+            ValueError: when the cluster cannot be had.
+        """
+        from metarl.sweep import TrainingHere
+        from metarl.system.cores import cores
+
+        if self.cluster is not None:
+            from metarl.sweep_on_cluster import Cluster
+
+            cluster = Cluster(self.cluster, runs, self.side_by_side)
+            return cluster.count, cluster.begin
+        count = min(runs, self.side_by_side or cores())
+        return count, lambda run: TrainingHere(run, max(1, cores() // count))
+
+
+for _kind in (Points, Places):
+    documented(_kind)
+
+
+def sweep_command(start: Config) -> Callable[..., None]:
+    """Return the command `sweep`, whose settings have these defaults."""
+
+    def sweep(
+        family: Positional[str],
+        out: Path,
+        config: Config,
+        points: OmitArgPrefixes[Points] = Points(),
+        total_timesteps: int = 10_000_000,
+        variant: OmitArgPrefixes[Variant] = Variant(),  # noqa: B008
+        places: OmitArgPrefixes[Places] = Places(),
+    ) -> None:
+        """Train several seeds, and a grid of settings, side by side; then show a table.
+
+        Args:
+            family: As of `metarl train`.
+            out: The folder of the run folders; called again, the command resumes what is there.
+            config: Settings of all runs; the seed is that of `--seeds`.
+            points: Which runs there are.
+            total_timesteps: Environment steps of each run.
+            variant: Of the family.
+            places: Where the runs are trained.
+        """
+        from metarl import sweep as sweeping
+
+        given = [
+            *sweeping.changed_options(config, start, {"seed"}),
+            *sweeping.changed_options(variant, Variant(), set()),
+            *sweeping.option("total_timesteps", total_timesteps),
+        ]
+        grid = sweeping.grid_of(points.grid)
+        runs = sweeping.runs_of(family, out, points.seeds, grid, given)
+        count, begin = places.found(len(runs))
+        try:
+            codes = sweeping.side_by_side(runs, count, begin)
+        except KeyboardInterrupt as stopped:
+            print("\nstopped; the same command resumes all runs", file=sys.stderr)
+            sys.exit(getattr(stopped, "code", 130))
+        rows = list(sweeping.table(runs))
+        for row in rows:
+            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
+        print(f"table: {sweeping.save(rows, out)}")
+        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
+        if failed:
+            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
+
+    sweep.__annotations__["config"] = in_groups(start)
+    return sweep
