@@ -92,10 +92,11 @@ def test_a_run_that_was_begun_is_resumed_with_its_family(tmp_path: Path, monkeyp
     monkeypatch.setattr(sweep, "CHILDREN", set())
     for family, own in (("Point2D", []), ("arm.py:family", ["--family", "arm.py:family"])):
         (run,) = runs_of(family, tmp_path, [len(family)], [()], [])
-        sweep.begin(run, 1)
+        run.folder.mkdir(parents=True)
+        sweep.TrainingHere(run, 1)
         assert calls.pop()[3:] == list(run.words)
         (run.folder / "config.json").write_text("{}")
-        sweep.begin(run, 1)
+        sweep.TrainingHere(run, 1)
         assert calls.pop()[3:] == ["resume", str(run.folder), *own]
 
 
