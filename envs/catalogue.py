@@ -463,6 +463,29 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily 
     return _changed(family, changes)
 
 
+def made(family: TaskFamily | str, preset: str | None = None, **changes: Any) -> TaskFamily:  # noqa: ANN401
+    """Return the family that environments are made of, by name or with some fields changed.
+
+    Args:
+        family: as it is, or its name.
+        preset: a published variant, of one that is named.
+        changes: fields of the family to change.
+
+    Raises:
+        ValueError: for an unknown name, preset or field, or for a family that is made of
+            environments of others.
+    """
+    if isinstance(family, str):
+        named = make(family, preset=preset, **changes)
+        if isinstance(named, TaskFamily):
+            return named
+        raise ValueError(
+            f"{family} is made of environments of others: metarl.envs.make({family!r})"
+            f".environment(task) is the one of a task"
+        )
+    return family.replace(**changes) if changes else family
+
+
 def _changed(
     family: TaskFamily | ForeignFamily, changes: dict[str, Any]
 ) -> TaskFamily | ForeignFamily:

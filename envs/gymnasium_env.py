@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 from numpy.typing import NDArray
 
-from metarl.envs.catalogue import make
+from metarl.envs.catalogue import made
 from metarl.envs.distributions import Split
 from metarl.envs.episodes import ChoosesTasks, Episodes, render_fps, reset_options
 from metarl.envs.pictures import Pictures
@@ -61,10 +61,7 @@ class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
         """
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be rgb_array, human or None, got {render_mode!r}")
-        if isinstance(family, str):
-            family = make(family, preset=preset, **changes)
-        elif changes:
-            family = family.replace(**changes)
+        family = made(family, preset, **changes)
         self.family = family
         self.render_mode = render_mode
         self._episodes = Episodes(family, 1, task=task, split=split, threads=1)

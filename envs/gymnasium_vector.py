@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from metarl.envs.catalogue import make
+from metarl.envs.catalogue import made
 from metarl.envs.distributions import Split
 from metarl.envs.drawing import Frame
 from metarl.envs.episodes import ChoosesTasks, Episodes, Task, render_fps, reset_options
@@ -63,10 +63,7 @@ class TaskVectorEnv(ChoosesTasks, VectorEnv[NDArray[np.float64], NDArray[np.floa
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
         size = changes.pop("width", 480), changes.pop("height", 480)
-        if isinstance(family, str):
-            family = make(family, preset=preset, **changes)
-        elif changes:
-            family = family.replace(**changes)
+        family = made(family, preset, **changes)
         self.family = family
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)

@@ -138,7 +138,7 @@ def _box(robot: ServoRobot, model: mujoco.MjModel) -> tuple[tuple[float, ...], t
             kind = mujoco.mjtJoint(model.jnt_type[joint])
             if kind in _FREELY:
                 limits = model.jnt_range[joint] if model.jnt_limited[joint] else _FREELY[kind]
-                pose[model.jnt_qposadr[joint]] = generator.uniform(*limits)
+                pose[model.jnt_qposadr[joint]] = generator.uniform(limits[0], limits[1])
         reached.append(_tip_at(robot, model, pose))
     low = np.maximum(tip - _BOX, np.min([tip, *reached], axis=0))
     high = np.minimum(tip + _BOX, np.max([tip, *reached], axis=0))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from metarl.envs.catalogue import make
+from metarl.envs.catalogue import made
 from metarl.envs.distributions import Split
 from metarl.envs.drawing import Frame
 from metarl.envs.episodes import ChoosesTasks, Episodes, Task, render_fps, reset_options
@@ -59,7 +59,7 @@ class TaskVecEnv(ChoosesTasks, VecEnv):
         """
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
-        self.family = make(family) if isinstance(family, str) else family
+        self.family = made(family)
         self._episodes = Episodes(self.family, num_envs, task=task, split=split, threads=threads)
         self.render_mode = render_mode
         self._actions: NDArray = np.zeros(0)

@@ -70,10 +70,11 @@ class Sawyer(MujocoEnv):
         weld = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0]
         self.model.eq_data[0] = np.array(weld)
 
-    def _set_action_space(self) -> Box:
+    def _set_action_space(self) -> Box:  # type: ignore[override]
         """There are no actuators."""
-        self.action_space = Box(-1.0, 1.0, (4,), np.float32)
-        return self.action_space
+        space: Box = Box(-1.0, 1.0, (4,), np.float32)
+        self.action_space = space
+        return space
 
     def set_task(self, task: Task) -> None:
         data = pickle.loads(task.data)

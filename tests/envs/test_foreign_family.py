@@ -142,8 +142,8 @@ def test_an_episode_succeeds_by_its_last_step_or_by_any(at_any_step: bool, succe
         """Succeeds in its second step only; its tasks end after 4 steps and after 2."""
 
         def step(self, action):
-            *result, _ = super().step(action)
-            return *result, {"success": self.taken == 2}
+            observation, reward, ended, cut, _ = super().step(action)
+            return observation, reward, ended, cut, {"success": self.taken == 2}
 
     family = countdown(Passing).replace(tells_success=True, succeeds_at_any_step=at_any_step)
     policy = GaussianPolicy(1, 1, (4,))

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import metarl
 from metarl import envs
 from metarl.agents.policy import GaussianPolicy
 from metarl.envs import metaworld_environment, metaworld_families
+from metarl.envs.gymnasium_env import TaskEnv
+from metarl.envs.gymnasium_vector import TaskVectorEnv
 from metarl.envs.metaworld_environment import GOALS, SawyerArm, draw_goals
+from metarl.envs.sb3_vec_env import TaskVecEnv
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
 from tests.conftest import SMALL
@@ -50,6 +54,20 @@ def test_goals_are_those_that_the_seed_gives():
             of_seed = goals[kind].drawn[GOALS * seed : GOALS * (seed + 1)]
             np.testing.assert_array_equal(of_seed, expected[kind])
     np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(
+    "make",
+    [
+        TaskEnv,
+        lambda name: TaskVectorEnv(name, num_envs=2),
+        lambda name: TaskVecEnv(name, num_envs=2),
+    ],
+)
+def test_our_environments_cannot_be_made_of_it(make: Callable[[str], object]):
+    with pytest.raises(ValueError, match=r"environments of others: metarl.envs.make\('MetaWorld"):
+        make("MetaWorldML1-push")
 
 
 @pytest.mark.usefixtures("stand_in")
