@@ -47,18 +47,18 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "HalfCheetahVel": (2_000_000, {}),
-    "HalfCheetahDir": (2_000_000, {}),
+    "HalfCheetahDir": (3_000_000, {}),
     "HalfCheetahReversed": (2_000_000, {}),
     "HalfCheetahCrippled": (3_000_000, {}),
     "AntDir2D": (1_500_000, {"horizon": 100}),
     "WalkerRandParams": (2_000_000, {"horizon": 100}),
-    "Point2D": (500_000, {}),
+    "Point2D": (2_000_000, {}),
     "ReacherGoal": (1_000_000, {}),
     "SwimmerVel": (1_000_000, {}),
     "Walker2dVel": (1_500_000, {}),
     "AntGoal": (2_000_000, {}),
     "FetchReach": (500_000, {}),
-    "PandaReach": (1_000_000, {}),
+    "PandaReach": (600_000, {}),
     "Go1Vel": (2_000_000, {}),
     "Go1Motors": (1_500_000, {}),
 }
