@@ -1,6 +1,7 @@
 """What several tests share: small families and a learner that trains in a second."""
 
 import os
+import signal
 import socket
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,13 @@ import metarl
 from metarl import envs
 
 SMALL = {"tasks": 4, "rollouts": 3, "hidden": (8,), "inner_lr": 0.5, "threads": 1}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Ctrl-C works here and in what tests start; shells turn it off for what runs with `&`."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -335,7 +335,9 @@ def test_looks_like_opengl(name: str):
     robot = np.array([*(model.body_weldid[model.geom_bodyid] > 0), False, False])
     floor = np.array([*(model.geom_type == PLANE), False, False])
     other = np.where(types == GEOM, ids, np.where(ids < 0, -1, -2))
-    assert (robot[geom] & robot[other]).sum() / (robot[geom] | robot[other]).sum() > 0.95
+    # a marker hides the puck that PandaPush wants there; OpenGL's segments look through it
+    ours, theirs = robot[geom], robot[other] & (geom != -2)
+    assert (ours & theirs).sum() / (ours | theirs).sum() > 0.95
     difference = np.abs(picture - expected).max(-1)
     for ours, theirs, bound in (
         (floor[geom], floor[other], 2),

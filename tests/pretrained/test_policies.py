@@ -13,15 +13,16 @@ from metarl.pretrained import policies
 
 @pytest.mark.parametrize("name", policies.names())
 def test_a_policy_reaches_what_its_card_says(name: str):
-    """On five of the tasks that the card was made of; physics differs in last digits elsewhere."""
+    """On five of the tasks that the card was made of, with a quarter of its rollouts."""
     learner, card = metarl.load(f"pretrained:{name}", device="cpu"), policies.card(name)
     assert learner.family.name == name
     assert learner.num_timesteps == card["trained_timesteps"]
     tasks = [row["task"] for row in card["per_task"]]
-    evaluation = metarl.evaluate(learner, tasks=tasks, rollouts=20, steps=1, seed=7)
+    evaluation = metarl.evaluate(learner, tasks=tasks, rollouts=5, scored=5, steps=1, seed=7)
     stated = np.array([row["returns"][:2] for row in card["per_task"]])
     spread = max(30.0, np.abs(stated).mean())
-    np.testing.assert_allclose(evaluation.returns[0], stated, atol=0.15 * spread)
+    np.testing.assert_allclose(evaluation.returns[0], stated, atol=0.4 * spread)
+    np.testing.assert_allclose(evaluation.returns[0].mean(0), stated.mean(0), atol=0.1 * spread)
 
 
 def test_there_is_a_card_for_every_policy():
