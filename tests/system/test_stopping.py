@@ -127,11 +127,14 @@ def test_training_stops_without_a_crash_and_leaves_nothing(
         text=True,
         env={**os.environ, "STOPPED_TEST": str(id(folder))},
     )
-    for _ in range(600):
-        if (folder / "tensorboard").exists():
+    progress = folder / "progress.csv"
+    for _ in range(1200):
+        # an iteration is over, so that all processes are up: `import mujoco` starts one of its own
+        # for a moment, which complains when it is cut off
+        if progress.exists() and progress.stat().st_size:
             break
         time.sleep(0.05)
-    time.sleep(1.0)
+    time.sleep(0.5)
     for number in range(signals):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05 * (number < signals - 1))
