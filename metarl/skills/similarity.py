@@ -196,7 +196,11 @@ def closest(points: Tensor, among: Tensor, k: int, what: str) -> tuple[Tensor, T
     if not 1 <= k <= len(among):
         raise ValueError(f"k must be 1 to {len(among)}, the {what}, got {k}")
     with one_library_thread():  # waking others takes longer than this does
-        values, indices = torch.cdist(points, among).topk(k, largest=False)
+        if len(points) == 1:  # a third of cdist's time: 74 us against 220 for 5,000 of 16 numbers
+            distances = (among - points).square().sum(1, keepdim=True).sqrt().T
+        else:
+            distances = torch.cdist(points, among)
+        values, indices = distances.topk(k, largest=False)
     return values, indices
 
 
