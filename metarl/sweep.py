@@ -224,6 +224,12 @@ class TrainingHere:
             self._process.stdin.close()
         return code
 
+    def wait(self) -> int:
+        """Wait for its end; return the code that it ended with."""
+        while (code := self.poll()) is None:
+            time.sleep(_LOOK)
+        return code
+
     def terminate(self) -> None:
         """Ask it to save its iteration and to end."""
         self._process.terminate()

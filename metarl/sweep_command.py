@@ -106,7 +106,9 @@ def sweep_command(start: Config) -> Callable[..., None]:
         print(f"table: {sweeping.save(rows, out)}")
         failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
         if failed:
-            raise ValueError(f"{len(failed)} runs failed, see log.txt in {', '.join(failed)}")
+            raise ValueError(
+                f"{len(failed)} runs failed, see {sweeping.LOG} in {', '.join(failed)}"
+            )
 
     sweep.__annotations__["config"] = in_groups(start)
     return sweep

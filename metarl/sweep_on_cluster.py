@@ -26,8 +26,6 @@ _FREE = 60.0
 _SILENT = 20.0
 """Time [s] without a sign of a run after which it is said that cores are waited for."""
 
-_LOOK = 0.2
-
 
 class Cluster:
     """A cluster whose cores the runs of a sweep share."""
@@ -155,16 +153,10 @@ def train_there(run: Run, threads: int, working_folder: str) -> int:
         log.write(f"on {socket.gethostname()}\n")
     training = TrainingHere(run, threads)
     try:
-        return _ended(training)
+        return training.wait()
     except KeyboardInterrupt:  # the sweep is stopped
         training.terminate()
-        return _ended(training)
-
-
-def _ended(training: TrainingHere) -> int:
-    while (code := training.poll()) is None:
-        time.sleep(_LOOK)
-    return code
+        return training.wait()
 
 
 def _wait_until_free(folder: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from metarl.learner.config import Config
 from metarl.search_space import Searched, of_defaults, search_space, suggested
-from metarl.sweep import Run, Training, TrainingHere, option
+from metarl.sweep import LOG, Run, TrainingHere, option
 from metarl.system.cores import cores
 from metarl.system.files import whole_file
 from metarl.system.ownership import owned
@@ -93,7 +93,7 @@ class Trained(NamedTuple):
 
     trial: "optuna.Trial"
     run: Run
-    process: Training
+    process: TrainingHere
     told: list[int]
     """Tenths that Optuna has been told."""
 
@@ -217,7 +217,7 @@ def _has_ended(study: "optuna.Study", trained: Trained, plan: Plan) -> bool:
         return False
     if code or not returns:
         study.tell(trial, state=TrialState.FAIL)
-        words = f"{run.folder.name} failed, see {run.folder / 'log.txt'}"
+        words = f"{run.folder.name} failed, see {run.folder / LOG}"
         if not study.get_trials(states=(TrialState.COMPLETE,)):
             raise ValueError(words)
         print(words, flush=True)
@@ -286,8 +286,8 @@ def _end(running: Sequence[Trained]) -> None:
     """End processes; each saves its iteration first."""
     for trained in running:
         trained.process.terminate()
-    while any(trained.process.poll() is None for trained in running):
-        time.sleep(_LOOK)
+    for trained in running:
+        trained.process.wait()
 
 
 def returns_by_tenth(folder: Path, total_timesteps: int) -> dict[int, float]:

@@ -3,9 +3,7 @@
 import dataclasses
 import inspect
 import os
-import pty
 import re
-import subprocess
 import sys
 from typing import Any
 
@@ -15,6 +13,7 @@ import tyro
 from metarl.commands_of_training import defaults_for, train_command
 from metarl.learner.config import Config
 from metarl.options import GROUPS, documented, unbroken
+from tests.terminal import shown_in_a_terminal
 from tests.test_cli import metarl
 
 
@@ -86,18 +85,8 @@ def test_docstrings_are_paragraphs():
 
 def test_a_terminal_has_colours_unless_they_are_unwanted():
     for unwanted in ("", "1"):
-        ours, its = pty.openpty()
         environment = {**os.environ, "NO_COLOR": unwanted, "TERM": "xterm"}
         words = [sys.executable, "-m", "metarl", "demo", "--help"]
-        process = subprocess.Popen(words, stdout=its, env=environment)
-        os.close(its)
-        shown = b""
-        try:
-            while part := os.read(ours, 4096):
-                shown += part
-        except OSError:  # Linux's end of a terminal
-            pass
-        os.close(ours)
-        assert process.wait() == 0
+        shown = shown_in_a_terminal(words, environment)
         assert b"--total-timesteps" in shown
         assert (b"\x1b[" in shown) == (not unwanted)

@@ -5,13 +5,12 @@
 Episodes of 10 s, 40 test tasks; the task changes after 2.5 s.
 """
 
-import json
 from pathlib import Path
 
 import metarl
 from metarl.envs.task_family import TaskFamily
 from metarl.pretrained import policies
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 HERE = Path(__file__).parent
 VIDEOS = HERE.parent.parent / "videos"
@@ -40,8 +39,7 @@ def main() -> None:
         learner.family = learner.family.replace(horizon=HORIZON)
         result = metarl.recovery(learner, change, tasks=40, seed=7)
         print(f"{result.title}\n{result}\n", flush=True)
-        with whole_file(HERE / "change" / f"{name}.json") as temporary:
-            temporary.write_text(json.dumps(result.to_dict()) + "\n")
+        write_json(HERE / "change" / f"{name}.json", result.to_dict(), indent=None)
         if filmed:
             film = VIDEOS / f"{name}_change.mp4"
             metarl.render(learner, task, film, change=filmed, rollouts=1, steps=(0, 1), height=360)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import metarl
 from metarl.pretrained import policies
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 FOLDER = Path(policies.__file__).parent
 TASKS = 5
@@ -48,8 +48,7 @@ def main() -> None:
         "per_task": evaluation["per_task"][:TASKS],
         "evaluation": evaluation["settings"],
     }
-    with whole_file(FOLDER / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(card, indent=2) + "\n")
+    write_json(FOLDER / f"{name}.json", card)
 
 
 if __name__ == "__main__":

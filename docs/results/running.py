@@ -33,7 +33,7 @@ from metarl import envs
 from metarl.envs.distributions import Split
 from metarl.evaluation.interval import interval
 from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 HERE = Path(__file__).parent
 FILES = HERE / "running"
@@ -97,8 +97,7 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
         "seconds": seconds,
         "evaluations": {split: evaluation.to_dict() for split, evaluation in evaluations.items()},
     }
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(record) + "\n")
+    write_json(path, record, indent=None)
     print(f"{path.stem}: {learner.num_timesteps:,} steps, {seconds['cpu']:.0f} s of CPU")
     for split, evaluation in evaluations.items():
         print(f"{split}\n{evaluation}")

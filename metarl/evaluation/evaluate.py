@@ -76,8 +76,10 @@ def evaluate(
         name = f"run {number}, {chosen.split} {chosen.rollouts}{' with skills' if skills else ''}"
         measured.append(partial.get(name, decided_by(run, table, chosen, skills), make))
     joined = {name: np.stack([arrays[name] for arrays in measured]) for name in measured[0]}
-    parts = {n.removeprefix(_PART): value for n, value in joined.items() if n.startswith(_PART)}
-    seen = {n.removeprefix(_SEEN): value for n, value in joined.items() if n.startswith(_SEEN)}
+    seen, parts = (
+        {n.removeprefix(kind): value for n, value in joined.items() if n.startswith(kind)}
+        for kind in (_SEEN, _PART)
+    )
     return Evaluation(
         family=first.family.name,
         algorithm=first.config.algorithm,

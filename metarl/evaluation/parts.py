@@ -1,5 +1,7 @@
 """What the return is the sum of, for goals whose reward is a sum of named terms."""
 
+from contextlib import closing
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from metarl.learner.maml import MAML
 from metarl.sampling.collect import Remembering
 from metarl.sampling.episodes import play
 from metarl.sampling.streams import Key, Purpose, streams
+from metarl.system.library_threads import one_library_thread
 
 REST = "costs and bonus of the family"
 """What the family adds to the goal's reward, among the parts."""
@@ -38,19 +41,19 @@ def parts_of_return(
     def act(observation: Array) -> NDArray[np.floating]:
         return most_likely(observation[:, None].astype(np.float32))[:, 0]
 
-    simulator = family.simulate(len(tasks))
-    simulator.set_tasks(tasks)
     starts = streams(key, Purpose.START, [(task, 0) for task in range(len(tasks))])
     remembering = None if stage.memory is None else Remembering(stage.memory, 1)
     parts = {term.name: np.zeros(len(tasks)) for term in family.goal.terms}
     parts[REST] = np.zeros(len(tasks))
     active = np.zeros(len(tasks), dtype=bool)
-    for moment in play(simulator, act, starts, remembering):
-        of_terms = np.zeros(len(tasks))
-        for name, values in simulator.terms.items():
-            given = np.where(active, values, 0.0)
-            parts[name] += given
-            of_terms += given
-        parts[REST] += moment.reward - of_terms
-        active = moment.active
+    with closing(family.simulate(len(tasks))) as simulator, one_library_thread():
+        simulator.set_tasks(tasks)
+        for moment in play(simulator, act, starts, remembering):
+            of_terms = np.zeros(len(tasks))
+            for name, values in simulator.terms.items():
+                given = np.where(active, values, 0.0)
+                parts[name] += given
+                of_terms += given
+            parts[REST] += moment.reward - of_terms
+            active = moment.active
     return parts

@@ -1,14 +1,9 @@
 """Bars: redrawn in a terminal, lines elsewhere, widgets in a notebook that has them."""
 
-import fcntl
 import importlib.machinery
 import io
-import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -16,6 +11,7 @@ import tqdm as tqdm_package
 
 from metarl.system import progress
 from metarl.system.progress import bar
+from tests.terminal import shown_in_a_terminal
 
 SCRIPT = """\
 from metarl.system.progress import bar
@@ -52,18 +48,7 @@ def test_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_terminal_has_a_bar():
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=its, stderr=its)
-    os.close(its)
-    shown = b""
-    try:
-        while part := os.read(ours, 4096):
-            shown += part
-    except OSError:  # Linux's end of a terminal
-        pass
-    os.close(ours)
-    assert process.wait() == 0
+    shown = shown_in_a_terminal([sys.executable, "-c", SCRIPT])
     assert b"\r100%|" in shown.replace(b"\r\r", b"\r")
     assert b"4/4" in shown
 
