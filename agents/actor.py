@@ -133,9 +133,9 @@ class Actor:
         enough = min(float(self._seen_enough), 0.95 / (1.0 - self.rules.keep + 1e-12))
         if self.memory[-1] < enough:
             return False
-        total, count = torch.from_numpy(self.memory[:-1]), float(self.memory[-1])
         with torch.no_grad():
-            embedding = self.rules.encoder.whole(total / count)
+            mean = self.rules.mean(torch.from_numpy(self.memory))
+            embedding = self.rules.encoder.whole(mean)
         return bool(self._known.beyond(embedding[None])[0])
 
     def forget(self) -> None:

@@ -4,13 +4,18 @@ The Siamese encoder embeds a window of transitions as g(mean of f(x)) over its t
 running sum of f(x) and a count are all that has to be kept of any number of transitions, and one
 more costs the same whether it is the first or the thousandth:
 
-    memory  m = (sum of f(x), n)                       [hidden + 1] numbers, all 0 at first
+    memory  m = (sum of f(x), n)                       all 0 at first
     context z = g(sum / n) / 2.5 * (1 - exp(-n / 5))   what the policy sees beside its observation
+
+A second sum and count, of about the last five transitions, tell when the task has changed: then
+what they embed to is far from what all of the memory does, and the rest is forgotten (`trust`).
 
 The memory is a plain array that belongs to a rollout; this object holds only the rules. That a
 policy should act on what it infers of its task from transitions is the idea of RL2 (Duan et al.
 2016), PEARL (Rakelly et al. 2019), VariBAD (Zintgraf et al. 2020) and RMA (Kumar et al. 2021); that
-a distance between tasks may teach the inference, of FOCAL (Li et al. 2021).
+a distance between tasks may teach the inference, of FOCAL (Li et al. 2021). A memory that forgets
+the faster the less it explains what comes is the variable forgetting factor of recursive least
+squares (Fortescue et al. 1981).
 """
 
 import math
@@ -34,6 +39,12 @@ PATIENCE = 5.0
 """Transitions after which 1 - 1/e of the embedding is believed. One alone may be misleading, and a
 policy that is told nothing sees exactly 0."""
 
+RECENT = 5
+"""Transitions after which one counts e times less in the sum of the recent ones. The encoder is
+trained on windows of 5 and more, and a change should be noticed within a few tenths of a second."""
+KEEP_RECENT = math.exp(-1.0 / RECENT)
+"""The part of the recent sum and count that is kept with each new transition."""
+
 
 def keep_of(window: int | None) -> float:
     """Return the part of a memory that is kept with each transition: exp(-1 / window).
@@ -54,24 +65,32 @@ def keep_of(window: int | None) -> float:
 
 @dataclass(frozen=True, eq=False)
 class TaskMemory:
-    """An encoder, and how quickly what it saw is forgotten."""
+    """An encoder, and what makes what it saw forgotten.
+
+    A memory is the sum of all remembered transitions' features, [hidden], that of the recent ones,
+    [hidden], the count of the recent ones and that of all, last.
+    """
 
     encoder: SiameseEncoder
     keep: float = 1.0
-    """The part of the memory that is kept with each new transition: 1 forgets nothing; less, for
-    tasks that change while the robot runs, is `keep_of` a window. The count n then stays below
-    1 / (1 - keep), which is about the window."""
+    """The part of the memory that is kept with each new transition: 1 forgets nothing; less is
+    `keep_of` a window. The count n then stays below 1 / (1 - keep), which is about the window."""
+    tolerance: float = math.inf
+    """How far apart recent transitions and the whole memory may be embedded; see `trust`. Training
+    sets it to what it sees in tasks that do not change; infinity forgets nothing."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.keep <= 1.0:
             raise ValueError(
                 f"the part of the memory that is kept must be in (0, 1], got {self.keep}"
             )
+        if not self.tolerance > 0.0:
+            raise ValueError(f"a memory's tolerance must be above 0, got {self.tolerance}")
 
     @property
     def size(self) -> int:
         """Numbers in a memory."""
-        return self.encoder.hidden + 1
+        return 2 * self.encoder.hidden + 2
 
     @property
     def context_size(self) -> int:
@@ -106,15 +125,60 @@ class TaskMemory:
             memory: [..., memory].
             transition: [state, action, reward, next state], [..., transition].
         """
+        hidden = self.encoder.hidden
         features = self.encoder.features(transition)
         one = torch.ones_like(features[..., :1])
-        return self.keep * memory + torch.cat([features, one], dim=-1)
+        whole, recent, fresh, count = memory.split([hidden, hidden, 1, 1], dim=-1)
+        recent = self.keep * KEEP_RECENT * recent + features
+        fresh = self.keep * KEEP_RECENT * fresh + one
+        whole, count = self.keep * whole + features, self.keep * count + one
+        if math.isfinite(self.tolerance):
+            # what is forgotten is the part of the whole that is not recent
+            lost = 1.0 - self.trust(whole / count, recent / fresh)
+            whole, count = whole - lost * (whole - recent), count - lost * (count - fresh)
+        return torch.cat([whole, recent, fresh, count], dim=-1)
+
+    def trust(self, whole: Tensor, recent: Tensor) -> Tensor:
+        """Return the part of the older transitions that is kept, in [0, 1], [..., 1].
+
+        exp(-(d / tolerance)^4) with the distance d of both means' embeddings: 0.94 at half the
+        tolerance, 0.996 at a quarter (a window of 256 steps), 0.37 at the tolerance and nothing
+        beyond twice that. With the fourth power, ordinary noise costs next to nothing of a long
+        memory and a change is forgotten within a step or two of being noticed.
+
+        Args:
+            whole: mean of the features of all transitions, [..., hidden].
+            recent: of the recent ones, [..., hidden].
+        """
+        apart = self.encoder.whole(whole) - self.encoder.whole(recent)
+        squared = (apart * apart).sum(-1, keepdim=True) / self.tolerance**2
+        return torch.exp(-squared * squared)
+
+    def mean(self, memory: Tensor) -> Tensor:
+        """Return the mean of all remembered transitions' features, [..., hidden]; 0 of none."""
+        return memory[..., : self.encoder.hidden] / memory[..., -1:].clamp_min(1e-6)
 
     def context(self, memory: Tensor) -> Tensor:
         """Return what the policy sees of memories [..., memory]: contexts, [..., context]."""
-        total, count = memory[..., :-1], memory[..., -1:]
-        embedding = self.encoder.whole(total / count.clamp_min(1e-6))
-        return embedding * ((1.0 - torch.exp(-count / PATIENCE)) / SCALE)
+        embedding = self.encoder.whole(self.mean(memory))
+        return embedding * ((1.0 - torch.exp(-memory[..., -1:] / PATIENCE)) / SCALE)
+
+    def pooled(self, start: Tensor, memories: Tensor) -> Tensor:
+        """Return what several rollouts that began alike saw together, [..., memory].
+
+        Sums and counts add up; what is recent is that of a rollout on average, as if one had ended.
+
+        Args:
+            start: the memory that each began with, [..., memory].
+            memories: those at their ends, [..., rollout, memory].
+        """
+        before = start.unsqueeze(-2)
+        # one that forgot the start, as the task had changed, has gained all that it remembers
+        gained = torch.where(memories[..., -1:] < before[..., -1:], memories, memories - before)
+        together = start + gained.sum(-2)
+        hidden = self.encoder.hidden
+        recent = memories[..., hidden:-1].mean(-2)
+        return torch.cat([together[..., :hidden], recent, together[..., -1:]], dim=-1)
 
     def along(self, start: Tensor, transition: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the policy sees along rollouts, and the memories at their ends.
@@ -147,7 +211,9 @@ class ActingMemory:
         """Copy the encoder's weights."""
         encoder = memory.encoder
         self.size, self.context_size = memory.size, memory.context_size
+        self._hidden, self._tolerance = encoder.hidden, np.float32(memory.tolerance)
         self._keep = np.float32(memory.keep)
+        self._keep_recent = np.float32(memory.keep * KEEP_RECENT)
         self._observation_size, self._limit = encoder.observation_size, encoder.action_limit
         self._mean, std = (each.numpy().copy() for each in (encoder.mean, encoder.std))
         self._per_std = 1.0 / std
@@ -186,22 +252,43 @@ class ActingMemory:
         rows *= self._per_std
         np.clip(rows, -CLIP, CLIP, out=rows)
         features = _through(rows, self._each)
-        if active is None:
-            memory *= self._keep
-            memory[:, :-1] += features
-            memory[:, -1] += 1.0
-            return
-        kept = np.where(active, self._keep, np.float32(1.0))
-        memory *= kept[:, None]
-        features *= active[:, None]
-        memory[:, :-1] += features
-        memory[:, -1] += active
+        if active is None or active.all():
+            self._add(memory, features)
+        else:
+            longer = memory[active]
+            self._add(longer, features[active])
+            memory[active] = longer
+
+    def _add(self, memory: Array, features: Array) -> None:
+        """Add the features of a transition to each memory, in place; as `TaskMemory.remember`."""
+        hidden = self._hidden
+        whole, recent = memory[:, :hidden], memory[:, hidden : 2 * hidden]
+        fresh, count = memory[:, -2:-1], memory[:, -1:]
+        memory[:, hidden:-1] *= self._keep_recent
+        recent += features
+        fresh += 1.0
+        if self._keep != 1.0:
+            whole *= self._keep
+            count *= self._keep
+        whole += features
+        count += 1.0
+        if np.isfinite(self._tolerance):
+            lost = 1.0 - self._trust(whole / count, recent / fresh)
+            whole -= lost * (whole - recent)
+            count -= lost * (count - fresh)
+
+    def _trust(self, whole: Array, recent: Array) -> Array:
+        """Return the part of the older transitions that is kept; see `TaskMemory.trust`."""
+        both = _through(np.concatenate([whole, recent]), self._whole)
+        apart = (both[: len(whole)] - both[len(whole) :]) / self._tolerance
+        squared = np.square(apart).sum(1, keepdims=True)
+        return np.exp(-squared * squared)
 
     def context(self, memory: Array) -> Array:
         """Return what the policy sees of memories [n, memory], [n, context]."""
         count = memory[:, -1:]
-        divisor: Array = np.maximum(count, np.float32(1e-6))
-        embedding = _through(memory[:, :-1] / divisor, self._whole)
+        mean = memory[:, : self._hidden] / np.maximum(count, np.float32(1e-6))
+        embedding = _through(mean, self._whole)
         embedding *= (1.0 - np.exp(-count / np.float32(PATIENCE))) / np.float32(SCALE)
         return embedding
 

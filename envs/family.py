@@ -61,8 +61,21 @@ class Simulations(Protocol):
         """
         ...
 
-    def reset(self, generators: Iterable[np.random.Generator]) -> Array:
-        """Start each simulation from its own generator; return [sim, observation]."""
+    def reset(
+        self, generators: Iterable[np.random.Generator], sims: NDArray[np.integer] | None = None
+    ) -> Array:
+        """Start simulations, each from its own generator; return all observations.
+
+        Args:
+            generators: one a simulation, in order.
+            sims: which simulations, as ascending indices; None for all.
+
+        Returns:
+            [sim, observation].
+
+        Raises:
+            ValueError: for some of them only, where they cannot be started apart.
+        """
         ...
 
     def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:

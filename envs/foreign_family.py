@@ -232,8 +232,12 @@ class ForeignSimulator:
             raise ValueError(f"{self.count} simulations need as many tasks, got {len(tasks)}")
         self._tasks = self.family.task(tasks)
 
-    def reset(self, generators: Iterable[np.random.Generator]) -> Array:
+    def reset(
+        self, generators: Iterable[np.random.Generator], sims: NDArray[np.integer] | None = None
+    ) -> Array:
         """Start every environment with a seed drawn from its generator; [sim, observation]."""
+        if sims is not None:
+            raise ValueError("environments that are not of metarl are all started at once")
         if self._tasks is None:
             raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
         seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]

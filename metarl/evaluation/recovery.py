@@ -4,9 +4,10 @@
     print(recovery)
     figures.save(recovery, "runs/dir")  # change.json and change.png
 
-A policy that sees its task is played four times, from the same start states: with a memory that
-forgets, with one that does not, with one that is cleared at the change (the best that forgetting
-could do) and with none. One without memory is adapted to the task before, by a gradient step.
+A policy that sees its task is played four times, from the same start states: with its memory as it
+is, which notices changes, or with a window; with one that forgets nothing; with one that is cleared
+at the change (the best that noticing could do); and with none. A policy without memory is adapted
+to the task before, by a gradient step.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.interval import Interval, interval
-from metarl.evaluation.settings import MEMORY_WINDOW, EvaluationSettings, TaskSettings
+from metarl.evaluation.settings import EvaluationSettings, TaskSettings
 from metarl.evaluation.tasks import TaskChange, TaskChoice, new_tasks
 from metarl.experience.memories import Remembered, nothing_seen
 from metarl.learner.inner_loop import common
@@ -44,6 +45,8 @@ RECOVERED = 0.9
 """The part of the way from the dip to the new task's steady rate that counts as recovered. A part
 of the rate itself would say nothing where rewards have another zero: those of HalfCheetahVel are
 negative, and a bonus for not falling is most of Hopper's."""
+NOTICES = "notices changes"
+"""How a policy remembers whose memory is left as it is."""
 _ROLLOUTS = 20
 
 
@@ -206,7 +209,7 @@ def recovery(
     change: str | TaskChange,
     *,
     tasks: TaskChoice = TaskSettings.tasks,
-    memory_window: int | None = MEMORY_WINDOW,
+    memory_window: int | None = None,
     seed: int = TaskSettings.seed,
     split: Split = EvaluationSettings.split,
 ) -> Recovery:
@@ -218,7 +221,7 @@ def recovery(
         tasks: how many to draw, or which episodes begin in; see `metarl.evaluate`. Those that the
             change leaves as they were are left out.
         memory_window: control steps after which a transition counts e times less in the policy's
-            memory; None forgets nothing.
+            memory, besides what it forgets when it notices the change; None for no window.
         seed: decides tasks and start states.
         split: where tasks are drawn from.
 
@@ -304,10 +307,11 @@ def _policies(learner: MAML, tasks: Tasks, window: int | None, key: Key) -> dict
         return {"adapted before": _Policy(on_cpu)}
     on_cpu = {name: value.cpu() for name, value in learner.parameters.items()}
     parameters = common(on_cpu, len(tasks))
-    forgetful = _Policy(parameters, memory.forgetting(window))
-    return ({f"window {window}": forgetful} if window else {}) | {
-        "remembers all": _Policy(parameters, memory),
-        "is told of the change": _Policy(parameters, memory, told=True),
+    everything = memory.never_forgetting()
+    return {
+        f"window {window}" if window else NOTICES: _Policy(parameters, memory.forgetting(window)),
+        "remembers all": _Policy(parameters, everything),
+        "is told of the change": _Policy(parameters, everything, told=True),
         "remembers nothing": _Policy(parameters),
     }
 

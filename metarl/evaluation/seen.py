@@ -45,7 +45,8 @@ def returns_by_what_was_seen(
     rollouts = first.rewards.shape[1]
     for count in (count for count in ROLLOUTS if count < rollouts):
         # rollout r of a task begins with the memories of rollouts r, r + 1, ..., count of them
-        start = torch.stack([first.memories.roll(-other, 1) for other in range(count)]).sum(0)
+        seen = torch.stack([first.memories.roll(-other, 1) for other in range(count)], dim=-2)
+        start = memory.pooled(torch.zeros_like(first.memories), seen)
         each = learner.sample(
             tasks.repeat(rollouts),
             learner.parameters,

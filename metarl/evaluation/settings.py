@@ -54,11 +54,6 @@ class EvaluationSettings(AdaptationSettings):
     as in training (train), or outside the training range (extrapolate)."""
 
 
-MEMORY_WINDOW = 15
-"""Control steps: the fewest of 5, 10, 15, 25, ... that cost nothing where the task stays as it is;
-docs/similarity.md has what was measured."""
-
-
 @dataclass(frozen=True)
 class TableSettings:
     """Tables of an evaluation, one for each of these."""
@@ -77,9 +72,9 @@ class ChangeSettings:
     change: str | None = None
     """When the task changes and to what: 2.5:direction=-1 is a new direction after 2.5 s; several
     parameters have commas between them; 2.5 alone draws another task for each."""
-    memory_window: int | None = MEMORY_WINDOW
+    memory_window: int | None = None
     """Where the task changes: control steps after which a transition counts e times less in the
-    policy's memory; None forgets nothing."""
+    policy's memory, besides what it forgets when it notices the change; None for no window."""
 
 
 @dataclass(frozen=True)

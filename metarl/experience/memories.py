@@ -1,5 +1,7 @@
 """What is remembered of several tasks, from one collection of rollouts to the next."""
 
+import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -26,10 +28,13 @@ class Remembered(NamedTuple):
         rules = self.rules.forgetting(window)
         return Remembered(rules, rules.bounded(self.start))
 
+    def never_forgetting(self) -> "Remembered":
+        """Return it with a memory that keeps everything, whatever happens."""
+        return Remembered(replace(self.rules, keep=1.0, tolerance=math.inf), self.start)
+
     def pooled(self, rollouts: Rollouts) -> "Remembered":
         """Return the memories that also hold what all rollouts of each task saw."""
-        learned = rollouts.memories - self.start.unsqueeze(1)
-        return self._replace(start=self.start + learned.sum(1))
+        return self._replace(start=self.rules.pooled(self.start, rollouts.memories))
 
 
 def nothing_seen(rules: TaskMemory | None, tasks: int) -> Remembered | None:

@@ -137,6 +137,10 @@ class Config:
     saw of the task so far. It goes with any algorithm; `siamese` has it."""
     episodes: int = 1
     """context: rollouts of a task in a row that share one memory, in training."""
+    changes: float = 0.0
+    """context: the part of those rows of rollouts in which the task changes from one to the next
+    while the robot runs on, so that the policy learns to cope with it; of families whose tasks can
+    change in an episode, and of training without gradient steps."""
     embedding_size: int = 8
     """context: numbers in the embedding."""
     encoder_steps: int = 40
@@ -201,7 +205,7 @@ class Config:
             self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
         for name in ("cg_damping", "inner_kl_penalty", "exploration_weight", "entropy_bonus"):
             self._check(name, 0.0 <= getattr(self, name) < float("inf"), "at least 0")
-        for name in ("discount", "gae_lambda"):
+        for name in ("discount", "gae_lambda", "changes"):
             self._check(name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
         for name in ("fisher_fraction", "backtrack_ratio"):
             self._check(name, 0.0 < getattr(self, name) <= 1.0, "in (0, 1]")

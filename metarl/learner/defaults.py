@@ -17,6 +17,7 @@ NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
         # rollouts, -31 with 4 and -28 with 2 (seed 0; the last takes a third more of CPU time)
         "rollouts": 4,
         "episodes": 2,
+        "changes": 0.125,
         "encoder_steps": 20,
         "outer_lr": 2e-3,
         "outer_epochs": 8,

@@ -59,7 +59,7 @@ def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
         config.tasks,
         config.rollouts,
         shapes | {CONTEXT: (state.policy.context_size,)},
-        episodes=config.episodes,
+        trial=recipe.trial(family),
         memory=state.memory,
         workers=config.workers,
         threads=config.threads,

@@ -28,6 +28,7 @@ from metarl.learner.defaults import defaults
 from metarl.learner.state import State, embedding_shape
 from metarl.learner.task_encoder import TaskEncoder
 from metarl.sampling.streams import torch_generator
+from metarl.sampling.trial import Trial
 from metarl.system.task_threads import TaskThreads
 
 
@@ -114,6 +115,15 @@ class Recipe:
         """The inner steps of an iteration of training."""
         steps = self.config.inner_steps if self.algorithm.adapts_in_training else 0
         return [self.inner(self.config.inner_lr)] * steps
+
+    def trial(self, family: Family) -> Trial:
+        """Return how simulations take their rollouts in training."""
+        config = self.config
+        may_change = config.context != "none" and config.episodes > 1 and family.native
+        # a gradient step is for one task
+        if not may_change or self.inner_of_training:
+            return Trial(config.episodes)
+        return Trial(config.episodes, config.changes)
 
     def prepare(self, rollouts: Rollouts) -> Batch:
         """Return the batch that losses are made of, with advantages."""

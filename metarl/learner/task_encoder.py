@@ -7,6 +7,7 @@ had learned: with a single copy 428 fell to 309 on HalfCheetahDir within 0.5 mil
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metarl.agents.contrast import contrastive, pair_distances
-from metarl.agents.memory import TaskMemory
+from metarl.agents.memory import KEEP_RECENT, TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.siamese import SiameseEncoder
 from metarl.algorithms.outer_steps import moments_of, resumed_adam
@@ -34,7 +35,18 @@ SHORTEST, LONGEST = 5, 60
 """Steps of the windows: the policy sees contexts of few transitions first, of many later."""
 
 FOLLOW = 0.1
-"""The part of the way to the learning copy that the slow one takes in an iteration."""
+"""The part of the way to the learning copy that the slow one takes in an iteration; of the memory's
+tolerance to what was seen last, too."""
+
+TOLERANCE = "tolerance"
+"""What the tensor with the memory's tolerance is called."""
+
+QUIET = 0.99
+"""The share of the steps of unchanging tasks at which recent transitions and the whole memory are
+embedded within half of the memory's tolerance."""
+LEAST_TOLERANCE = MARGIN / 5.0
+"""The tolerance is never less: a fifth of the distance that average tasks are kept apart. Else a
+body unlike all of training's would be forgotten over and over for little surprises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +85,10 @@ class TaskEncoder:
 
     def acting_tensors(self) -> dict[str, Tensor]:
         """Return what decides what the policy sees, by name."""
-        return dict(self.memory.encoder.state_dict())
+        weights = dict(self.memory.encoder.state_dict())
+        if math.isinf(self.memory.tolerance):  # as in files of before there was one
+            return weights
+        return weights | {TOLERANCE: torch.tensor(self.memory.tolerance, dtype=torch.float64)}
 
     def training_tensors(self) -> dict[str, Tensor]:
         """Return what only further training needs, by name; Adam's moments come with the first."""
@@ -82,7 +97,16 @@ class TaskEncoder:
         return weights | moments | {f"adam/{name}": v for name, v in self.adam.items()}
 
     def restored(self, acting: dict[str, Tensor], training: dict[str, Tensor]) -> "TaskEncoder":
-        """Return the encoder whose tensors these are; this one says what they belong to."""
+        """Return the encoder whose tensors these are; this one says what they belong to.
+
+        Raises:
+            ValueError: for a tolerance that is none.
+        """
+        acting = dict(acting)
+        saved = acting.pop(TOLERANCE, torch.tensor(math.inf))
+        if saved.shape or not saved.is_floating_point():
+            raise ValueError("the tolerance of the memory must be a number")
+        tolerance = float(saved)
 
         def part(prefix: str) -> dict[str, Tensor]:
             names = [name for name in training if name.startswith(prefix)]
@@ -92,7 +116,8 @@ class TaskEncoder:
         slow.load_state_dict(acting)
         learning.load_state_dict(part("learning/"))
         moments = Normaliser(**part("moments/"))
-        return TaskEncoder(replace(self.memory, encoder=slow), learning, moments, part("adam/"))
+        memory = replace(self.memory, encoder=slow, tolerance=tolerance)
+        return TaskEncoder(memory, learning, moments, part("adam/"))
 
 
 def train_encoder(
@@ -144,7 +169,39 @@ def train_encoder(
             optimiser.step()
         adam = {name: value.detach() for name, value in moments_of(optimiser, leaves).items()}
         slow = _between(before.memory.encoder, encoder, FOLLOW if iteration else 1.0)
-    return TaskEncoder(replace(before.memory, encoder=slow), encoder, moments, adam), held_out
+        # later episodes may begin in the middle of a change
+        calm = slice(config.rollouts // config.episodes)
+        seen = tolerance_of(slow, windows[:, calm], valid[:, calm])
+        known = before.memory.tolerance
+        tolerance = known + FOLLOW * (seen - known) if math.isfinite(known) else seen
+    memory = replace(before.memory, encoder=slow, tolerance=tolerance)
+    return TaskEncoder(memory, encoder, moments, adam), held_out
+
+
+@torch.no_grad()
+def tolerance_of(encoder: SiameseEncoder, transitions: Tensor, valid: Tensor) -> float:
+    """Return how far recent transitions may be embedded from all so far, in tasks that stay.
+
+    Twice the distance that `QUIET` of all steps stay below. Where a few transitions do not tell the
+    task, as when a goal is met now and then only, that is more than tasks are apart, and no change
+    is ever noticed: better than forgetting what was found out.
+
+    Args:
+        encoder: that the memory uses.
+        transitions: of rollouts in a task each, [task, rollout, time, transition].
+        valid: which of them took place, [task, rollout, time].
+    """
+    features = encoder.features(transitions) * valid.unsqueeze(-1)
+    time = torch.arange(features.shape[-2])
+    passed = time.unsqueeze(1) - time
+    recent = torch.where(passed >= 0, KEEP_RECENT ** passed.clamp_min(0).float(), 0.0)
+    recent = recent / recent.sum(1, keepdim=True)
+    means = features.cumsum(-2) / (time + 1.0).unsqueeze(-1)
+    apart = encoder.whole(means) - encoder.whole(recent @ features)
+    distances = torch.linalg.vector_norm(apart, dim=-1)[valid]
+    # not torch's quantile, which takes 16 million numbers at most
+    quiet = distances.kthvalue(max(1, round(QUIET * len(distances)))).values
+    return max(LEAST_TOLERANCE, 2.0 * float(quiet))
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ from metarl.sampling.ray_connection import connected, pickled_with_own_modules
 from metarl.sampling.registrations import register, registered
 from metarl.sampling.sampler import Sampler, chunks_of, parts_of, tasks_in
 from metarl.sampling.streams import Key
+from metarl.sampling.trial import ONE_EPISODE, Trial
 from metarl.sampling.worker import LEAST, PATIENCE, SLOWER
 from metarl.system.remote import LostError
 
@@ -65,7 +66,7 @@ class Cluster:
     """
 
     def __init__(
-        self, family: Family, tasks: int, rollouts: int, *, address: str, episodes: int = 1
+        self, family: Family, tasks: int, rollouts: int, *, address: str, trial: Trial = ONE_EPISODE
     ) -> None:
         """Connect to the cluster; its processes make the simulations when they are asked to sample.
 
@@ -75,7 +76,7 @@ class Cluster:
             rollouts: of each task.
             address: `ray` for one on this machine, or the one that RAY_ADDRESS names; `ray:auto`,
                 `ray:HOST:PORT`.
-            episodes: see `Sampler`.
+            trial: see `Sampler`.
 
         Raises:
             ValueError: when Ray is not installed, no cluster answers, or it has no cores.
@@ -90,7 +91,7 @@ class Cluster:
         chunks = chunks_of(family, tasks)
         self._slices = [tasks_in(chunks[part]) for part in self._parts]
         entries = [] if family.native else registered()
-        settings = {"tasks": tasks, "rollouts": rollouts, "episodes": episodes, "threads": 1}
+        settings = {"tasks": tasks, "rollouts": rollouts, "trial": trial, "threads": 1}
         self._made_of = self._ray.put(
             (uuid.uuid4().hex, pickled_with_own_modules(family), entries, settings)
         )

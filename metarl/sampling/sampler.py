@@ -19,6 +19,7 @@ from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import Acting, collect, empty_rollouts
 from metarl.sampling.streams import Key
+from metarl.sampling.trial import ONE_EPISODE, Changing, Trial
 from metarl.system.task_threads import TaskThreads, chunks, cut
 
 
@@ -114,7 +115,7 @@ class Sampler:
         tasks: int,
         rollouts: int,
         *,
-        episodes: int = 1,
+        trial: Trial = ONE_EPISODE,
         threads: int = 0,
         part: slice = slice(None),
     ) -> None:
@@ -124,15 +125,18 @@ class Sampler:
             family: the robot and what is asked of it.
             tasks: how many.
             rollouts: of each task.
-            episodes: how many of them a simulation takes in a row, with one memory; see `collect`.
+            trial: how a simulation takes them; see `Trial`. Tasks change only where the family's
+                can while it runs, and not where a chunk is a single task.
             threads: 0 for one a core.
             part: which of `chunks_of(family, tasks)` are sampled here, when others have the rest.
         """
-        for name, value in (("tasks", tasks), ("rollouts", rollouts), ("episodes", episodes)):
+        counts = (("tasks", tasks), ("rollouts", rollouts), ("episodes", trial.episodes))
+        for name, value in counts:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if rollouts % episodes:
-            raise ValueError(f"{rollouts} rollouts cannot be taken {episodes} in a row")
+        if rollouts % trial.episodes:
+            raise ValueError(f"{rollouts} rollouts cannot be taken {trial.episodes} in a row")
+        self._trial = trial
         self.family = family
         every = chunks_of(family, tasks)[part]
         own = tasks_in(every)
@@ -143,7 +147,7 @@ class Sampler:
         self._chunks = [slice(c.start - self._first, c.stop - self._first) for c in every]
         # where there are fewer chunks than threads, several threads step a chunk's simulations
         native = max(1, self._threads.count // len(self._chunks))
-        self._simulations = rollouts // episodes
+        self._simulations = rollouts // trial.episodes
         sizes = [(chunk.stop - chunk.start) * self._simulations for chunk in self._chunks]
         # the chunks of one task each have the same simulations in turn: an environment of others
         # may take 20 MB
@@ -196,16 +200,22 @@ class Sampler:
             simulator = self._simulators[0 if self._in_turn else number]
             if self._in_turn and self._tasks is not None:
                 simulator.set_tasks(self._tasks[chunk].repeat(self._simulations))
+            out = cut(whole, chunk)
+            changing = None
+            if self._trial.changes and self._tasks is not None:
+                changing = Changing(simulator, self._tasks[chunk], self._trial)
             collect(
-                simulator,
+                changing or simulator,
                 policy,
                 cut(parameters, chunk),
                 key,
-                cut(whole, chunk),
+                out,
                 first=self._first + chunk.start,
                 deterministic=deterministic,
                 memory=memory._replace(start=memory.start[chunk]) if memory else None,
             )
+            if changing:
+                changing.put_back(out)
 
         with quiet(), self._threads as threads:
             threads.map(run, range(len(self._chunks)))

@@ -23,6 +23,7 @@ from metarl.sampling.collect import Acting, rollout_layout
 from metarl.sampling.registrations import registered
 from metarl.sampling.sampler import Sampler, Sampling, chunks_of, parts_of, tasks_in
 from metarl.sampling.streams import Key
+from metarl.sampling.trial import ONE_EPISODE, Trial
 from metarl.sampling.worker import (
     LEAST,
     MEMORY,
@@ -55,7 +56,7 @@ class Workers:
         rollouts: int,
         parameters: Mapping[str, tuple[int, ...]],
         *,
-        episodes: int = 1,
+        trial: Trial = ONE_EPISODE,
         memory: TaskMemory | None = None,
         count: int,
         threads: int = 0,
@@ -67,7 +68,7 @@ class Workers:
             tasks: how many.
             rollouts: of each task.
             parameters: names and shapes of all that policies may have, for one task.
-            episodes: see `Sampler`.
+            trial: see `Sampler`.
             memory: of the policy, for its sizes; None when it has none.
             count: how many processes at most; each has one chunk of tasks at least.
             threads: of all processes together; 0 for one a core.
@@ -89,7 +90,7 @@ class Workers:
         settings = {
             "tasks": tasks,
             "rollouts": rollouts,
-            "episodes": episodes,
+            "trial": trial,
             "threads": max(1, (threads or cores()) // len(parts)),
         }
         try:
@@ -201,7 +202,7 @@ def sampler_in_processes(
     rollouts: int,
     parameters: Mapping[str, tuple[int, ...]],
     *,
-    episodes: int = 1,
+    trial: Trial = ONE_EPISODE,
     memory: TaskMemory | None = None,
     workers: int | str,
     threads: int,
@@ -213,23 +214,23 @@ def sampler_in_processes(
         tasks: how many.
         rollouts: of each task.
         parameters: names and shapes of all that policies may have, for one task.
-        episodes: see `Sampler`.
+        trial: see `Sampler`.
         memory: of the policy, for its sizes; None when it has none.
         workers: how many processes; 0 for as many as are worth it; or the address of a cluster, see
             `Cluster`.
         threads: of all processes together; 0 for one a core.
     """
     if isinstance(workers, str):
-        return Cluster(family, tasks, rollouts, address=workers, episodes=episodes)
+        return Cluster(family, tasks, rollouts, address=workers, trial=trial)
     count = workers or worth_having(family, tasks, threads)
     if count == 1:
-        return Sampler(family, tasks, rollouts, episodes=episodes, threads=threads)
+        return Sampler(family, tasks, rollouts, trial=trial, threads=threads)
     return Workers(
         family,
         tasks,
         rollouts,
         parameters,
-        episodes=episodes,
+        trial=trial,
         memory=memory,
         count=count,
         threads=threads,

@@ -1,21 +1,23 @@
 """The running memory: the embedding of all that was seen, in any order; it forgets as told."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from metarl.agents.memory import PATIENCE, SCALE, TaskMemory
+from metarl.agents.memory import PATIENCE, RECENT, SCALE, TaskMemory
 from metarl.agents.siamese import SiameseEncoder
 
 SEEN, ACTIONS, STEPS, N = 5, 2, 30, 7
+HIDDEN, TOLERANCE = 16, 0.005
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["relu", "products"])
 def memory(request: pytest.FixtureRequest) -> TaskMemory:
     generator = torch.Generator().manual_seed(0)
-    encoder = SiameseEncoder(SEEN, ACTIONS, 4, 16, products=request.param, generator=generator)
+    encoder = SiameseEncoder(SEEN, ACTIONS, 4, HIDDEN, products=request.param, generator=generator)
     encoder.normalise_to(3.0 * torch.randn(200, 2 * SEEN + ACTIONS + 1) + 1.0)
     return TaskMemory(encoder)
 
@@ -97,7 +99,7 @@ def test_it_forgets_as_fast_as_it_is_told(memory: TaskMemory, window: torch.Tens
         features = memory.encoder.features(window)
     powers = 0.9 ** torch.arange(STEPS - 1, -1, -1.0)
     expected = (features * powers[:, None]).sum(1).numpy()
-    np.testing.assert_allclose(states[-1][:, :-1], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(states[-1][:, :HIDDEN], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_window_is_where_a_transition_counts_e_times_less(memory: TaskMemory):
@@ -127,3 +129,85 @@ def test_a_long_past_weighs_no_more_than_the_window(memory: TaskMemory, window: 
 def test_a_part_kept_outside_0_to_1_is_refused(memory: TaskMemory):
     with pytest.raises(ValueError, match=r"must be in \(0, 1\], got 1.5"):
         TaskMemory(memory.encoder, keep=1.5)
+
+
+def test_what_is_recent_is_a_sum_that_fades(memory: TaskMemory, window: torch.Tensor):
+    """Of every transition n steps back, exp(-n / 5), whatever the whole memory holds."""
+    _, states = running(memory, window)
+    with torch.no_grad():
+        features = memory.encoder.features(window).numpy()
+    fading = np.exp(-np.arange(STEPS)[::-1] / RECENT)
+    expected = (features * fading[:, None]).sum(1)
+    np.testing.assert_allclose(states[-1][:, HIDDEN : 2 * HIDDEN], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(states[-1][:, -2], fading.sum(), rtol=1e-5)
+
+
+def test_a_change_is_noticed_and_what_came_before_is_forgotten(
+    memory: TaskMemory, window: torch.Tensor
+):
+    """Step by step as the formula says, in torch and in NumPy; rows differ in what they meet."""
+    wary = replace(memory, tolerance=TOLERANCE)
+    changed = 0.02 * window[:, :20] + 4.0
+    changed[:4, 12:] -= 8.0  # another world for the first four rows
+    acting, states = running(wary, changed)
+    encoder, state = wary.encoder, torch.zeros(N, wary.size)
+    for step in range(20):
+        with torch.no_grad():
+            whole = memory.remember(state, changed[:, step])  # without forgetting
+            total, recent = whole[:, :HIDDEN], whole[:, HIDDEN : 2 * HIDDEN]
+            fresh, count = whole[:, -2:-1], whole[:, -1:]
+            apart = (encoder.whole(total / count) - encoder.whole(recent / fresh)).norm(dim=1)
+            trust = torch.exp(-((apart / TOLERANCE) ** 4))[:, None]
+            expected = torch.cat(
+                [
+                    recent + trust * (total - recent),
+                    recent,
+                    fresh,
+                    fresh + trust * (count - fresh),
+                ],
+                dim=1,
+            )
+            state = wary.remember(state, changed[:, step])
+        torch.testing.assert_close(state, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(states[step], state.numpy(), rtol=1e-3, atol=1e-3)
+    assert (states[11][:, -1] > 10.0).all(), "so far nothing has changed"
+    assert (states[-1][:4, -1] < 15.0).all(), "what came before the change is gone"
+    assert (states[-1][4:, -1] > 17.0).all(), "the others keep what they know"
+    np.testing.assert_allclose(
+        acting.context(states[-1]), wary.context(state).detach().numpy(), atol=1e-4
+    )
+
+
+def test_without_a_tolerance_nothing_is_forgotten(memory: TaskMemory, window: torch.Tensor):
+    changed = window.clone()
+    changed[:, 12:] += 20.0
+    _, states = running(memory, changed)
+    assert (states[-1][:, -1] == STEPS).all()
+
+
+def test_rollouts_are_pooled_as_if_they_were_one_window(memory: TaskMemory, window: torch.Tensor):
+    """Seven rollouts of one task that begin with the same memory; one forgot that."""
+    _, states = running(memory, window)
+    start, ends = torch.from_numpy(states[9][0]), []
+    for row in window:
+        state = start[None]
+        for step in range(STEPS):
+            with torch.no_grad():
+                state = memory.remember(state, row[None, step])
+        ends.append(state[0])
+    pooled = memory.pooled(start, torch.stack(ends))
+    with torch.no_grad():
+        features = memory.encoder.features(torch.cat([window[0, :10], window.flatten(0, 1)]))
+    torch.testing.assert_close(pooled[:HIDDEN], features.sum(0), rtol=1e-4, atol=1e-3)
+    assert pooled[-1] == 10 + N * STEPS
+    recent = torch.stack(ends)[:, HIDDEN:-1].mean(0)
+    torch.testing.assert_close(pooled[HIDDEN:-1], recent)
+    ends[0] = torch.from_numpy(states[4][0])  # five transitions are less than the start's ten
+    pooled = memory.pooled(start, torch.stack(ends))
+    assert pooled[-1] == 10 + (N - 1) * STEPS + 5
+
+
+def test_a_tolerance_must_be_positive(memory: TaskMemory):
+    for wrong in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="tolerance must be above 0"):
+            replace(memory, tolerance=wrong)

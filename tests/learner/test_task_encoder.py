@@ -1,5 +1,6 @@
 """A policy that sees its task: sampling, training, resuming and acting agree with each other."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import torch
 import metarl
 from metarl import envs
 from metarl.agents.memory import PATIENCE, SCALE
+from metarl.agents.siamese import SiameseEncoder
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
+from metarl.learner.task_encoder import LEAST_TOLERANCE, tolerance_of
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
+from metarl.sampling.trial import Trial
 from metarl.sampling.workers import Workers
 from tests.conftest import SMALL
 
@@ -32,7 +36,7 @@ def hopper() -> envs.TaskFamily:
 
 @pytest.fixture(scope="module")
 def learner(hopper: envs.TaskFamily) -> metarl.MAML:
-    return siamese(hopper, seed=1).learn(600)
+    return siamese(hopper, seed=1, changes=0.0).learn(600)
 
 
 def test_contexts_are_embeddings_of_what_was_seen_so_far(learner: metarl.MAML):
@@ -41,7 +45,6 @@ def test_contexts_are_embeddings_of_what_was_seen_so_far(learner: metarl.MAML):
     rollouts = learner.sample(tasks, learner.parameters, 2, KEY)
     memory = nothing_seen(learner.state.memory, 3)
     assert memory is not None
-    assert len(rollouts.lengths.unique()) > 1
     size = learner.family.observation_size
     plain = rollouts._replace(
         observations=rollouts.observations[..., :size],
@@ -58,14 +61,20 @@ def test_contexts_are_embeddings_of_what_was_seen_so_far(learner: metarl.MAML):
     )
     torch.testing.assert_close(rollouts.memories, expected.memories, atol=1e-3, rtol=1e-3)
     assert (rollouts.observations[:, :, 0, size:] == 0).all(), "nothing is known at first"
-    assert rollouts.memories[..., -1].equal(rollouts.lengths.float())
+    assert len(rollouts.lengths.unique()) > 1
+    assert math.isfinite(memory.rules.tolerance), "it was trained"
+    forgotten = rollouts.lengths - rollouts.memories[..., -1]
+    assert (forgotten > -1e-4).all(), "never more than was seen"
+    assert (forgotten > 0.0).all(), "a little is forgotten of anything"
 
 
 def test_episodes_in_a_row_share_a_memory_and_tasks_do_not(learner: metarl.MAML):
     tasks = learner.family.sample_tasks(3, seed=0)
     parameters = {n: v.expand(3, *v.shape) for n, v in learner.parameters.items()}
     memory = nothing_seen(learner.state.memory, 3)
-    with Sampler(learner.family, 3, 4, episodes=2) as sampler:
+    assert memory is not None
+    memory = memory.never_forgetting()
+    with Sampler(learner.family, 3, 4, trial=Trial(2)) as sampler:
         sampler.set_tasks(tasks)
         rollouts = sampler.sample(learner.policy, parameters, KEY, memory=memory)
     size, lengths = learner.family.observation_size, rollouts.lengths.float()
@@ -76,11 +85,13 @@ def test_episodes_in_a_row_share_a_memory_and_tasks_do_not(learner: metarl.MAML)
     torch.testing.assert_close(
         rollouts.observations[:, 2:, 0, size:], rollouts.final_observations[:, :2, size:]
     )
-    pooled = memory.pooled(rollouts) if memory else None
-    assert pooled is not None
+    # the second episodes' memories hold the first ones, so these count twice when all are pooled
+    everything = lengths.sum(1) + lengths[:, :2].sum(1)
+    assert memory.pooled(rollouts).start[:, -1].equal(everything)
 
 
-def test_processes_and_threads_give_the_same_bits(learner: metarl.MAML):
+@pytest.mark.parametrize("trial", [Trial(2), Trial(2, changes=0.5)], ids=["stays", "changes"])
+def test_processes_and_threads_give_the_same_bits(learner: metarl.MAML, trial: Trial):
     tasks = learner.family.sample_tasks(4, seed=0)
     parameters = {n: v.expand(4, *v.shape) for n, v in learner.parameters.items()}
     shapes = {n: tuple(v.shape) for n, v in learner.parameters.items()}
@@ -90,10 +101,10 @@ def test_processes_and_threads_give_the_same_bits(learner: metarl.MAML):
     memory = memory._replace(start=torch.rand(4, memory.start.shape[1]))
     found = []
     for threads in (1, 2):
-        with Sampler(learner.family, 4, 4, episodes=2, threads=threads) as sampler:
+        with Sampler(learner.family, 4, 4, trial=trial, threads=threads) as sampler:
             sampler.set_tasks(tasks)
             found.append(sampler.sample(learner.policy, parameters, KEY, memory=memory))
-    with Workers(learner.family, 4, 4, shapes, episodes=2, memory=rules, count=2) as workers:
+    with Workers(learner.family, 4, 4, shapes, trial=trial, memory=rules, count=2) as workers:
         workers.set_tasks(tasks)
         found.append(workers.sample(learner.policy, parameters, KEY, memory=memory))
     for other in found[1:]:
@@ -122,7 +133,7 @@ def test_an_actor_in_gymnasiums_environment_does_what_the_sampler_did(learner: m
     task = learner.family.sample_tasks(1, seed=2)
     parameters = {n: v[None] for n, v in learner.parameters.items()}
     memory = nothing_seen(learner.state.memory, 1)
-    with Sampler(learner.family, 1, 2, episodes=2) as sampler:
+    with Sampler(learner.family, 1, 2, trial=Trial(2)) as sampler:
         sampler.set_tasks(task)
         rollouts = sampler.sample(
             learner.policy, parameters, KEY, memory=memory, deterministic=True
@@ -142,7 +153,7 @@ def test_an_actor_in_gymnasiums_environment_does_what_the_sampler_did(learner: m
             following, reward, *_ = env.step(action)
             actor.remember(observation, action, float(reward), following)
             observation = following
-    np.testing.assert_allclose(actor.memory[-1], float(rollouts.memories[0, 1, -1]))
+    np.testing.assert_allclose(actor.memory[-1], float(rollouts.memories[0, 1, -1]), rtol=1e-4)
     actor.forget()
     assert (actor.memory == 0).all()
 
@@ -185,7 +196,8 @@ def test_a_log_gives_the_memory_that_the_simulator_gave(learner: metarl.MAML):
         terminated=rollouts.terminated[0].numpy(),
     )
     actor = learner.adapt_from(log)
-    expected = rollouts.memories[0].sum(0).numpy()
+    assert actor.rules
+    expected = actor.rules.pooled(torch.zeros(actor.rules.size), rollouts.memories[0]).numpy()
     np.testing.assert_allclose(actor.memory, expected, rtol=1e-3, atol=1e-2)
     for name, value in learner.parameters.items():
         assert torch.equal(actor.parameters[name], value), "the first step is the memory alone"
@@ -216,7 +228,10 @@ def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML, tmp_path:
         assert torch.equal(similarity.encoder.state_dict()[name], value)
     assert similarity.config.embedding_size == 3
     tasks = learner.family.sample_tasks(3, seed=9)
-    rollouts = learner.sample(tasks, learner.parameters, 2, Key(9, Phase.SIMILARITY))
+    whole = nothing_seen(memory, 3)
+    assert whole is not None
+    whole = whole.never_forgetting()  # the embedding is of the whole window
+    rollouts = learner.sample(tasks, learner.parameters, 2, Key(9, Phase.SIMILARITY), memory=whole)
     # the embedding is what the memory takes a task for, without the patience and the scale
     embedding = similarity.embed_each(rollouts)
     count = rollouts.memories[..., -1:]
@@ -245,3 +260,47 @@ def test_an_iteration_of_one_task_teaches_the_encoder_nothing():
 def test_a_family_of_one_task_has_nothing_to_remember():
     with pytest.raises(ValueError, match="a single task: there is none to tell from others"):
         siamese(envs.make("HalfCheetahMass").replace(dynamics=()))
+
+
+def test_the_tolerance_is_what_unchanging_tasks_ask_for():
+    """Twice the distance below which 99 of 100 steps are, from sums written out."""
+    generator = torch.Generator().manual_seed(0)
+    encoder = SiameseEncoder(3, 2, 4, 16, generator=generator)
+    window = torch.randn(3, 2, 20, encoder.transition_size, generator=generator)
+    valid = torch.ones(3, 2, 20, dtype=torch.bool)
+    valid[1, 1, 8:] = False
+    distances = []
+    with torch.no_grad():
+        for last in encoder.each[-2:-1] + encoder.whole[-1:]:  # further apart than a fifth of 5
+            last.weight.mul_(30.0)
+        for task in range(3):
+            for rollout in range(2):
+                features = encoder.features(window[task, rollout])
+                for step in range(20):
+                    if not valid[task, rollout, step]:
+                        continue
+                    so_far = features[: step + 1]
+                    fading = torch.exp(-torch.arange(step, -1, -1.0) / 5.0)[:, None]
+                    recent = (fading * so_far).sum(0) / fading.sum()
+                    apart = encoder.whole(so_far.mean(0)) - encoder.whole(recent)
+                    distances.append(float(apart.norm()))
+    assert len(distances) == 108
+    expected = 2.0 * sorted(distances)[106]
+    assert expected > LEAST_TOLERANCE
+    assert tolerance_of(encoder, window, valid) == pytest.approx(expected, rel=1e-4)
+    assert tolerance_of(encoder, 0.0 * window, valid) == LEAST_TOLERANCE
+
+
+def test_a_file_of_before_there_was_a_tolerance_forgets_nothing(tmp_path: Path):
+    learner = siamese(envs.make("Point2D", horizon=8))
+    assert learner.state.memory
+    assert math.isinf(learner.state.memory.tolerance), "nothing is learned yet"
+    learner.save(tmp_path / "new.safetensors")
+    again = metarl.load(tmp_path / "new.safetensors")
+    assert again.state.memory
+    assert math.isinf(again.state.memory.tolerance)
+    again.learn(1)
+    assert math.isfinite(again.state.memory.tolerance)
+    again.save(tmp_path / "new.safetensors")
+    tolerance = metarl.load(tmp_path / "new.safetensors").state.memory.tolerance
+    assert tolerance == again.state.memory.tolerance

@@ -1,0 +1,130 @@
+"""`Trial`: the episodes that a simulation takes in a row, and how tasks change between them.
+
+A trial shows a policy with a memory one task for several episodes (Duan et al. 2016, "RL2", section
+2.2). A task that changes while the robot runs is met in no such trial: the robot has never had to
+turn round at full speed with a memory of the other direction. So in some trials the task changes
+with the next episode and everything else goes on: the state of the robot and what is remembered.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.envs.family import Result, Simulations
+from metarl.envs.robot import Array
+from metarl.envs.tasks import Tasks
+from metarl.experience.rollouts import Rollouts
+
+
+class Trial(NamedTuple):
+    """What a simulation does between two resets of its memory."""
+
+    episodes: int = 1
+    """How many it takes in a row."""
+    changes: float = 0.0
+    """The part of the simulations in which every episode but the first begins where the one before
+    it, in another task, has ended."""
+
+
+ONE_EPISODE = Trial()
+"""A trial of one episode, whose memory is gone afterwards."""
+
+
+class Changing:
+    """A chunk's simulations for one trial, some of which change their task at a "reset".
+
+    The first simulation of each task is filled with them first, then the second. Where tasks 0 to
+    N - 1 have one, it is in episode e of E in task i + E - 1 - e, counted around those N, and in
+    its own at last. So each task is met as often as without changes, and `put_back` can put all
+    rollouts into their own task's row. It is `Simulations` to who runs the episodes.
+    """
+
+    def __init__(self, simulator: Simulations, tasks: Tasks, trial: Trial) -> None:
+        """Take simulations that have their tasks.
+
+        Args:
+            simulator: as many simulations of each task.
+            tasks: of the chunk, a row each.
+            trial: what it does.
+        """
+        self._simulator, self._tasks, self._episodes = simulator, tasks, trial.episodes
+        self._of_each = simulator.count // len(tasks)
+        changing = round(trial.changes * simulator.count)
+        # of simulation s of every task, how many change
+        self._changing = [
+            min(len(tasks), max(0, changing - s * len(tasks))) for s in range(self._of_each)
+        ]
+        self._episode = -1
+        self._ended = np.zeros(simulator.count, dtype=bool)
+
+    @property
+    def count(self) -> int:
+        """How many simulations there are."""
+        return self._simulator.count
+
+    @property
+    def family(self) -> Any:  # noqa: ANN401, see `Simulations`
+        """The family that is simulated."""
+        return self._simulator.family
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether the physics blew up in the last step, [sim]."""
+        return self._simulator.failed
+
+    def set_tasks(self, tasks: Tasks, *, now: bool = False) -> None:
+        """Refuse, since the tasks of a trial were given at its beginning."""
+        raise RuntimeError("the tasks of a trial were given at its beginning")
+
+    def reset(
+        self, generators: Iterable[np.random.Generator], sims: NDArray[np.integer] | None = None
+    ) -> Array:
+        """Begin the next episode; return all observations, [sim, observation].
+
+        A changing simulation goes on in another task, unless its robot has fallen.
+
+        Args:
+            generators: one for each simulation, in order.
+            sims: None: all begin together.
+        """
+        assert sims is None, "all simulations of a trial begin their episodes together"
+        self._episode += 1
+        if self._episode == 0:
+            self._simulator.set_tasks(self._now())
+            return self._simulator.reset(generators)
+        self._simulator.set_tasks(self._now(), now=True)
+        task, simulation = np.divmod(np.arange(self.count), self._of_each)
+        anew = (task >= np.take(self._changing, simulation)) | self._ended
+        self._ended[:] = False
+        drawn = (each for each, starts in zip(generators, anew, strict=True) if starts)
+        return self._simulator.reset(drawn, np.flatnonzero(anew))
+
+    def step(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> Result:
+        """Advance by one control step; see `Simulations`."""
+        result = self._simulator.step(action, active)
+        self._ended |= result.terminated
+        return result
+
+    def close(self) -> None:
+        """Do nothing: the simulations live longer than a trial."""
+
+    def put_back(self, rollouts: Rollouts) -> None:
+        """Put the rollouts of the trial into their own tasks' rows, in place."""
+        for episode in range(self._episodes):
+            for simulation, changing in enumerate(self._changing):
+                for field in rollouts:
+                    taken = field[:changing, episode * self._of_each + simulation]
+                    taken.copy_(taken.roll(self._ahead(episode), 0))
+
+    def _ahead(self, episode: int) -> int:
+        return self._episodes - 1 - episode
+
+    def _now(self) -> Tasks:
+        """Return the tasks in this episode, a row a simulation."""
+        task = np.arange(len(self._tasks))[:, None].repeat(self._of_each, axis=1)
+        for simulation, changing in enumerate(self._changing):
+            column = task[:changing, simulation]
+            column[:] = np.roll(column, -self._ahead(self._episode))
+        return self._tasks[task.ravel()]
