@@ -287,7 +287,8 @@ class ActingMemory:
     def context(self, memory: Array) -> Array:
         """Return what the policy sees of memories [n, memory], [n, context]."""
         count = memory[:, -1:]
-        mean = memory[:, : self._hidden] / np.maximum(count, np.float32(1e-6))
+        divisor: Array = np.maximum(count, np.float32(1e-6))
+        mean = memory[:, : self._hidden] / divisor
         embedding = _through(mean, self._whole)
         embedding *= (1.0 - np.exp(-count / np.float32(PATIENCE))) / np.float32(SCALE)
         return embedding
