@@ -36,10 +36,10 @@ class Actor:
         ...
         actor.remember(observation, action, reward, next_observation)
 
-    It keeps what it remembers over episodes, until `forget`. For a task that may change while the
-    robot runs, let it forget little by little:
+    It keeps what it remembers over episodes, until `forget` or until it notices that the task is
+    another one. For a task that changes little by little, let it forget little by little:
 
-        actor.memory_window = 15  # control steps
+        actor.memory_window = 50  # control steps
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Actor:
 
     @property
     def memory_window(self) -> int | None:
-        """Control steps after which a transition counts e times less; None forgets nothing.
+        """Control steps after which a transition counts e times less; None for no window.
 
         Setting it bounds what is remembered already: see `TaskMemory.bounded`.
         """
@@ -107,8 +107,9 @@ class Actor:
 
         Args:
             known: the learner's similarity: the same encoder, and where known tasks lie.
-            after: transitions that must be remembered before the task is judged; fewer where the
-                `memory_window` holds fewer.
+            after: transitions that must be seen before the task is judged; four times as many as
+                the `memory_window` holds where that is less. A quarter of them must be remembered:
+                of an unknown task, or after a change, many are forgotten.
 
         Raises:
             ValueError: for a policy without memory, or a similarity of another encoder.
@@ -130,8 +131,8 @@ class Actor:
         if not self._known or not self.rules:
             return False
         # a memory that forgets fills up without ever being full
-        enough = min(float(self._seen_enough), 0.95 / (1.0 - self.rules.keep + 1e-12))
-        if self.memory[-1] < enough:
+        enough = min(self._seen_enough / 4.0, 0.95 / (1.0 - self.rules.keep + 1e-12))
+        if self.seen < 4.0 * enough or self.memory[-1] < enough:
             return False
         with torch.no_grad():
             mean = self.rules.mean(torch.from_numpy(self.memory))
@@ -141,6 +142,8 @@ class Actor:
     def forget(self) -> None:
         """Remember what was remembered at first: nothing, or what adaptation saw of the task."""
         self._warned = False
+        self.seen = float(self._start[-1]) if self.rules else 0.0
+        """Transitions that were seen of the task, remembered or not."""
         self.memory = self._start.copy()
         """[memory]; no numbers for a policy without memory."""
 
@@ -167,6 +170,7 @@ class Actor:
             )
             self._acting_memory.remember(row, before, done, np.array([reward]), after)
             self.memory = row[0]
+            self.seen += 1.0
             if not self._warned and self.is_novel:
                 self._warned = True
                 warnings.warn("the task is unlike all that the policy knows", stacklevel=2)

@@ -153,6 +153,7 @@ def test_a_change_is_noticed_and_what_came_before_is_forgotten(
     encoder, state = wary.encoder, torch.zeros(N, wary.size)
     for step in range(20):
         with torch.no_grad():
+            features = encoder.features(changed[:, step])
             whole = memory.remember(state, changed[:, step])  # without forgetting
             total, recent = whole[:, :HIDDEN], whole[:, HIDDEN : 2 * HIDDEN]
             fresh, count = whole[:, -2:-1], whole[:, -1:]
@@ -160,10 +161,10 @@ def test_a_change_is_noticed_and_what_came_before_is_forgotten(
             trust = torch.exp(-((apart / TOLERANCE) ** 4))[:, None]
             expected = torch.cat(
                 [
-                    recent + trust * (total - recent),
-                    recent,
-                    fresh,
-                    fresh + trust * (count - fresh),
+                    features + trust * (total - features),
+                    features + trust * (recent - features),
+                    1.0 + trust * (fresh - 1.0),
+                    1.0 + trust * (count - 1.0),
                 ],
                 dim=1,
             )
@@ -171,7 +172,7 @@ def test_a_change_is_noticed_and_what_came_before_is_forgotten(
         torch.testing.assert_close(state, expected, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(states[step], state.numpy(), rtol=1e-3, atol=1e-3)
     assert (states[11][:, -1] > 10.0).all(), "so far nothing has changed"
-    assert (states[-1][:4, -1] < 15.0).all(), "what came before the change is gone"
+    assert (states[-1][:4, -1] < 8.0).all(), "what came before the change is gone"
     assert (states[-1][4:, -1] > 17.0).all(), "the others keep what they know"
     np.testing.assert_allclose(
         acting.context(states[-1]), wary.context(state).detach().numpy(), atol=1e-4
