@@ -1,15 +1,18 @@
 """A task that changes in mid-episode: recovery of pretrained policies, and films of it.
 
-    python docs/results/change.py      # minutes; writes change/ and videos/
+    python docs/results/change.py      # minutes; writes change/, videos/ and a table in the docs
 
-Episodes of 10 s, 40 test tasks; the task changes after 2.5 s.
+Episodes of 10 s, 100 test tasks; the task changes after 2.5 s.
 """
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 import metarl
 from metarl.envs.task_family import TaskFamily
-from metarl.pretrained import policies
+from metarl.evaluation.recovery import Recovery, Trials
 from metarl.system.files import write_json
 
 HERE = Path(__file__).parent
@@ -28,21 +31,67 @@ CASES = {
 """Policy -> the change that is measured; task and change of the film, if there is one."""
 
 
-def main() -> None:
-    (HERE / "change").mkdir(exist_ok=True)
-    for name in CASES:
-        if name not in policies.names():
-            continue
-        change, task, filmed = CASES[name]
+PAGE = HERE.parent / "similarity.md"
+BEGIN, END = "<!-- change: begin -->", "<!-- change: end -->"
+
+
+def measured(name: str) -> Recovery:
+    """Return the recovery of a pretrained policy, with a window of 15 steps as well."""
+    learner = metarl.load(f"pretrained:{name}", device="cpu")
+    assert isinstance(learner.family, TaskFamily)
+    learner.family = learner.family.replace(horizon=HORIZON)
+    change = CASES[name][0]
+    result, other = (
+        metarl.recovery(learner, change, tasks=100, memory_window=window, seed=7)
+        for window in (None, 15)
+    )
+    return replace(result, trials=result.trials | {"window 15": other.first})
+
+
+def film(name: str) -> None:
+    """Film the change of the policy's case, if it has one."""
+    _, task, change = CASES[name]
+    if change:
         learner = metarl.load(f"pretrained:{name}", device="cpu")
         assert isinstance(learner.family, TaskFamily)
         learner.family = learner.family.replace(horizon=HORIZON)
-        result = metarl.recovery(learner, change, tasks=40, seed=7)
+        path = VIDEOS / f"{name}_change.mp4"
+        metarl.render(learner, task, path, change=change, rollouts=1, steps=(0, 1), height=360)
+
+
+def cells(trials: Trials) -> list[str]:
+    """Return reward of a step 2 s after the change, median time to 90 %, and share within 2 s."""
+    seconds = float(np.median(trials.seconds()))
+    late = f"{seconds:.2f} s" if np.isfinite(seconds) else "never"
+    return [f"{trials.soon[:, -1].mean():.2f}", late, f"{trials.recovered:.0%}"]
+
+
+def table(results: dict[str, Recovery]) -> str:
+    """Return what every policy regains, by how it remembers, as Markdown."""
+    lines = [
+        "| policy | memory | steady | before | 2 s later | 90 % | 90 % in 2 s |",
+        "| --- " * 7 + "|",
+    ]
+    for name, result in results.items():
+        steady, first = f"{result.first.steady.mean():.2f}", name
+        for way, trials in result.trials.items():
+            row = [first, way, steady, f"{trials.before.mean():.2f}", *cells(trials)]
+            lines.append("| " + " | ".join(row) + " |")
+            first = steady = ""
+    return "\n".join(lines)
+
+
+def main() -> None:
+    (HERE / "change").mkdir(exist_ok=True)
+    results = {}
+    for name in CASES:
+        results[name] = result = measured(name)
         print(f"{result.title}\n{result}\n", flush=True)
         write_json(HERE / "change" / f"{name}.json", result.to_dict(), indent=None)
-        if filmed:
-            film = VIDEOS / f"{name}_change.mp4"
-            metarl.render(learner, task, film, change=filmed, rollouts=1, steps=(0, 1), height=360)
+        film(name)
+    before, rest = PAGE.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{after}")
 
 
 if __name__ == "__main__":
