@@ -59,7 +59,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "AntGoal": (2_000_000, {}),
     "FetchReach": (500_000, {}),
     "PandaReach": (600_000, {}),
-    "Go1Vel": (2_000_000, {}),
+    "Go1Vel": (1_500_000, {}),
     "Go1Motors": (1_500_000, {}),
 }
 """Environment steps of training, and what differs from the catalogue's family."""

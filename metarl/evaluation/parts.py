@@ -5,13 +5,12 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.inner_loop import Stage
 from metarl.learner.maml import MAML
 from metarl.sampling.collect import Remembering
-from metarl.sampling.episodes import play
+from metarl.sampling.episodes import most_likely, play
 from metarl.sampling.streams import Key, Purpose, streams
 from metarl.system.library_threads import one_library_thread
 
@@ -36,11 +35,7 @@ def parts_of_return(
     family = learner.family
     if not isinstance(family, TaskFamily) or not family.goal.terms:
         return {}
-    most_likely = learner.policy.acting({n: value.cpu() for n, value in stage.parameters.items()})
-
-    def act(observation: Array) -> NDArray[np.floating]:
-        return most_likely(observation[:, None].astype(np.float32))[:, 0]
-
+    act = most_likely(learner.policy, stage.parameters)
     starts = streams(key, Purpose.START, [(task, 0) for task in range(len(tasks))])
     remembering = None if stage.memory is None else Remembering(stage.memory, 1)
     parts = {term.name: np.zeros(len(tasks)) for term in family.goal.terms}

@@ -31,7 +31,7 @@ from metarl.experience.memories import Remembered, nothing_seen
 from metarl.learner.inner_loop import common
 from metarl.learner.maml import MAML
 from metarl.sampling.collect import Remembering
-from metarl.sampling.episodes import play
+from metarl.sampling.episodes import most_likely, play
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.system.checkpoint import versions
 from metarl.system.files import write_json
@@ -329,14 +329,13 @@ def _played(
         policy: what acts.
     """
     family, count = learner.family, len(tasks)
-    most_likely = learner.policy.acting(policy.parameters)
+    blind = most_likely(learner.policy, policy.parameters)
     unseen = learner.policy.observation_size - family.observation_size
 
     def act(observation: Array) -> NDArray[np.floating]:
         # what a policy that remembers nothing sees of its task: zeros
         blank = np.zeros((count, 0 if policy.memory else unseen))
-        seen = np.concatenate([observation, blank], axis=1).astype(np.float32)
-        return most_likely(seen[:, None])[:, 0]
+        return blind(np.concatenate([observation, blank], axis=1))
 
     rewards = np.zeros((count, family.horizon + 1))
     lengths = np.zeros(count, dtype=int)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.agents.policy import Parameters
 from metarl.envs.family import Simulations
 from metarl.envs.robot import Array
 from metarl.envs.tasks import Tasks
-from metarl.sampling.collect import Remembering
+from metarl.sampling.collect import Acting, Remembering
 
 
 class Moment(NamedTuple):
@@ -19,6 +20,22 @@ class Moment(NamedTuple):
     """What the step earned, [sim]; 0 at the start, and in simulations that had ended before."""
     active: NDArray[np.bool_]
     """Whether the episode goes on, [sim]."""
+
+
+def most_likely(policy: Acting, parameters: Parameters) -> Callable[[Array], NDArray[np.floating]]:
+    """Return a policy's most likely actions as `play` asks for them, one simulation a task.
+
+    Args:
+        policy: the policy.
+        parameters: every task's own, [task, ...] each.
+    """
+    acting = policy.acting({name: value.cpu() for name, value in parameters.items()})
+
+    def act(observation: Array) -> NDArray[np.floating]:
+        # the policy's axes are [task, rollout, observation], and its numbers float32
+        return acting(observation[:, None].astype(np.float32))[:, 0]
+
+    return act
 
 
 def play(

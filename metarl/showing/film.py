@@ -18,7 +18,7 @@ from metarl.evaluation.tasks import TaskChange
 from metarl.experience.memories import Remembered
 from metarl.learner.maml import MAML
 from metarl.sampling.collect import Acting, Remembering
-from metarl.sampling.episodes import play
+from metarl.sampling.episodes import most_likely, play
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.showing.pictures import packed
 from metarl.showing.settings import FilmSettings
@@ -139,12 +139,7 @@ def shoot(
         memory: what the policy remembers of the task; None for a policy without memory.
         change: the first control step in another task, and which one; None where the task stays.
     """
-    most_likely = policy.acting({name: value.cpu() for name, value in parameters.items()})
-
-    def act(observation: Array) -> NDArray[np.floating]:
-        # the policy's axes are [task, rollout, observation], and its numbers float32
-        return most_likely(observation[None].astype(np.float32))[0]
-
+    act = most_likely(policy, parameters)
     states, places, rewards, contexts = [], [], [], []
     draw_headless()  # before an environment of others makes its own renderer
     with closing(family.simulate(1, threads=1)) as simulator, one_library_thread():
