@@ -26,7 +26,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import metarl
 from metarl.evaluation.interval import interval
 from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.system.files import whole_file, write_json
 
 HERE = Path(__file__).parent
 FILES = HERE / "algorithms"
@@ -75,8 +75,7 @@ def train(family: str, algorithm: str, seed: int, path: Path) -> None:
         "curve": curve.points,
         "final": metarl.evaluate(learner, tasks=40, steps=3).to_dict(),
     }
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(record) + "\n")
+    write_json(path, record, indent=None)
 
 
 def runs(family: str, algorithm: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from running import write
 
 import metarl
 from metarl.envs.task_family import TaskFamily
@@ -29,10 +30,6 @@ CASES = {
     "HalfCheetahCrippled": ("2.5", {"dead_actuator": 4.0}, "2.5:dead_actuator=1"),
 }
 """Policy -> the change that is measured; task and change of the film, if there is one."""
-
-
-PAGE = HERE.parent / "similarity.md"
-BEGIN, END = "<!-- change: begin -->", "<!-- change: end -->"
 
 
 def measured(name: str) -> Recovery:
@@ -89,9 +86,7 @@ def main() -> None:
         print(f"{result.title}\n{result}\n", flush=True)
         write_json(HERE / "change" / f"{name}.json", result.to_dict(), indent=None)
         film(name)
-    before, rest = PAGE.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{after}")
+    write(HERE.parent / "similarity.md", "change", table(results))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ HalfCheetahDir, three seeds, 3 M environment steps each; prints a table and writ
 `fisher_fraction.json`.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import metarl
 from metarl import envs
 from metarl.evaluation.interval import interval
 from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 HERE = Path(__file__).parent
 FRACTIONS = (0.1, 0.2)
@@ -50,8 +49,7 @@ def main() -> None:
         print(f"| {fraction} | {interval(ends)} | {each} |", flush=True)
         found[str(fraction)] = curves
     record = {"family": "HalfCheetahDir", "seeds": SEEDS, "versions": versions(), "curves": found}
-    with whole_file(HERE / "fisher_fraction.json") as temporary:
-        temporary.write_text(json.dumps(record) + "\n")
+    write_json(HERE / "fisher_fraction.json", record, indent=None)
 
 
 if __name__ == "__main__":

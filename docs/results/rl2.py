@@ -11,7 +11,6 @@ through 200 steps of a recurrent network makes a step of training take about ten
 """
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -29,7 +28,7 @@ from metarl import envs
 from metarl.envs.sb3_vec_env import TaskVecEnv
 from metarl.evaluation.interval import interval
 from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 FILES = Path(__file__).parent / "rl2"
 EPISODES = 2
@@ -167,8 +166,7 @@ def main() -> None:
     }
     FILES.mkdir(exist_ok=True)
     path = FILES / f"{given.family}_{given.seed}.json"
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(record) + "\n")
+    write_json(path, record, indent=None)
     print(f"{given.family}, RL2: {first} in the first episode, {second} in the second; {seconds}")
     print(f"siamese, {ours}\n{evaluation}")
 

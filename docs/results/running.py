@@ -63,7 +63,6 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "Go1Motors": (1_500_000, {}),
 }
 """Environment steps of training, and what differs from the catalogue's family."""
-BEGIN, END = "<!-- running: begin -->", "<!-- running: end -->"
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
 
 
@@ -189,11 +188,12 @@ def _part(cells: list[np.ndarray | None], split: Split) -> str:
     return f"{(after.mean() - low.mean()) / (high.mean() - low.mean()):.0%}"
 
 
-def write(page: Path, text: str) -> None:
-    """Put text between the marks of a page."""
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+def write(page: Path, name: str, text: str) -> None:
+    """Put text between the marks of a name in a page."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = page.read_text().split(begin)
+    _, after = rest.split(end)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def figure() -> Figure:
@@ -252,7 +252,7 @@ def main() -> None:
             if given.save:
                 learner.save(given.save)
         return
-    write(HERE / "README.md", table())
+    write(HERE / "README.md", "running", table())
     figure().savefig(HERE / "running.png", dpi=150)
 
 

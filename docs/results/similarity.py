@@ -38,7 +38,7 @@ from metarl.evaluation.retrieval import retrieval
 from metarl.sampling.streams import Key, Phase
 from metarl.showing import figures
 from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.system.files import whole_file, write_json
 
 HERE = Path(__file__).parent
 FILES = HERE / "similarity"
@@ -160,8 +160,7 @@ def train(family: str, seed: int, path: Path) -> None:
             for count in ROLLOUTS
         ],
     }
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(record) + "\n")
+    write_json(path, record, indent=None)
 
 
 class Covering(TaskFamily):
@@ -277,8 +276,7 @@ def main() -> None:
     what = parser.parse_args().what
     if what == "coverage":
         for seed in SEEDS:
-            with whole_file(FILES / f"coverage_{seed}.json") as temporary:
-                temporary.write_text(json.dumps(coverage(seed)) + "\n")
+            write_json(FILES / f"coverage_{seed}.json", coverage(seed), indent=None)
         return
     if what == "train":
         for seed in SEEDS:

@@ -7,7 +7,6 @@ iterations, passes 260. What it has learned is then evaluated on start states of
 table and writes `time_to_result.json`.
 """
 
-import json
 import platform
 import time
 from dataclasses import asdict
@@ -19,7 +18,7 @@ import metarl
 from metarl import envs
 from metarl.evaluation.evaluate import evaluate
 from metarl.system.checkpoint import versions
-from metarl.system.files import whole_file
+from metarl.system.files import write_json
 
 HERE = Path(__file__).parent
 FAMILY = "HalfCheetahDir"
@@ -74,8 +73,7 @@ def main() -> None:
         "versions": versions(),
         "runs": found,
     }
-    with whole_file(HERE / "time_to_result.json") as temporary:
-        temporary.write_text(json.dumps(record) + "\n")
+    write_json(HERE / "time_to_result.json", record, indent=None)
 
 
 if __name__ == "__main__":
