@@ -32,6 +32,7 @@ import metarl
 from metarl import envs
 from metarl.envs.distributions import Split
 from metarl.evaluation.interval import interval
+from metarl.sampling.streams import Key, Phase
 from metarl.system.checkpoint import versions
 from metarl.system.files import write_json
 
@@ -94,6 +95,7 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "steps": learner.num_timesteps,
         "seconds": seconds,
+        "second_half": second_half(learner),
         "evaluations": {split: evaluation.to_dict() for split, evaluation in evaluations.items()},
     }
     write_json(path, record, indent=None)
@@ -101,6 +103,14 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
     for split, evaluation in evaluations.items():
         print(f"{split}\n{evaluation}")
     return learner
+
+
+def second_half(learner: metarl.MAML) -> float:
+    """Return the mean return of the test tasks' first episodes if all were like its second half."""
+    tasks = learner.family.sample_tasks(40, seed=7, split="test")
+    rollouts = learner.sample(tasks, learner.parameters, 20, Key(7, Phase.EVALUATE))
+    late = rollouts.rewards[..., learner.family.horizon // 2 :]
+    return float(late.double().mean()) * learner.family.horizon
 
 
 def file_of(family: str, method: str, seed: int) -> Path:
@@ -125,6 +135,9 @@ def returns(family: str, method: str, split: str, what: str) -> np.ndarray | Non
     """
     values = []
     for run in runs(family, method):
+        if what == "second half" and split == "test" and "second_half" in run:
+            values.append(run["second_half"])
+            continue
         if split not in run["evaluations"]:
             return None
         evaluation = run["evaluations"][split]
@@ -150,29 +163,59 @@ COLUMNS = (
     ("after 1 rollout", "siamese", "after 1 rollout"),
     ("after 20", "siamese", "step 1"),
     ("and a gradient step", "siamese", "step 2"),
-    ("maml-trpo", "maml-trpo", "step 1"),
 )
 """Heading, method and moment of each column of the table."""
+
+RIVALS = (
+    ("siamese, first episode", "siamese", "step 0"),
+    ("after 1 rollout", "siamese", "after 1 rollout"),
+    ("maml-trpo", "maml-trpo", "step 1"),
+    ("promp", "promp", "step 1"),
+    ("pretrain", "pretrain", "step 1"),
+    ("pretrain, not adapted", "pretrain", "step 0"),
+)
+"""The same of the table of rivals; one gradient step from 20 rollouts is their adaptation."""
 
 
 def table() -> str:
     """Return what every family's methods reach, as Markdown: a row for each family and split."""
-    lines = [
-        "| family | M steps | " + " | ".join(heading for heading, *_ in COLUMNS) + " | part |",
-        "| --- " * (len(COLUMNS) + 3) + "|",
-    ]
+    headings = [heading for heading, *_ in COLUMNS]
+    lines = _head(["family", "M steps", *headings, "part in its second half", "part after 1"])
     splits: tuple[Split, ...] = ("test", "extrapolate")
     for family, split in itertools.product(FAMILIES, splits):
         cells = [returns(family, method, split, what) for _, method, what in COLUMNS]
         if all(cell is None for cell in cells):
             continue
         first = next(run for _, method, _ in COLUMNS for run in runs(family, method))
-        name, steps = (
-            (family, f"{first['steps'] / 1e6:.1f}") if split == "test" else ("- outside", "")
-        )
-        words = ["" if cell is None else _words(cell) for cell in cells]
-        lines.append(f"| {name} | {steps} | " + " | ".join(words) + f" | {_part(cells, split)} |")
+        row = [family, f"{first['steps'] / 1e6:.1f}"] if split == "test" else ["- outside", ""]
+        row += ["" if cell is None else _words(cell) for cell in cells]
+        if split == "test":
+            one, told = (returns(family, m, split, "second half") for m in ("one-policy", "told"))
+            row += [_part(one, told, cells[3]), _part(cells[0], cells[1], cells[4])]
+        lines.append(_row(row, len(COLUMNS) + 4))
     return "\n".join(lines)
+
+
+def rivals() -> str:
+    """Return what other ways to adapt reach in as many steps, as Markdown."""
+    lines = _head(["family", "M steps", *(heading for heading, *_ in RIVALS)])
+    for family in FAMILIES:
+        cells = [returns(family, method, "test", what) for _, method, what in RIVALS]
+        if cells[0] is None or all(cell is None for cell in cells[2:]):
+            continue
+        steps = f"{runs(family, 'siamese')[0]['steps'] / 1e6:.1f}"
+        lines.append(
+            _row([family, steps, *("" if cell is None else _words(cell) for cell in cells)])
+        )
+    return "\n".join(lines)
+
+
+def _head(names: list[str]) -> list[str]:
+    return [_row(names), "| --- " * len(names) + "|"]
+
+
+def _row(cells: list[str], count: int = 0) -> str:
+    return "| " + " | ".join(cells + [""] * (count - len(cells))) + " |"
 
 
 def _words(values: np.ndarray) -> str:
@@ -180,12 +223,11 @@ def _words(values: np.ndarray) -> str:
     return f"{values[0]:.1f}" if len(values) == 1 else f"{interval(values)} ({len(values)})"
 
 
-def _part(cells: list[np.ndarray | None], split: Split) -> str:
-    """Return the part of the way from one policy for all to being told, after one rollout."""
-    low, high, _, _, after, *_ = cells
-    if split != "test" or low is None or high is None or after is None:
+def _part(low: np.ndarray | None, high: np.ndarray | None, reached: np.ndarray | None) -> str:
+    """Return the part of the way from one policy for all to being told."""
+    if low is None or high is None or reached is None:
         return ""
-    return f"{(after.mean() - low.mean()) / (high.mean() - low.mean()):.0%}"
+    return f"{(reached.mean() - low.mean()) / (high.mean() - low.mean()):.0%}"
 
 
 def write(page: Path, name: str, text: str) -> None:
@@ -253,6 +295,7 @@ def main() -> None:
                 learner.save(given.save)
         return
     write(HERE / "README.md", "running", table())
+    write(HERE / "README.md", "rivals", rivals())
     figure().savefig(HERE / "running.png", dpi=150)
 
 
