@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from gif import gif
 from running import write
 
 import metarl
 from metarl.envs.task_family import TaskFamily
-from metarl.evaluation.recovery import Recovery, Trials
+from metarl.evaluation.course import Course
+from metarl.evaluation.recovery import Recovery
 from metarl.system.files import write_json
 
 HERE = Path(__file__).parent
@@ -42,25 +44,26 @@ def measured(name: str) -> Recovery:
         metarl.recovery(learner, change, tasks=100, memory_window=window, seed=7)
         for window in (None, 15)
     )
-    return replace(result, trials=result.trials | {"window 15": other.first})
+    return replace(result, courses=result.courses | {"window 15": other.first})
 
 
 def film(name: str) -> None:
-    """Film the change of the policy's case, if it has one."""
+    """Film the change of the policy's case, if it has one, with nothing seen before."""
     _, task, change = CASES[name]
     if change:
         learner = metarl.load(f"pretrained:{name}", device="cpu")
         assert isinstance(learner.family, TaskFamily)
         learner.family = learner.family.replace(horizon=HORIZON)
         path = VIDEOS / f"{name}_change.mp4"
-        metarl.render(learner, task, path, change=change, rollouts=1, steps=(0, 1), height=360)
+        metarl.render(learner, task, path, change=change, rollouts=1, steps=(0,), height=360)
+        gif(path, 480, 1.0, 5.0)
 
 
-def cells(trials: Trials) -> list[str]:
+def cells(course: Course) -> list[str]:
     """Return reward of a step 2 s after the change, median time to 90 %, and share within 2 s."""
-    seconds = float(np.median(trials.seconds()))
+    seconds = float(np.median(course.seconds()))
     late = f"{seconds:.2f} s" if np.isfinite(seconds) else "never"
-    return [f"{trials.soon[:, -1].mean():.2f}", late, f"{trials.recovered:.0%}"]
+    return [f"{course.soon[:, -1].mean():.2f}", late, f"{course.recovered:.0%}"]
 
 
 def table(results: dict[str, Recovery]) -> str:
@@ -71,8 +74,8 @@ def table(results: dict[str, Recovery]) -> str:
     ]
     for name, result in results.items():
         steady, first = f"{result.first.steady.mean():.2f}", name
-        for way, trials in result.trials.items():
-            row = [first, way, steady, f"{trials.before.mean():.2f}", *cells(trials)]
+        for way, course in result.courses.items():
+            row = [first, way, steady, f"{course.before.mean():.2f}", *cells(course)]
             lines.append("| " + " | ".join(row) + " |")
             first = steady = ""
     return "\n".join(lines)

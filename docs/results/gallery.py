@@ -8,9 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
-import numpy as np
-from PIL import Image
+from gif import gif
 
 import metarl
 from metarl.envs.tasks import Tasks
@@ -32,8 +30,8 @@ TASKS: dict[str, list[dict[str, Any]]] = {
 """Tasks that are easy to tell apart by eye; others are drawn."""
 SECONDS = 3.0
 """Of a film's beginning that its gif shows, of the first task alone."""
-WIDTH, RATE, COLORS = 360, 8, 64
-"""Of a gif: pixels, frames a second, colours."""
+WIDTH = 360
+"""Of a gif [pixel]."""
 
 
 def film(name: str) -> None:
@@ -43,29 +41,7 @@ def film(name: str) -> None:
     tasks = Tasks.from_dicts(known) if known else learner.family.sample_tasks(2, seed=1)
     path = VIDEOS / f"{name}.mp4"
     metarl.render(learner, tasks, path, rollouts=1, steps=(0, 1), height=240, task_map=False)
-    rate = iio.immeta(path)["fps"]
-    frames = [Image.fromarray(frame) for frame in iio.imiter(path)]
-    times = np.arange(0.0, min(SECONDS, len(frames) / rate), 1.0 / RATE)
-    tiles = []
-    for time in times:
-        frame = frames[int(time * rate)]
-        frame = frame.crop((0, 0, frame.width, frame.height // 2))  # the first task
-        size = (WIDTH, round(WIDTH * frame.height / frame.width))
-        small = frame.resize(size, Image.Resampling.LANCZOS)
-        # without dithering, what stands still costs nothing
-        tiles.append(small.quantize(COLORS, dither=Image.Dither.NONE))
-    first, *rest = tiles
-    duration = round(1000 / RATE)
-    first.save(
-        path.with_suffix(".gif"),
-        save_all=True,
-        append_images=rest,
-        duration=duration,
-        loop=0,
-        optimize=True,
-    )
-    sizes = [path.with_suffix(end).stat().st_size / 1e6 for end in (".mp4", ".gif")]
-    print(f"{name}: {sizes[0]:.1f} MB, gif {sizes[1]:.2f} MB", flush=True)
+    gif(path, WIDTH, 0.0, SECONDS, height=0.5)  # of the first task
 
 
 def main() -> None:

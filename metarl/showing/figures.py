@@ -231,10 +231,10 @@ def recovery_figure(recovery: Recovery) -> Figure:
     figure = Figure(figsize=(8.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
     styles = [("C0", 2.0, "-"), ("C1", 1.4, "-"), ("C2", 1.4, "--"), ("0.6", 1.4, "-")]
-    for number, (name, trials) in enumerate(recovery.trials.items()):
+    for number, (name, course) in enumerate(recovery.courses.items()):
         colour, width, dashes = styles[number]
-        seconds = trials.dt * (np.arange(trials.rewards.shape[1]) + 1)
-        rewards = trials.smooth
+        seconds = course.dt * (np.arange(course.rewards.shape[1]) + 1)
+        rewards = course.smooth
         axes.plot(seconds, rewards.mean(0), dashes, color=colour, linewidth=width, label=name)
         if number == 0:
             points = [interval(column) for column in rewards.T]

@@ -1,4 +1,4 @@
-"""A task that changes in an episode: numbers by hand, and the same episodes played by an actor."""
+"""A task that changes in an episode: the same episodes played by an actor."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 import metarl
 from metarl import envs
 from metarl.envs.gymnasium_env import TaskEnv
-from metarl.evaluation.recovery import Recovery, Trials, recovery
+from metarl.evaluation.recovery import Recovery, recovery
 from metarl.evaluation.tasks import TaskChange
 from metarl.showing import figures
 from tests.conftest import SMALL
@@ -29,38 +29,9 @@ def measured(siamese: metarl.MAML) -> Recovery:
     return recovery(siamese, CHANGE, tasks=8, memory_window=7, seed=2)
 
 
-def test_numbers_by_hand():
-    """Steps of a quarter second: rates are means of two. The steady rate is 3."""
-    rewards = np.zeros((3, 20))
-    rewards[:, :8] = np.arange(8.0)  # 4 to 7 in the second before the change
-    rewards[0, 8:] = [-4, -2, 0, 2, 3, 3, 3, 3, 3, 3, 3, 3]  # rates -3, -1, 1, 2.5, 3
-    rewards[1, 8:] = [-4, -2, *[0] * 10]
-    rewards[2, 8:] = [3] * 12
-    trials = Trials(rewards, np.full(3, 3.0), change=8, dt=0.25)
-    np.testing.assert_allclose(trials.before, 5.5)
-    np.testing.assert_allclose(trials.rates[0, :5], [-3, -1, 1, 2.5, 3])
-    np.testing.assert_allclose(trials.dip, [-3, -3, 3])
-    np.testing.assert_allclose(trials.soon[:, -1], [3, 0, 3])
-    # 90 % of the way from -3 to 3 is 2.4: the window that ends after 5 steps; half-way is 0
-    np.testing.assert_allclose(trials.seconds(), [1.25, np.inf, 0.5])
-    np.testing.assert_allclose(trials.seconds(0.5), [1.0, 1.0, 0.5])
-    assert trials.recovered == pytest.approx(2 / 3)
-    assert trials.columns()["90 %"] == "1.25 s"
-    assert trials.to_dict()["seconds"] == [1.25, None, 0.5]
-    np.testing.assert_allclose(trials.smooth[:, 8], rewards[:, 8], err_msg="across the change")
-    np.testing.assert_allclose(trials.smooth[:, 5], 4.5)
-
-
-def test_recovery_after_two_seconds_is_too_late():
-    rewards = np.concatenate([np.ones((2, 4)), np.zeros((2, 10)), np.ones((2, 10))], axis=1)
-    trials = Trials(rewards, np.ones(2), change=4, dt=0.25)
-    np.testing.assert_allclose(trials.seconds(), 3.0)
-    assert trials.recovered == 0.0
-
-
 def test_what_is_measured_is_what_an_actor_does(siamese: metarl.MAML, measured: Recovery):
     """Most likely actions in Gymnasium's environment, whose task is set now, told by hand."""
-    assert list(measured.trials) == [
+    assert list(measured.courses) == [
         "window 7",
         "remembers all",
         "is told of the change",
@@ -70,20 +41,20 @@ def test_what_is_measured_is_what_an_actor_does(siamese: metarl.MAML, measured: 
     assert 2 <= len(measured.before) < 8
     env = TaskEnv(FAMILY)
     for way, window in (("window 7", 7), ("remembers all", None), ("is told of the change", None)):
-        trials, actor = measured.trials[way], siamese.actor()
+        course, actor = measured.courses[way], siamese.actor()
         actor.memory_window = window
-        assert trials.change == 10
+        assert course.change == 10
         env.reset(options={"task": measured.before[0]})
         observation = env.set_state(*_start(siamese, measured))
         for step in range(FAMILY.horizon):
-            if step == trials.change:
+            if step == course.change:
                 env.set_task(measured.after[0], now=True)
                 if way == "is told of the change":
                     actor.forget()
             action, _ = actor.predict(observation, deterministic=True)
             following, reward, *_ = env.step(action)
             actor.remember(observation, action, float(reward), following)
-            assert trials.rewards[0, step] == pytest.approx(reward, abs=2e-2), (way, step)
+            assert course.rewards[0, step] == pytest.approx(reward, abs=2e-2), (way, step)
             observation = following
 
 
@@ -96,19 +67,19 @@ def _start(siamese: metarl.MAML, measured: Recovery) -> tuple[np.ndarray, np.nda
 
 
 def test_ways_to_remember_differ_after_the_change_only_where_they_should(measured: Recovery):
-    trials = measured.trials
-    all_of_it, told = trials["remembers all"].rewards, trials["is told of the change"].rewards
+    courses = measured.courses
+    all_of_it, told = courses["remembers all"].rewards, courses["is told of the change"].rewards
     np.testing.assert_array_equal(all_of_it[:, :10], told[:, :10])
     assert not np.array_equal(all_of_it[:, 11:], told[:, 11:])
-    assert not np.array_equal(trials["window 7"].rewards[:, :10], all_of_it[:, :10])
-    for other in trials.values():
+    assert not np.array_equal(courses["window 7"].rewards[:, :10], all_of_it[:, :10])
+    for other in courses.values():
         np.testing.assert_array_equal(other.steady, measured.first.steady)
 
 
 def test_a_policy_without_memory_is_adapted_to_the_task_before(tmp_path: Path):
     learner = metarl.MAML(FAMILY, **SMALL)
     measured = metarl.recovery(learner, "0.5", tasks=3, seed=4)
-    assert list(measured.trials) == ["adapted before"]
+    assert list(measured.courses) == ["adapted before"]
     assert len(measured.before) == 3
     np.testing.assert_array_equal(measured.before["direction"], -measured.after["direction"])
     assert measured.settings["memory_window"] is None

@@ -1,0 +1,44 @@
+"""A film as a gif for a page: small, few colours, the part of it that tells the story."""
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image
+
+RATE, COLORS = 8, 64
+"""Frames a second, colours."""
+
+
+def gif(film: Path, width: int, start: float, seconds: float, height: float = 1.0) -> None:
+    """Write a part of a film beside it, as .gif.
+
+    Args:
+        film: .mp4.
+        width: of the gif [pixel].
+        start: of the part [s].
+        seconds: that it lasts, at most.
+        height: the part of the film's height that is shown, from above.
+    """
+    rate = iio.immeta(film)["fps"]
+    frames = [Image.fromarray(frame) for frame in iio.imiter(film)]
+    end = min(start + seconds, len(frames) / rate)
+    pictures = []
+    for time in np.arange(start, end, 1.0 / RATE):
+        frame = frames[int(time * rate)]
+        frame = frame.crop((0, 0, frame.width, round(frame.height * height)))
+        size = (width, round(width * frame.height / frame.width))
+        small = frame.resize(size, Image.Resampling.LANCZOS)
+        # without dithering, what stands still costs nothing
+        pictures.append(small.quantize(COLORS, dither=Image.Dither.NONE))
+    first, *rest = pictures
+    first.save(
+        path := film.with_suffix(".gif"),
+        save_all=True,
+        append_images=rest,
+        duration=round(1000 / RATE),
+        loop=0,
+        optimize=True,
+    )
+    sizes = [each.stat().st_size / 1e6 for each in (film, path)]
+    print(f"{film.stem}: {sizes[0]:.1f} MB, gif {sizes[1]:.2f} MB", flush=True)

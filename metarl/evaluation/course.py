@@ -1,0 +1,123 @@
+"""The course of the reward in episodes whose task changes: dip, and the time until it is over."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.evaluation.interval import Interval, interval
+
+SMOOTHED = 0.5
+"""What rates are means over [s]: about two strides of a running robot."""
+WITHIN = 2.0
+"""Time after the change in which the dip is looked for, and recovery counts [s]."""
+RECOVERED = 0.9
+"""The part of the way from the dip to the new task's steady rate that counts as recovered. A part
+of the rate itself would say nothing where rewards have another zero: those of HalfCheetahVel are
+negative, and a bonus for not falling is most of Hopper's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One policy's rewards in episodes in each of which the task changes once."""
+
+    rewards: NDArray[np.float64]
+    """Of every step, [task, time]; 0 once an episode has ended."""
+    steady: NDArray[np.float64]
+    """Reward of a step in the last half of an episode that was in the new task throughout, [task]:
+    what there is to recover."""
+    change: int
+    """The first step in the new task."""
+    dt: float
+    """Length of a step [s]."""
+
+    @property
+    def before(self) -> NDArray[np.float64]:
+        """Reward of a step in the second before the change, [task]."""
+        first = max(0, self.change - self._steps(1.0))
+        return self.rewards[:, first : self.change].mean(1)
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """The smooth rewards after the change, each of a whole half second, [task, time]."""
+        return self.smooth[:, self.change + self._window - 1 :]
+
+    @property
+    def smooth(self) -> NDArray[np.float64]:
+        """Rewards as means of the half second before, but never across the change, [task, time]."""
+        sums = np.pad(self.rewards.cumsum(1), ((0, 0), (1, 0)))
+        ends = np.arange(1, sums.shape[1])
+        begins = np.where(ends > self.change, self.change, 0)
+        starts = np.maximum(ends - self._steps(SMOOTHED), begins)
+        return (sums[:, ends] - sums[:, starts]) / (ends - starts)
+
+    @property
+    def soon(self) -> NDArray[np.float64]:
+        """The rates within 2 s after the change, or until the episode's end, [task, time]."""
+        return self.rates[:, : max(1, self._steps(WITHIN) - self._window + 1)]
+
+    @property
+    def dip(self) -> NDArray[np.float64]:
+        """The lowest rate within 2 s after the change, [task]."""
+        return self.soon.min(1)
+
+    def seconds(self, part: float = RECOVERED) -> NDArray[np.float64]:
+        """Return the time from the change until a part of the way up to the steady rate, [task].
+
+        Infinite for one that does not get there in its episode. The end of the smoothing window
+        counts, so that no time is shorter than that.
+
+        Args:
+            part: of the way from the dip.
+        """
+        threshold = self.dip + part * (self.steady - self.dip)
+        there = self.rates >= threshold[:, None]
+        first = self.dt * (there.argmax(1) + self._window)
+        return np.where(there.any(1), first, np.inf)
+
+    @property
+    def recovered(self) -> float:
+        """The share of tasks that recovered within 2 s."""
+        return float((self.seconds() <= WITHIN + 1e-9).mean())
+
+    def means(self) -> dict[str, Interval]:
+        """Return the mean rewards of a step before the change, in the dip and 2 s later."""
+        values = {"before": self.before, "dip": self.dip, "2 s later": self.soon[:, -1]}
+        return {name: interval(each) for name, each in values.items()}
+
+    def columns(self) -> dict[str, str]:
+        """Return the cells of the table."""
+        return {
+            **{f"{name} [95 %]": mean_in_words(mean) for name, mean in self.means().items()},
+            "half-way": _middle(self.seconds(0.5)),
+            "90 %": _middle(self.seconds()),
+            "90 % in 2 s": f"{self.recovered:.0%}",
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain data; a time is null where there is no recovery."""
+        return {
+            "recovered_within_2_s": self.recovered,
+            **{name.replace(" ", "_"): mean.to_dict() for name, mean in self.means().items()},
+            "seconds": [time if np.isfinite(time) else None for time in self.seconds().tolist()],
+            "rewards": self.rewards.mean(0).tolist(),
+        }
+
+    @property
+    def _window(self) -> int:
+        return min(self._steps(SMOOTHED), self.rewards.shape[1] - self.change)
+
+    def _steps(self, seconds: float) -> int:
+        return max(1, round(seconds / self.dt))
+
+
+def mean_in_words(mean: Interval) -> str:
+    """Return a mean with its interval."""
+    return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
+
+
+def _middle(seconds: NDArray[np.float64]) -> str:
+    """Return the median of times in words."""
+    middle = float(np.median(seconds))
+    return f"{middle:.2f} s" if np.isfinite(middle) else "never"
