@@ -1,5 +1,6 @@
 """What a new user wants to know of a robot's MJCF file, and the lines that make a family of it."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,14 @@ import numpy as np
 
 from metarl.envs.actuators import JOINT_TRANSMISSIONS
 from metarl.envs.model import load_model
-from metarl.envs.robot import Array
+from metarl.envs.reachable import NEAR, box_within_reach, tip_of
 from metarl.envs.robots.servo_robot import ServoRobot
 from metarl.envs.servos import Physics, Servos, position_servos
 
 _RATE = 50.0
-_BOX = 0.15
-"""Half the width of the box in which an arm is asked to reach a point [m]."""
-_POSES = 300
-"""Drawn poses of an arm, which tell how far its tip gets."""
-_FREELY = {
-    mujoco.mjtJoint.mjJNT_HINGE: (-np.pi, np.pi),
-    mujoco.mjtJoint.mjJNT_SLIDE: (-_BOX, _BOX),
-}
-"""Where joints without limits are taken to move [rad, m]."""
+_STRIDE = 1.0
+"""How far an arm's servos turn to each side, at most [rad]: further than legs do, or little is in
+reach."""
 _STIFFNESS, _DAMPING = 3.0, 0.1
 """Of servos in place of torque motors, in units of the middle motor's largest torque: all of it at
 a third of a radian, or at 10 rad/s."""
@@ -54,6 +49,7 @@ def inspect(mjcf: Path | str) -> str:
         _block("bodies", _bodies(model)),
         _block("joints", _joints(model)),
         _block("actuators", _actuators(model)),
+        _block("sites", _sites(model)),
         _block("keyframes", [repr(model.key(k).name) for k in range(model.nkey)]),
         _block("sensors", _sensors(model)),
         _block("warnings", list(_warnings(model))),
@@ -66,19 +62,32 @@ def lines(mjcf: Path | str) -> str:
     model = load_model(mjcf)
     robot, settings = _robot(Path(mjcf), model)
     if robot.walks:
-        goal = "goals.velocity_command((0.0, 1.0))"
+        goal = "    goal = goals.velocity_command((0.0, 1.0))"
         others = "horizon=250, survive_bonus=1.0"
     else:
-        low, high = _box(robot, model)
-        goal = f"goals.reach_in_box({low}, {high}, tracks=robot.tracks, success_within=0.05)"
-        others = "horizon=100"
-    arguments = "\n".join(f"        {argument}," for argument in (_quoted(str(mjcf)), *settings))
+        box = box_within_reach(robot, robot.load())
+        corners = f"{box.low}, {box.high}"
+        near = f"{100 * NEAR:.0f} cm"
+        goal = (
+            f"    # the tip comes within {near} of {box.reachable:.0%} of these points\n"
+            f"    goal = goals.reach_in_box(\n        {corners}, tracks=robot.tracks, "
+            f"success_within={NEAR}\n    )"
+        )
+        others = "horizon=100, action_scale=1.0"
+    path = Path(mjcf).resolve()
+    arguments = "\n".join(f"        {argument}," for argument in (_quoted(str(path)), *settings))
+    names = ["Physics"] if "physics=" in arguments else []
+    names += ["ServoRobot", "Servos", "TaskFamily", "goals"]
     return (
-        "from metarl.envs import Physics, ServoRobot, Servos, TaskFamily, goals\n\n\n"
+        f"from metarl.envs import {', '.join(names)}\n\n\n"
         "def family() -> TaskFamily:\n"
         f"    robot = ServoRobot(\n{arguments}\n    )\n"
-        f"    goal = {goal}\n"
-        f'    return TaskFamily({_quoted(robot.name)}, robot, goal, "my robot", {others})'
+        f"{goal}\n"
+        f"    return TaskFamily({_quoted(robot.name)}, robot, goal, {_quoted(path.name)}, {others})"
+        "\n\n\n"
+        "# saved as my_robot.py, it is trained by\n"
+        "# metarl train my_robot.py:family --algorithm siamese --total-timesteps 2_000_000 "
+        "--out runs/mine"
     )
 
 
@@ -92,18 +101,33 @@ def _robot(mjcf: Path, model: mujoco.MjModel) -> tuple[ServoRobot, list[str]]:
     elliptic = model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC.value
     physics = Physics(cone="pyramidal" if elliptic else None)
     robot = ServoRobot(mjcf, servos=servos, physics=physics)
+    tip = stride = None
+    if not robot.walks:
+        stride = _strides(robot)
+        servos = dataclasses.replace(servos, stride=stride)
+        tip = tip_of(robot, robot.load())
+        robot = ServoRobot(mjcf, servos=servos, physics=physics, tip=tip)
     arms: list[str] = []
     if robot.base:
         arms.append(f"base={_quoted(robot.base)}")
     if robot.walks:
         arms.append(f"feet={_quoted(robot.feet)}")
     else:
-        arms.append(f"tip={_quoted(_tip(robot, model))}")
-    changed = {"keyframe": keyframe, "gains": gains, "rate": servos.rate}
+        arms.append(f"tip={_quoted(tip)}")
+    changed = {"keyframe": keyframe, "stride": stride, "gains": gains, "rate": servos.rate}
     arms.append(f"servos=Servos({_arguments(changed)})")
     if elliptic:
         arms.append('physics=Physics(cone="pyramidal")')
     return robot, [arm for arm in arms if not arm.endswith("=None")]
+
+
+def _strides(robot: ServoRobot) -> dict[str, float] | float | None:
+    """Return how far an arm's servos may turn; None for the default, where none drives a joint."""
+    driven = robot.driven(robot.load())
+    turning = [name for name, joint in driven if joint is not None]
+    if len(turning) == len(driven):
+        return _STRIDE
+    return {name: _STRIDE for name in turning if name} or None
 
 
 def _quoted(value: Any) -> str:  # noqa: ANN401
@@ -116,42 +140,6 @@ def _arguments(values: dict[str, Any]) -> str:
     return ", ".join(
         f"{name}={_quoted(value)}" for name, value in values.items() if value is not None
     )
-
-
-def _tip(robot: ServoRobot, model: mujoco.MjModel) -> str | None:
-    field, index = robot.tip
-    named = model.site(index) if field == "site_xpos" else model.body(index)
-    return named.name or None
-
-
-def _box(robot: ServoRobot, model: mujoco.MjModel) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the corners of a box around where an arm's tip is at its start [m].
-
-    It ends where the arm does, so that a planar arm is not asked for points above it.
-    """
-    start = np.array(robot.home_qpos)
-    tip, reached = _tip_at(robot, model, start), []
-    generator = np.random.default_rng(0)
-    for _ in range(_POSES):
-        pose = start.copy()
-        for joint in range(model.njnt):
-            kind = mujoco.mjtJoint(model.jnt_type[joint])
-            if kind in _FREELY:
-                limits = model.jnt_range[joint] if model.jnt_limited[joint] else _FREELY[kind]
-                pose[model.jnt_qposadr[joint]] = generator.uniform(limits[0], limits[1])
-        reached.append(_tip_at(robot, model, pose))
-    low = np.maximum(tip - _BOX, np.min([tip, *reached], axis=0))
-    high = np.minimum(tip + _BOX, np.max([tip, *reached], axis=0))
-    return tuple(np.round(low, 3).tolist()), tuple(np.round(high, 3).tolist())
-
-
-def _tip_at(robot: ServoRobot, model: mujoco.MjModel, pose: Array) -> Array:
-    """Return where an arm's tip is when its joints are so, [3]."""
-    data = mujoco.MjData(model)
-    data.qpos[:] = pose
-    mujoco.mj_kinematics(model, data)
-    field, index = robot.tip
-    return getattr(data, field)[index].copy()
 
 
 def _gains(model: mujoco.MjModel) -> tuple[float, float] | None:
@@ -214,6 +202,13 @@ def _actuators(model: mujoco.MjModel) -> list[str]:
     return rows
 
 
+def _sites(model: mujoco.MjModel) -> list[str]:
+    sites = [model.site(number) for number in range(model.nsite)]
+    return [
+        f"{site.name}  on {model.body(int(site.bodyid[0])).name}" for site in sites if site.name
+    ]
+
+
 def _sensors(model: mujoco.MjModel) -> list[str]:
     names = [model.sensor(n).name or f"sensor{n}" for n in range(model.nsensor)]
     sizes = [_count(int(size), "number") for size in model.sensor_dim]
@@ -230,7 +225,10 @@ def _warnings(model: mujoco.MjModel) -> Iterator[str]:
             f"Servos(stride=...) says how far an action moves them"
         )
     if not model.nkey:
-        yield "no keyframe: starts are the model's zero pose"
+        yield (
+            "no keyframe: starts are the model's zero pose; where that is stretched or folded, add "
+            'a bent one, <keyframe><key qpos="..."/></keyframe>'
+        )
     if model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC.value:
         yield 'elliptic friction cones: Physics(cone="pyramidal") steps about twice as fast'
     masked = (model.geom_contype | model.geom_conaffinity) > 0

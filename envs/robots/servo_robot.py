@@ -13,7 +13,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.envs.actuators import JOINT_TRANSMISSIONS
 from metarl.envs.model import Edit, element_index, element_names, load_model
+from metarl.envs.nearest import nearest
 from metarl.envs.quantities import UP, to_body
 from metarl.envs.robot import Array, Fields, Robot, always, yaw
 from metarl.envs.robots.anatomy import anatomy
@@ -98,6 +100,16 @@ class ServoRobot(Robot):
     def home_qpos(self) -> Array:
         """How it stands, [nq]."""
         return self._home.qpos.copy()
+
+    def driven(self, model: mujoco.MjModel) -> list[tuple[str, int | None]]:
+        """Return each action's actuator and the joint it turns; None for one that turns none."""
+        found = []
+        for control in self._home.driven:
+            (actuator,) = np.flatnonzero(model.actuator_ctrladr == control)
+            on_joint = model.actuator_trntype[actuator] in JOINT_TRANSMISSIONS
+            joint = int(model.actuator_trnid[actuator, 0]) if on_joint else None
+            found.append((model.actuator(actuator).name, joint))
+        return found
 
     def load(self, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
         """Return the compiled model, with the servos and the physics that were asked for."""
@@ -189,4 +201,8 @@ def _place(model: mujoco.MjModel, name: str | None, body: int) -> tuple[str, int
     sites = [model.site(number).name for number in range(model.nsite)]
     if name in sites:
         return "site_xpos", sites.index(name)
-    return "xpos", element_index(model, "body", name)
+    bodies = element_names(model, "body")
+    if name not in bodies:
+        named = [each for each in (*sites, *bodies) if each]
+        raise ValueError(f"the model has no site or body {name!r}{nearest(name, named)}")
+    return "xpos", bodies.index(name)

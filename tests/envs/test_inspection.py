@@ -94,9 +94,30 @@ def test_what_may_surprise_is_said(tmp_path: Path, edit: tuple[str, str], warnin
 
 def test_motors_are_given_gains_and_an_arm_its_surroundings(tmp_path: Path):
     text = lines(written(tmp_path, ARM))
-    assert "Servos(gains=(18.0, 0.6), rate=50.0)" in text  # of 6 N m, between 4 and 8
-    # the hand hangs 0.6 m ahead, which is as far as it gets, at a height of 0.3 m, in a plane
-    assert "reach_in_box((0.45, 0.0, 0.15), (0.6, 0.0, 0.45)" in text
+    assert "Servos(stride=1.0, gains=(18.0, 0.6), rate=50.0)" in text  # of 6 N m, between 4 and 8
+    assert "Physics" not in text, "what is not used is not imported"
+    assert 'tip="grasp"' in text, "the site at the end, and not the body whose frame is in a joint"
+    # the hand moves in a plane
+    assert ", 0.0, " in text[text.index("reach_in_box(") :]
+    family = pasted(text)
+    assert family.action_scale == 1.0
+    start = family.robot.home_qpos
+    assert start.shape == (2,)
+
+
+def test_sites_are_listed_since_a_tip_may_be_one(tmp_path: Path):
+    path = written(tmp_path, ARM)
+    assert "sites\n    grasp  on hand" in inspect(path)
+    with pytest.raises(ValueError, match=r"no site or body 'grapes'.*grasp"):
+        ServoRobot(path, tip="grapes")
+
+
+def test_a_pasted_file_can_be_run_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written(tmp_path, ARM)
+    monkeypatch.chdir(tmp_path)
+    text = lines("robot.xml")
+    monkeypatch.chdir("/")
+    assert pasted(text).name == "reacher"
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
