@@ -19,7 +19,7 @@ NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
         "rollouts": 4,
         "episodes": 2,
         "changes": 0.125,
-        "encoder_steps": 10,
+        "encoder_steps": 20,
         "outer_lr": 2e-3,
         "outer_epochs": 8,
         "clip_ratio": 0.2,
@@ -29,7 +29,7 @@ NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
 }
 """What an algorithm needs to learn at all."""
 
-_GO1 = {"encoder_steps": 20, "outer_epochs": 20}
+_GO1 = {"outer_epochs": 20}
 
 TUNED: dict[tuple[str, str], dict[str, Any]] = {
     # an inner_lr of 0.2 gains nothing; a max_kl of 0.02 learns more slowly, 0.08 no faster

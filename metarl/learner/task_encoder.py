@@ -4,6 +4,12 @@ Two copies of it: one learns, on windows of the rollouts that the policy is trai
 different their tasks are (known in training, never looked at afterwards); the other, which the
 policy sees, follows slowly. A policy whose contexts all change within an iteration loses what it
 had learned: with a single copy 428 fell to 309 on HalfCheetahDir within 0.5 million steps.
+
+Nor may it turn for ever. Distances say nothing of direction, so each step of Adam turns all
+embeddings a little, and after a million steps of HalfCheetahVel a fixed window's embedding still
+moved by a fifth to a half of the distance between tasks every ten iterations, which the policy had
+to learn anew: returns went up and down between -28 and -52. With steps that become smaller, as 1 /
+iteration (Robbins and Monro 1951), it moves by a twentieth, and returns rise to -25.
 """
 
 import copy
@@ -34,9 +40,12 @@ MARGIN = 5.0
 SHORTEST, LONGEST = 5, 60
 """Steps of the windows: the policy sees contexts of few transitions first, of many later."""
 
-FOLLOW = 0.1
-"""The part of the way to the learning copy that the slow one takes in an iteration; of the memory's
-tolerance to what was seen last, too."""
+SETTLING = 30
+"""Iterations after which the encoder's steps are half as large, a third after twice as many, ..."""
+
+FOLLOW = 10
+"""In iteration n, the slow copy goes FOLLOW / (FOLLOW + n) of the way to the learning one, and the
+memory's tolerance to what was seen last: a mean over about the last tenth of all iterations."""
 
 TOLERANCE = "tolerance"
 """What the tensor with the memory's tolerance is called."""
@@ -156,7 +165,8 @@ def train_encoder(
         encoder.mean.copy_(moments.mean)
         encoder.std.copy_(moments.std)
         leaves = dict(encoder.named_parameters())
-        optimiser = resumed_adam(leaves, before.adam, config.encoder_lr)
+        lr = config.encoder_lr / (1.0 + iteration / SETTLING)
+        optimiser = resumed_adam(leaves, before.adam, lr)
         held_out = 0.0
         for step in range(config.encoder_steps):
             window = int(draws.integers(SHORTEST, min(LONGEST, family.horizon) + 1))
@@ -168,12 +178,13 @@ def train_encoder(
             loss.backward()
             optimiser.step()
         adam = {name: value.detach() for name, value in moments_of(optimiser, leaves).items()}
-        slow = _between(before.memory.encoder, encoder, FOLLOW if iteration else 1.0)
+        part = FOLLOW / (FOLLOW + iteration)
+        slow = _between(before.memory.encoder, encoder, part)
         # later episodes may begin in the middle of a change
         calm = slice(config.rollouts // config.episodes)
         seen = tolerance_of(slow, windows[:, calm], valid[:, calm])
         known = before.memory.tolerance
-        tolerance = known + FOLLOW * (seen - known) if math.isfinite(known) else seen
+        tolerance = known + part * (seen - known) if math.isfinite(known) else seen
     memory = replace(before.memory, encoder=slow, tolerance=tolerance)
     return TaskEncoder(memory, encoder, moments, adam), held_out
 
