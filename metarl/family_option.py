@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cloudpickle
 from tyro.conf import arg
 
+import metarl
 from metarl import envs
 from metarl.envs import catalogue
 from metarl.envs.foreign_family import ForeignFamily
@@ -49,7 +50,8 @@ class RunSettings:
     """The function that returns the family of the run, when it is not one of the catalogue's."""
     device: str = "auto"
     """Where updates run: cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
-
+    threads: int = 0
+    """Threads of the simulator and of updates on the CPU; 0 for all cores."""
     cluster: str | None = None
     """A Ray cluster that the learner's rollouts are sampled on: ray, ray:auto or ray:HOST:PORT, as
     `--workers` of `metarl train`; the same numbers."""
@@ -58,9 +60,10 @@ class RunSettings:
         """Return the learner of a run folder or a checkpoint."""
         from metarl.learner.runs import load
 
-        settings = {} if self.cluster is None else {"workers": self.cluster}
-        family = run_family(run_folder, self.family)
-        return load(run_folder, family=family, device=self.device, **settings)
+        settings: dict[str, Any] = {"device": self.device, "threads": self.threads}
+        if self.cluster is not None:
+            settings["workers"] = self.cluster
+        return load(run_folder, family=run_family(run_folder, self.family), **settings)
 
 
 @dataclass(frozen=True)
@@ -221,10 +224,14 @@ def _place(error: Exception) -> str:
     """Return where in the user's own code an error came up, or nothing when it never ran."""
     if isinstance(error, SyntaxError):
         return f" ({error.filename}, line {error.lineno})"
+    # of metarl's own functions, the line that called them is what can be mended
+    own = tuple(str(Path(path).resolve()) for path in (*metarl.__path__, *envs.__path__))
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and "importlib" not in frame.filename
+        if Path(frame.filename).is_file()
+        and "importlib" not in frame.filename
+        and not str(Path(frame.filename).resolve()).startswith(own)
     ]
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 

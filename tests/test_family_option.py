@@ -75,6 +75,10 @@ def broken():
     return NUMBER / 0
 
 
+def misread():
+    return TaskFamily("Stay", Point(), stay(), "a test", horizon=0)
+
+
 def needs(size):
     return size
 '''
@@ -161,6 +165,8 @@ def test_what_a_reference_is(words: str, expected: bool):
         ("own.py:Place", r"failed: TypeError: .*missing 1 required positional argument"),
         ("own.py:needs", r"failed: TypeError: .*missing 1 required positional argument: 'size'"),
         ("own.py:broken", r"broken failed \(.*own.py, line 53\): ZeroDivisionError: division"),
+        # the line of the file, not that of metarl which it called
+        ("own.py:misread", r"misread failed \(.*own.py, line 57\): ValueError: .*horizon"),
         ("unreadable.py:family", r"\(.*unreadable.py, line 1\): SyntaxError: invalid syntax"),
         ("none.py:family", "there is no file .*none.py to take the family"),
         ("none:family", "failed: ModuleNotFoundError"),

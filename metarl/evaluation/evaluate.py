@@ -200,7 +200,8 @@ def _measured(
         arrays[f"{_PART}{name}"] = np.stack([step[name] for step in parts], axis=1)
     if learner.state.memory:
         key = Key(settings.seed, Phase.EVALUATE)
-        seen = returns_by_what_was_seen(learner, tasks, scores[0], key)
+        likely = settings.deterministic
+        seen = returns_by_what_was_seen(learner, tasks, scores[0], key, deterministic=likely)
         arrays |= {f"{_SEEN}{words}": value for words, value in seen.items()}
     return arrays
 

@@ -113,7 +113,7 @@ class Evaluation:
     def columns(self) -> dict[str, list[str]]:
         """Return the table's cells by column, a row an inner step."""
         columns = {
-            "inner step": [str(step) for step in range(self.steps + 1)],
+            "inner step": self._steps_in_words(),
             "mean return [95 %]": [str(value) for value in self.curve()],
             "interquartile mean [95 %]": [str(value) for value in self.middles()],
             "gain over previous": ["", *map(str, self.gains())],
@@ -122,12 +122,22 @@ class Evaluation:
             columns["success"] = [f"{rate:.0%}" for rate in self.success.mean((0, 1))]
         return columns
 
+    def _steps_in_words(self) -> list[str]:
+        """Return the numbers of the inner steps; of a policy with a memory, what each is."""
+        numbers = [str(step) for step in range(self.steps + 1)]
+        lrs = self.settings.get("inner_lrs", [])
+        if self.seen is None or len(lrs) != self.steps or 0.0 not in lrs[:1]:
+            return numbers
+        seen = f"{self.settings['rollouts']} rollouts seen"
+        words = ["nothing seen", seen, *(["and a gradient step"] * (self.steps - 1))]
+        return [f"{number}: {each}" for number, each in zip(numbers, words, strict=True)]
+
     def seen_columns(self) -> dict[str, list[str]]:
         """Return the cells of the table of returns by what was seen; none without a memory."""
         if self.seen is None:
             return {}
         return {
-            "before gradient steps": list(self.seen),
+            "before gradient steps; a quarter times four": list(self.seen),
             "mean return [95 %]": [str(self._mean(values)) for values in self.seen.values()],
         }
 

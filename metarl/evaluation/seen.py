@@ -22,19 +22,20 @@ ROLLOUTS = (1, 2, 5)
 
 
 def returns_by_what_was_seen(
-    learner: MAML, tasks: Tasks, first: Rollouts, key: Key
+    learner: MAML, tasks: Tasks, first: Rollouts, key: Key, *, deterministic: bool = False
 ) -> dict[str, NDArray[np.float64]]:
     """Return the mean return of each task, [task], by what was seen of it, in words.
 
     A quarter's rewards count as often as the horizon holds it, so that they compare with a whole
-    episode's. Each rollout
-    after one, two or five others begins with what those saw: any in a row among the first ones.
+    episode's. Each rollout after one, two or five others begins with what those saw: any in a row
+    among the first ones.
 
     Args:
         learner: with a memory.
         tasks: a row each.
         first: their rollouts with nothing seen before, of the policy before gradient steps.
         key: of the evaluation.
+        deterministic: take the most likely actions, as in the first rollouts.
     """
     memory = learner.state.memory
     assert memory is not None, "a policy without memory sees nothing of its task"
@@ -52,6 +53,7 @@ def returns_by_what_was_seen(
             learner.parameters,
             1,
             key._replace(iteration=3, step=count),  # 0 to 2 are the evaluations' and comparisons'
+            deterministic=deterministic,
             memory=Remembered(memory, start.flatten(0, 1)),
         )
         returns = each.returns.double().view(len(tasks), rollouts).mean(1).numpy()

@@ -223,7 +223,7 @@ def _tell_failures(iteration: int, progress: Progress, clock: Clock) -> None:
 
 
 class ProgressBar(BaseCallback):
-    """A bar over environment steps that shows the returns before and after adaptation."""
+    """A bar over environment steps that shows the returns, before and after inner steps."""
 
     def __init__(self, goal: int) -> None:
         """Make a bar up to `goal` environment steps in all."""
@@ -237,7 +237,10 @@ class ProgressBar(BaseCallback):
 
     def _on_step(self) -> bool:
         returns = self.locals["returns"]
-        self._bar.set_postfix_str(f"return {returns[0]:.1f} -> {returns[-1]:.1f}", refresh=False)
+        # one number of an algorithm whose training takes no inner steps
+        shown = dict.fromkeys((0, len(returns) - 1))
+        words = " -> ".join(f"{returns[stage]:.1f}" for stage in shown)
+        self._bar.set_postfix_str(f"return {words}", refresh=False)
         # whole iterations go beyond the goal, and tqdm then forgets it
         self._bar.update(min(self.num_timesteps, self._goal) - self._bar.n)
         return True

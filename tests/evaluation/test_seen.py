@@ -133,3 +133,28 @@ def test_a_policy_without_memory_has_none(point: envs.TaskFamily, tmp_path: Path
     evaluation = metarl.evaluate(learner, tasks=2, rollouts=3)
     assert evaluation.seen is None
     assert "seen" not in json.loads(evaluation.save(tmp_path)[0].read_text())
+
+
+def test_the_most_likely_actions_are_taken_throughout(
+    learner: metarl.MAML, tasks: envs.Tasks, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[bool] = []
+    sample = metarl.MAML.sample
+
+    def watched(self: metarl.MAML, *rest: Any, **named: Any) -> Rollouts:
+        asked.append(named.get("deterministic", False))
+        return sample(self, *rest, **named)
+
+    monkeypatch.setattr(metarl.MAML, "sample", watched)
+    metarl.evaluate(learner, tasks=tasks, rollouts=2, steps=1, scored=2, deterministic=True)
+    assert len(asked) > 2
+    assert all(asked)
+
+
+def test_what_each_step_is_of_a_policy_with_memory(learner: metarl.MAML, tasks: envs.Tasks):
+    evaluation = metarl.evaluate(learner, tasks=tasks, rollouts=2, steps=2, scored=2)
+    assert evaluation.columns()["inner step"] == [
+        "0: nothing seen",
+        "1: 2 rollouts seen",
+        "2: and a gradient step",
+    ]
