@@ -106,6 +106,9 @@ def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
     model.vis.global_.offwidth, model.vis.global_.offheight = size
     model.vis.quality.shadowsize = 1024
     model.vis.map.shadowclip = 0.3  # beyond, OpenGL's shadows turn into dark wedges
+    if not model.nlight:  # MuJoCo's light at the camera leaves everything nearly black
+        model.vis.headlight.ambient[:] = 0.35
+        model.vis.headlight.diffuse[:] = 0.45
     model.mat_reflectance[:] = 0.0
     model.mat_specular[:] = 0.1
     is_plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
@@ -169,9 +172,11 @@ def _mark(
         mujoco.mjv_connector(geom, capsule, 0.01 * distance, *ends)
     else:
         centre = np.array([marker.x, marker.y, marker.z])
-        flat = np.array([0.03 * distance, 0.03 * distance, 0.002 * distance])
-        disc = mujoco.mjtGeom.mjGEOM_CYLINDER
-        mujoco.mjv_initGeom(geom, disc, flat, centre, upright, GOAL_COLOUR)
+        in_the_air = marker.z > 0.03 * distance
+        disc, ball = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE
+        shape = np.array([0.02, 0.0, 0.0]) if in_the_air else np.array([0.03, 0.002, 0.0])
+        kind = ball if in_the_air else disc
+        mujoco.mjv_initGeom(geom, kind, distance * shape, centre, upright, GOAL_COLOUR)
     geom.category = mujoco.mjtCatBit.mjCAT_DECOR.value  # casts no shadow
     geom.objtype = mujoco.mjtObj.mjOBJ_UNKNOWN.value  # not set above: it may hold anything
     geom.objid = geom.segid = -1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
+from metarl.envs.goal import Marker
 from metarl.envs.opengl_camera import OpenGLCamera
 from metarl.envs.ray_camera import RayCamera
 from metarl.envs.robot import Robot
@@ -227,3 +228,32 @@ def test_a_camera_of_the_model_is_looked_through_when_the_robot_names_it(camera:
     assert red[55:65, 75:85].all()
     assert not (above == SKY).all(-1).any(), "the floor fills the picture"
     assert (aside[0] == SKY).all()
+
+
+@CAMERAS
+def test_a_model_without_lights_is_not_dark(camera: type):
+    """A body of MuJoCo's default grey, and a box with a light of its own, which stays as it is."""
+    light = "<light pos='0 -3 3' dir='0 1 -1' diffuse='0.2 0.2 0.2'/>"
+    alone, lit = (picture_by(camera, model_of(world + box(""))) for world in ("", light))
+    assert alone[60, 80].mean() > 80
+    assert lit[60, 80].mean() < alone[60, 80].mean()
+
+
+@CAMERAS
+@pytest.mark.parametrize(("height", "round_"), [(0.0, False), (1.0, True)], ids=["floor", "air"])
+def test_a_point_is_marked_by_a_disc_on_the_floor_or_a_ball_in_the_air(
+    camera: type, height: float, round_: bool
+):
+    model = model_of(box("pos='0 0 0.5' rgba='0 0 1 1'"))
+    family = family_of(model, (4.0, 90.0, -10.0))
+    family.goal.marker = lambda task, time: Marker("point", 1.0, 0.0, height)
+    try:
+        drawer = camera(family, SIZE)
+    except RuntimeError as error:
+        pytest.skip(f"{error}")
+    with closing(drawer):
+        picture = drawer.take(np.array([-1.0]), {}, 0.0).astype(int)
+    red = picture[..., 0] - picture[..., 1] > 60
+    tall, wide = (int(red.any(axis).sum()) for axis in (1, 0))
+    assert wide >= 5
+    assert tall == pytest.approx(wide, abs=1) if round_ else 2 * tall < wide
