@@ -113,6 +113,7 @@ def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
     model.mat_specular[:] = 0.1
     is_plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
     model.geom_rgba[is_plane, :3] = 1.0
+    model.geom_rgba[is_plane & (model.geom_matid < 0), :3] = FLOOR[1] / 255.0
     floor, others = (_materials(model, chosen) for chosen in (is_plane, ~is_plane))
     for texture in range(model.ntex):
         start = model.tex_adr[texture]

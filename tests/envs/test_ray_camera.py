@@ -89,9 +89,9 @@ def test_a_sphere_covers_the_disc_between_its_tangents(radius: float):
 
 
 def test_the_light_is_that_of_the_formula():
-    """Head-on: the headlight's ambient and diffuse light, times the colour of the surface."""
+    """Head-on: the ambient and diffuse light at the camera, times the colour of the surface."""
     picture = shoot("<geom type='box' size='1 1 1' rgba='0.8 0.5 0.2 1'/>")
-    headlight = 0.1 + 0.4
+    headlight = 0.35 + 0.45  # of a model without lights
     expected = 255.0 * headlight * np.array([0.8, 0.5, 0.2])
     np.testing.assert_allclose(picture[90, 120], expected, atol=1.0)
 
@@ -110,7 +110,7 @@ def test_a_shadow_lies_under_what_the_light_shines_on():
     inside, outside = (x < 0.5 - pixel) & (y < 0.5 - pixel), (x > 0.5 + pixel) & (x < 1.0)
     lost = without - with_plate
     lambert = 0.4 * math.cos(math.radians(45.0))
-    np.testing.assert_allclose(lost[inside], 255.0 * lambert, atol=6.0)
+    np.testing.assert_allclose(lost[inside], FLOOR[1, 0] * lambert, atol=6.0)
     assert (lost[outside & (y < 1.5)] == 0).all()
 
 
