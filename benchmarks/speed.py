@@ -11,6 +11,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -83,9 +84,12 @@ def sampling(
     sampler.set_tasks(drawn)
     key = Key(0, Phase.TRAIN)
     parameters = {n: v.expand(tasks, *v.shape) for n, v in learner.parameters.items()}
+    rules = learner.state.memory
+    if rules:  # a memory that was trained looks for changes
+        rules = replace(rules, tolerance=1.0)
 
     def sample() -> Rollouts:
-        memory = nothing_seen(learner.state.memory, tasks)
+        memory = nothing_seen(rules, tasks)
         return sampler.sample(learner.policy, parameters, key, memory=memory)
 
     data = sample()

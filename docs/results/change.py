@@ -48,15 +48,15 @@ def measured(name: str) -> Recovery:
 
 
 def film(name: str) -> None:
-    """Film the change of the policy's case, if it has one, with nothing seen before."""
+    """Film the change of the policy's case, if it has one."""
     _, task, change = CASES[name]
     if change:
         learner = metarl.load(f"pretrained:{name}", device="cpu")
         assert isinstance(learner.family, TaskFamily)
         learner.family = learner.family.replace(horizon=HORIZON)
         path = VIDEOS / f"{name}_change.mp4"
-        metarl.render(learner, task, path, change=change, rollouts=1, steps=(0,), height=360)
-        gif(path, 480, 1.0, 5.0)
+        metarl.render(learner, task, path, change=change, rollouts=1, steps=(0, 1), height=360)
+        gif(path, 400, 1.0, 5.0, (0.5, 1.0))  # with nothing seen of the task before
 
 
 def cells(course: Course) -> list[str]:

@@ -41,7 +41,7 @@ def film(name: str) -> None:
     tasks = Tasks.from_dicts(known) if known else learner.family.sample_tasks(2, seed=1)
     path = VIDEOS / f"{name}.mp4"
     metarl.render(learner, tasks, path, rollouts=1, steps=(0, 1), height=240, task_map=False)
-    gif(path, WIDTH, 0.0, SECONDS, height=0.5)  # of the first task
+    gif(path, WIDTH, 0.0, SECONDS, (1.0, 0.5))  # of the first task
 
 
 def main() -> None:

@@ -10,7 +10,13 @@ RATE, COLORS = 8, 64
 """Frames a second, colours."""
 
 
-def gif(film: Path, width: int, start: float, seconds: float, height: float = 1.0) -> None:
+def gif(
+    film: Path,
+    width: int,
+    start: float,
+    seconds: float,
+    corner: tuple[float, float] = (1.0, 1.0),
+) -> None:
     """Write a part of a film beside it, as .gif.
 
     Args:
@@ -18,7 +24,7 @@ def gif(film: Path, width: int, start: float, seconds: float, height: float = 1.
         width: of the gif [pixel].
         start: of the part [s].
         seconds: that it lasts, at most.
-        height: the part of the film's height that is shown, from above.
+        corner: the parts of the film's width and height that are shown, from the upper left.
     """
     rate = iio.immeta(film)["fps"]
     frames = [Image.fromarray(frame) for frame in iio.imiter(film)]
@@ -26,7 +32,8 @@ def gif(film: Path, width: int, start: float, seconds: float, height: float = 1.
     pictures = []
     for time in np.arange(start, end, 1.0 / RATE):
         frame = frames[int(time * rate)]
-        frame = frame.crop((0, 0, frame.width, round(frame.height * height)))
+        right, below = (round(f * s) for f, s in zip(corner, frame.size, strict=True))
+        frame = frame.crop((0, 0, right, below))
         size = (width, round(width * frame.height / frame.width))
         small = frame.resize(size, Image.Resampling.LANCZOS)
         # without dithering, what stands still costs nothing
