@@ -268,7 +268,8 @@ class ActingMemory:
             memory *= self._keep
         memory[:, hidden:-1] *= self._keep_recent
         if np.isfinite(self._tolerance):
-            whole = (memory[:, :hidden] + features) / (memory[:, -1:] + np.float32(1.0))
+            whole = memory[:, :hidden] + features
+            whole /= memory[:, -1:] + np.float32(1.0)
             recent = memory[:, hidden:-2] + features
             recent /= memory[:, -2:-1] + np.float32(1.0)
             memory *= self._trust(whole, recent)
