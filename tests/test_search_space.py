@@ -57,5 +57,5 @@ def test_every_suggestion_is_allowed_and_the_first_is_the_default(algorithm: str
 
 def test_batches_hold_as_many_rollouts():
     assert batches(Config(tasks=20, rollouts=20)) == ["10x40", "20x20", "40x10"]
-    assert batches(config_of("siamese")) == ["20x8", "40x4", "80x2"], "episodes come in pairs"
+    assert batches(config_of("siamese")) == ["10x8", "20x4", "40x2"], "episodes come in pairs"
     assert batches(Config(tasks=1, rollouts=3)) == ["1x3"]

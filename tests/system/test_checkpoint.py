@@ -1,8 +1,10 @@
 """Checkpoints: exact, whole or absent, refused when damaged or foreign."""
 
+import json
 import pickle
 import resource
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 
 import metarl
 from metarl import envs
+from metarl.learner.config import Config
 from metarl.system import checkpoint
 
 
@@ -105,6 +108,9 @@ def test_a_file_of_version_2_is_written_as_version_3_with_the_same_content(tmp_p
     before, after = checkpoint.read(old), checkpoint.read(tmp_path / "new.safetensors")
     assert after.tensors.keys() == before.tensors.keys()
     assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
+    # settings that came later have their defaults
+    config = after.data.pop("config")
+    assert config == json.loads(json.dumps(asdict(Config()))) | before.data.pop("config")
     assert all(after.data[name] == before.data[name] for name in before.data if name != "versions")
     assert b'"version":"3"' in (tmp_path / "new.safetensors").read_bytes()
 
