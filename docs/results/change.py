@@ -56,7 +56,8 @@ def film(name: str) -> None:
         learner.family = learner.family.replace(horizon=HORIZON)
         path = VIDEOS / f"{name}_change.mp4"
         metarl.render(learner, task, path, change=change, rollouts=1, steps=(0, 1), height=360)
-        gif(path, 400, 1.0, 5.0, (0.5, 1.0))  # with nothing seen of the task before
+        if name == "HalfCheetahDir":  # README shows it, with nothing seen of the task before
+            gif(path, 400, 1.0, 5.0, (0.5, 1.0))
 
 
 def cells(course: Course) -> list[str]:
