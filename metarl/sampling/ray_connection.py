@@ -59,9 +59,10 @@ def pickled_with_own_modules(family: Family) -> bytes:
     Raises:
         TypeError: when it cannot be pickled.
     """
-    own = [module for module in list(sys.modules.values()) if _is_own(module)]
+    # by their own names: a module may stand in `sys.modules` under several
+    own = {module.__name__: module for module in list(sys.modules.values()) if _is_own(module)}
     known = cloudpickle.list_registry_pickle_by_value()
-    added = [module for module in own if module.__name__ not in known]
+    added = [module for name, module in own.items() if name not in known]
     for module in added:
         cloudpickle.register_pickle_by_value(module)
     try:
