@@ -34,12 +34,17 @@ CASES = {
 """Policy -> the change that is measured; task and change of the film, if there is one."""
 
 
-def measured(name: str) -> Recovery:
-    """Return the recovery of a pretrained policy, with a window of 15 steps as well."""
+def pretrained(name: str) -> metarl.MAML:
+    """Return a pretrained policy, with episodes that are long enough for a change."""
     learner = metarl.load(f"pretrained:{name}", device="cpu")
     assert isinstance(learner.family, TaskFamily)
     learner.family = learner.family.replace(horizon=HORIZON)
-    change = CASES[name][0]
+    return learner
+
+
+def measured(name: str) -> Recovery:
+    """Return the recovery of a pretrained policy, with a window of 15 steps as well."""
+    learner, change = pretrained(name), CASES[name][0]
     result, other = (
         metarl.recovery(learner, change, tasks=100, memory_window=window, seed=7)
         for window in (None, 15)
@@ -51,9 +56,7 @@ def film(name: str) -> None:
     """Film the change of the policy's case, if it has one."""
     _, task, change = CASES[name]
     if change:
-        learner = metarl.load(f"pretrained:{name}", device="cpu")
-        assert isinstance(learner.family, TaskFamily)
-        learner.family = learner.family.replace(horizon=HORIZON)
+        learner = pretrained(name)
         path = VIDEOS / f"{name}_change.mp4"
         metarl.render(learner, task, path, change=change, rollouts=1, steps=(0, 1), height=360)
         if name == "HalfCheetahDir":  # README shows it, with nothing seen of the task before

@@ -179,7 +179,7 @@ class _Policy(NamedTuple):
     """What is played."""
 
     parameters: Mapping[str, Tensor]
-    """[task, ...] each, on the CPU."""
+    """[task, ...] each."""
     memory: Remembered | None = None
     """What it begins with; None for nothing, ever."""
     told: bool = False
@@ -192,10 +192,8 @@ def _policies(learner: MAML, tasks: Tasks, window: int | None, key: Key) -> dict
     if memory is None:
         inner_lrs = learner.recipe.inner_lrs(1)
         *_, adapted = learner.adaptation(tasks, _ROLLOUTS, inner_lrs, key)
-        on_cpu = {name: value.cpu() for name, value in adapted.parameters.items()}
-        return {"adapted before": _Policy(on_cpu)}
-    on_cpu = {name: value.cpu() for name, value in learner.parameters.items()}
-    parameters = common(on_cpu, len(tasks))
+        return {"adapted before": _Policy(adapted.parameters)}
+    parameters = common(learner.parameters, len(tasks))
     everything = memory.never_forgetting()
     return {
         f"window {window}" if window else NOTICES: _Policy(parameters, memory.forgetting(window)),
