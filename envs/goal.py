@@ -90,6 +90,8 @@ class Goal:
     """The quantities besides tracks that a `Step` has; they are computed where a goal asks only."""
     terms: tuple[Term, ...] = ()
     """The parts that the reward is the sum of, where it is one; they are reported apart."""
+    formula: str = ""
+    """The reward of a step for people to read, such as `-|v_x - velocity|`; SI units."""
 
     @classmethod
     def of_terms(
@@ -118,6 +120,10 @@ class Goal:
         def reward(step: Step, task: Parameters) -> Array:
             return np.sum(list(_parts(terms, step, task).values()), axis=0)
 
+        signed = [("-" if t.weight < 0 else "+", abs(t.weight), t.name) for t in terms]
+        formula = " ".join(f"{sign} {weight:g} {name}" for sign, weight, name in signed)
+        formula = formula.removeprefix("+ ")
+        others = {"formula": formula, **others}
         return cls(name, distributions, reward, sees=sees, terms=tuple(terms), **others)
 
     def parts(self, step: Step, parameters: Parameters) -> dict[str, Array]:

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 Point3 = tuple[float, float, float]
+_DISTANCE = "-distance to the point"
 
 
 def forward(weight: float = 1.0) -> Goal:
@@ -45,6 +46,7 @@ def forward(weight: float = 1.0) -> Goal:
         "run forward",
         (),
         lambda step, _: weight * step.velocity[:, 0],
+        formula=f"{_times(weight)}v_x",
         marker=lambda task, time: Marker("arrow", 1.0),
     )
 
@@ -55,6 +57,7 @@ def direction(weight: float = 1.0) -> Goal:
         "run forward or back",
         (Choice("direction", (-1.0, 1.0)),),
         lambda step, task: weight * task["direction"] * step.velocity[:, 0],
+        formula=f"{_times(weight)}direction v_x",
         marker=lambda task, time: Marker("arrow", task["direction"]),
     )
 
@@ -65,6 +68,7 @@ def velocity(low: float, high: float, extrapolate: tuple[float, float] | None = 
         "run at a speed",
         (Uniform("velocity", low, high, "m/s", extrapolate),),
         lambda step, task: -np.abs(step.velocity[:, 0] - task["velocity"]),
+        formula="-|v_x - velocity|",
         marker=lambda task, time: Marker("line", task["velocity"] * time),
     )
 
@@ -80,6 +84,7 @@ def heading(weight: float = 1.0) -> Goal:
         "run in a direction",
         (Uniform("heading", 0.0, 2.0 * np.pi, "rad"),),
         reward,
+        formula=f"{_times(weight)}(v_x cos heading + v_y sin heading)",
         tracks=("x", "y"),
         marker=lambda task, time: Marker(
             "arrow", float(np.cos(task["heading"])), float(np.sin(task["heading"]))
@@ -105,6 +110,7 @@ def turn(fastest: float, extrapolate: tuple[float, float] | None = None) -> Goal
         "turn on the spot",
         (Uniform("rate", -fastest, fastest, "rad/s", extrapolate),),
         reward,
+        formula="-|yaw rate - rate| - |v|",
         tracks=("x", "y", "yaw"),
         marker=lambda task, time: Marker(
             "arrow", float(np.cos(task["rate"] * time)), float(np.sin(task["rate"] * time))
@@ -118,7 +124,7 @@ def position_in_disc(radius: float, extrapolate: tuple[float, float] | None = No
     def reward(step: Step, task: Parameters) -> Array:
         return -np.abs(step.after - _target(task)).sum(axis=1)
 
-    return _reach((Disc(radius, extrapolate),), reward)
+    return _reach((Disc(radius, extrapolate),), reward, formula="-(|dx| + |dy|) to the point")
 
 
 def position_in_square(
@@ -147,7 +153,8 @@ def position_in_square(
     coordinates = tuple(
         Uniform(name, -half_width, half_width, "m", extrapolate) for name in ("x", "y")
     )
-    return _reach(coordinates, reward, reached)
+    formula = "-(|dx| + |dy|) to the point" if norm == 1 else _DISTANCE
+    return _reach(coordinates, reward, reached, formula=formula)
 
 
 def corner(half_width: float, sparse_within: float = 0.0) -> Goal:
@@ -178,6 +185,12 @@ def corner(half_width: float, sparse_within: float = 0.0) -> Goal:
         "reach a corner, reward near it only" if sparse_within else "reach a corner",
         (Choice("corner", (0.0, 1.0, 2.0, 3.0)),),
         reward,
+        formula=(
+            f"distance gained to the corner, where it is the nearest one and |x| + |y| >= "
+            f"{sparse_within:g} m"
+            if sparse_within
+            else "-distance to the corner"
+        ),
         tracks=("x", "y"),
         marker=lambda task, time: Marker("point", *map(float, corners[int(task["corner"])])),
     )
@@ -204,6 +217,7 @@ def position_on_half_circle(radius: float, sparse_within: float) -> Goal:
         "reach a point, reward near it only",
         (Uniform("angle", 0.0, np.pi, "rad"),),
         reward,
+        formula=f"1 - distance to the point within {sparse_within:g} m of it, 0 elsewhere",
         succeeds=lambda step, task: (
             np.linalg.norm(step.after - goal(task), axis=1) <= sparse_within
         ),
@@ -220,7 +234,7 @@ def reach_in_disc(radius: float, extrapolate: tuple[float, float] | None = None)
     def reward(step: Step, task: Parameters) -> Array:
         return -np.linalg.norm(step.after - _target(task), axis=1)
 
-    return _reach((Disc(radius, extrapolate),), reward)
+    return _reach((Disc(radius, extrapolate),), reward, formula=_DISTANCE)
 
 
 def reach_in_box(
@@ -259,6 +273,7 @@ def reach_in_box(
         "bring it to a point",
         tuple(Uniform(name, *bounds, "m") for name, bounds in varying.items()),
         reward,
+        formula=_DISTANCE,
         succeeds=succeeds,
         tracks=tracks,
         marker=marker,
@@ -301,6 +316,7 @@ def push_to(
         "push an object to a point",
         (Uniform("x", low[0], high[0], "m"), Uniform("y", low[1], high[1], "m")),
         reward,
+        formula=f"-distance of object and point - {near_weight:g} distance of tip and object",
         succeeds=None if success_within is None else succeeds,
         tracks=("x", "y", "z", "object_x", "object_y", "object_z"),
         target=_target,
@@ -312,12 +328,15 @@ def _reach(
     distributions: tuple[Distribution, ...],
     reward: Callable[[Step, Parameters], Array],
     reached: Callable[[Step, Parameters], NDArray[np.bool_]] = never,
+    *,
+    formula: str,
 ) -> Goal:
     return Goal(
         "reach a point",
         distributions,
         reward,
         reached,
+        formula=formula,
         tracks=("x", "y"),
         target=_target,
         marker=lambda task, time: Marker("point", task["x"], task["y"]),
@@ -326,3 +345,8 @@ def _reach(
 
 def _target(task: Parameters) -> Array:
     return np.stack([task["x"], task["y"]], axis=1)
+
+
+def _times(weight: float) -> str:
+    """Return a weight as the first factor of a formula."""
+    return "" if weight == 1.0 else f"{weight:g} "

@@ -187,6 +187,20 @@ class TaskFamily(HasTaskSpace):
             reward = reward - np.minimum(cost, self.contact_cost_limit)
         return reward
 
+    @property
+    def formula(self) -> str:
+        """The reward of a step for people to read: the goal's, less the family's costs."""
+        parts = [self.goal.formula or f"that of '{self.goal.name}'"]
+        if self.control_cost:
+            parts.append(f"- {self.control_cost:g} |control|^2")
+        if self.survive_bonus:
+            parts.append(f"+ {self.survive_bonus:g}{' while upright' if self.falls else ''}")
+        if self.contact_cost:
+            cost = f"{self.contact_cost:g} |contact forces|^2"
+            limit = self.contact_cost_limit
+            parts.append(f"- min({cost}, {limit:g})" if np.isfinite(limit) else f"- {cost}")
+        return " ".join(parts)
+
     def simulate(self, count: int, *, threads: int = 0) -> Simulator:
         """Return simulations of the family, with no tasks yet.
 

@@ -23,9 +23,11 @@ from metarl.commands_of_training import (
 )
 from metarl.commands_on_runs import compare, evaluate, render, report, similarity
 from metarl.envs import metaworld_families
+from metarl.envs.family import Family
+from metarl.envs.task_family import TaskFamily
 from metarl.family_option import family_of, is_reference
 from metarl.learner.config import Config
-from metarl.options import unbroken
+from metarl.options import readable
 from metarl.sweep_command import sweep_command
 from metarl.system.stopping import Stopping
 
@@ -40,7 +42,7 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
     names = envs.families() if family is None else (family,)
     own = family is not None and is_reference(family)
     rows = [
-        {**made.describe(), "presets": envs.presets(name)}
+        {**made.describe(), "presets": envs.presets(name), **_reward(made)}
         for name in names
         for made in [family_of(name) if own else envs.make(name)]
     ]
@@ -51,6 +53,8 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
         words = [row[part] for part in ("robot", "goal") if part in row]
         print(f"{row['name']}: {', '.join([*words, str(row['horizon'])])} steps")
         print(f"    varies   {'; '.join(row['varies'])}")
+        if "reward" in row:
+            print(f"    reward   {row['reward']}")
         print(f"    spaces   observation {row['observation_size']}, action {row['action_size']}")
         if row["presets"]:
             print(f"    presets  {', '.join(row['presets'])}")
@@ -58,6 +62,11 @@ def families(family: Positional[str | None] = None, json: bool = False) -> None:
             print(f"    source   {row['source']}")
     if family is None:
         _print_others()
+
+
+def _reward(family: Family) -> dict[str, str]:
+    """Return the reward of a step in words, of families that know it."""
+    return {"reward": family.formula} if isinstance(family, TaskFamily) else {}
 
 
 def inspect(robot: Positional[str], scene: str = "scene") -> None:
@@ -151,7 +160,7 @@ def run(words: Sequence[str]) -> None:
             del rest[0]  # the family is positional here, but other commands have the option
         command = _MADE[name](defaults_for(rest)) if name in _MADE else _COMMANDS[name]
         with Stopping():
-            tyro.cli(unbroken(command), prog=f"metarl {name}", args=rest)
+            tyro.cli(readable(command), prog=f"metarl {name}", args=rest)
     except KeyboardInterrupt as stopped:
         print("\nmetarl: stopped", file=sys.stderr)
         sys.exit(getattr(stopped, "code", 130))

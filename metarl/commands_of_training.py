@@ -5,6 +5,7 @@ made for it.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -39,8 +40,8 @@ def train_command(start: Config) -> Callable[..., None]:
 
     def train(
         family: Positional[str],
-        out: Path,
         config: Config,
+        out: Path | None = None,
         total_timesteps: int = 10_000_000,
         variant: OmitArgPrefixes[Variant] = Variant(),  # noqa: B008
         verbose: bool = False,
@@ -51,8 +52,9 @@ def train_command(start: Config) -> Callable[..., None]:
         Args:
             family: A task family (see `metarl families`), or FILE.py:FUNCTION or MODULE:FUNCTION,
                 the function that returns one of your own.
-            out: The run folder to make.
             config: Settings of the meta-learner.
+            out: The run folder to make; runs/FAMILY when left out, or runs/FAMILY-2 and so on where
+                there is one.
             total_timesteps: Environment steps, of rollouts before and after adaptation together.
             variant: Of the family.
             verbose: Print a table every iteration.
@@ -64,21 +66,36 @@ def train_command(start: Config) -> Callable[..., None]:
         is_own = is_reference(family) or family.endswith(".py")
         learner = MAML(variant.of(family), verbose=int(verbose), **asdict(config))
         reference = family if is_own else None
+        folder = out or new_folder(learner.family.name)
+        if out is None:
+            print(f"run: {folder}", file=sys.stderr)
         _finish(
             lambda: train_into(
                 learner,
-                out,
+                folder,
                 total_timesteps,
                 progress_bar=True,
                 family_reference=reference,
                 saving=saving,
             ),
-            out,
+            folder,
             reference,
         )
 
     train.__annotations__["config"] = in_groups(start)
     return train
+
+
+RUNS = Path("runs")
+"""Where the folders of those who name none are made."""
+
+
+def new_folder(name: str) -> Path:
+    """Return the first of `runs/NAME`, `runs/NAME-2`, `runs/NAME-3`, ... that does not exist."""
+    numbered = (
+        RUNS / (f"{name}-{number}" if number > 1 else name) for number in itertools.count(1)
+    )
+    return next(folder for folder in numbered if not folder.exists())
 
 
 MACHINE = ("device", "threads", "workers")
@@ -90,8 +107,8 @@ def tune_command(start: Config) -> Callable[..., None]:
 
     def tune(
         family: Positional[str],
-        out: Path,
         config: Config,
+        out: Path | None = None,
         trials: int = 20,
         total_timesteps: int = 1_000_000,
         side_by_side: int = 1,
@@ -101,9 +118,10 @@ def tune_command(start: Config) -> Callable[..., None]:
 
         Args:
             family: As of `metarl train`.
-            out: The folder of the study; called again, the command goes on with it.
             config: Settings of all trials. What is given here is not searched for; the seed is that
                 of all trials and of the search.
+            out: The folder of the study, runs/FAMILY-tune when left out; called again, the command
+                goes on with it.
             trials: How many, the first one with the defaults.
             total_timesteps: Environment steps of each trial.
             side_by_side: Trials at a time, which share the cores. The search depends on the seed
@@ -115,13 +133,13 @@ def tune_command(start: Config) -> Callable[..., None]:
 
         if trials < 1 or side_by_side < 1 or total_timesteps < 1:
             raise ValueError("trials, side-by-side and total-timesteps must be at least 1")
-        variant.of(family)  # says what is wrong with it before anything runs
+        name = variant.of(family).name  # says what is wrong with it before anything runs
         config.check()
         given = changed_options(config, start, {"seed"})
         held = [n for n, value in asdict(config).items() if value != getattr(start, n)]
         plan = tuning.Plan(
             family,
-            out,
+            out or RUNS / f"{name}-tune",
             config,
             held=tuple(name for name in held if name not in (*MACHINE, "seed")),
             words=(*given, *changed_options(variant, Variant(), set())),

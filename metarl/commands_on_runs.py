@@ -110,7 +110,14 @@ def evaluate(
     chosen |= {"library": skills}
     with _going_on(folder / f"evaluation{PARTIAL}") as partial:
         for part, count in each:
-            evaluation = evaluate(learners, rollouts=count, split=part, partial=partial, **chosen)
+            evaluation = evaluate(
+                learners,
+                rollouts=count,
+                split=part,
+                partial=partial,
+                progress_bar=True,
+                **chosen,
+            )
             name = "evaluation"
             if len(each) > 1 or part != "test":
                 name += f"_{part}_{count}"
@@ -137,7 +144,7 @@ def _recovery(
 
 def compare(
     run_folders: Positional[tuple[Path, ...]],
-    out: Path,
+    out: Path | None = None,
     comparison: OmitArgPrefixes[ComparisonSettings] = ComparisonSettings(),  # noqa: B008
     library: Libraries = (),
     task_file: TaskFile = None,
@@ -148,16 +155,20 @@ def compare(
     Args:
         run_folders: Runs of one family: meta-learned ones, `--algorithm pretrain` to be fine-tuned,
             `--reveal-task` to show what could be reached at best. Seeds are taken together.
-        out: A folder for the numbers and the figure.
+        out: A folder for the numbers and the figure; the first run folder when left out.
         comparison: New tasks, and what the other methods may use.
         library: Of the meta-learned runs.
         task_file: At least two tasks.
         run: How runs are loaded.
     """
     from metarl.comparing.compare import compare
+    from metarl.learner.runs import folder_of
     from metarl.showing import figures
     from metarl.skills.library import SkillLibrary
 
+    if not run_folders:
+        raise ValueError("name at least one run folder")
+    out = out or folder_of(run_folders[0])
     with _going_on(out / f"comparison{PARTIAL}") as partial:
         result = compare(
             [run.learner(folder) for folder in run_folders],

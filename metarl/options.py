@@ -6,7 +6,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from tyro.conf import OmitArgPrefixes, arg
 
@@ -58,15 +58,39 @@ def documented(kind: type) -> type:
     Args:
         kind: a dataclass whose source can be read; changed in place.
     """
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     for name, text in _docstrings(kind).items():
-        kind.__annotations__[name] = Annotated[kind.__annotations__[name], arg(help=text)]
+        shown = _shown(kind.__annotations__[name], defaults[name])
+        kind.__annotations__[name] = Annotated[shown, arg(help=text)]
     return kind
 
 
-def unbroken(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a paragraph of each argument's text in a docstring, for tyro as well."""
+def readable(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a paragraph of each argument's text in a docstring; say no default where none is."""
     command.__doc__ = re.sub(r"\n {8,}", " ", inspect.cleandoc(command.__doc__ or ""))
+    for name, parameter in inspect.signature(command).parameters.items():
+        command.__annotations__[name] = _shown(parameter.annotation, parameter.default)
     return command
+
+
+def _shown(annotation: Any, default: object) -> Any:  # noqa: ANN401
+    """Return the annotation of an option, for tyro.
+
+    One that may be left out is shown as `--out PATH`, not as `--out {None}|PATH` with a default of
+    None: its text has what happens then. Of arguments that must be at least one, tyro says that
+    their default is none.
+    """
+    bare, *extras = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    if default is inspect.Parameter.empty and get_origin(bare) is tuple:
+        return Annotated[annotation, arg(help_behavior_hint="(required)")]
+    if default == ():
+        return Annotated[annotation, arg(help_behavior_hint="")]
+    if default is not None:
+        return annotation
+    kinds = [kind for kind in get_args(bare) if kind is not type(None)]
+    words = "|".join(kind.__name__.upper() for kind in kinds)
+    # of two arguments of `arg`, the later one holds: an option's own metavar
+    return Annotated[(bare, arg(metavar=words, help_behavior_hint=""), *extras)]  # type: ignore[return-value]
 
 
 def in_groups(start: Config) -> Any:  # noqa: ANN401

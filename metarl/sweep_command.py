@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from metarl.commands_of_training import RUNS
 from metarl.family_option import Variant
 from metarl.learner.config import Config
 from metarl.options import documented, in_groups
@@ -67,8 +68,8 @@ def sweep_command(start: Config) -> Callable[..., None]:
 
     def sweep(
         family: Positional[str],
-        out: Path,
         config: Config,
+        out: Path | None = None,
         points: OmitArgPrefixes[Points] = Points(),
         total_timesteps: int = 10_000_000,
         variant: OmitArgPrefixes[Variant] = Variant(),  # noqa: B008
@@ -78,8 +79,9 @@ def sweep_command(start: Config) -> Callable[..., None]:
 
         Args:
             family: As of `metarl train`.
-            out: The folder of the run folders; called again, the command resumes what is there.
             config: Settings of all runs; the seed is that of `--seeds`.
+            out: The folder of the run folders, runs/FAMILY-sweep when left out; called again, the
+                command resumes what is there.
             points: Which runs there are.
             total_timesteps: Environment steps of each run.
             variant: Of the family.
@@ -93,7 +95,8 @@ def sweep_command(start: Config) -> Callable[..., None]:
             *sweeping.option("total_timesteps", total_timesteps),
         ]
         grid = sweeping.grid_of(points.grid)
-        runs = sweeping.runs_of(family, out, points.seeds, grid, given)
+        folder = out or RUNS / f"{variant.of(family).name}-sweep"
+        runs = sweeping.runs_of(family, folder, points.seeds, grid, given)
         count, begin = places.found(len(runs))
         try:
             codes = sweeping.side_by_side(runs, count, begin)
@@ -103,7 +106,7 @@ def sweep_command(start: Config) -> Callable[..., None]:
         rows = list(sweeping.table(runs))
         for row in rows:
             print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
-        print(f"table: {sweeping.save(rows, out)}")
+        print(f"table: {sweeping.save(rows, folder)}")
         failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
         if failed:
             raise ValueError(

@@ -12,7 +12,7 @@ import tyro
 
 from metarl.commands_of_training import defaults_for, train_command
 from metarl.learner.config import Config
-from metarl.options import GROUPS, documented, unbroken
+from metarl.options import GROUPS, documented, readable
 from tests.terminal import shown_in_a_terminal
 from tests.test_cli import metarl
 
@@ -78,9 +78,9 @@ def test_docstrings_are_paragraphs():
                 it is.
         """
 
-    once = unbroken(command).__doc__
+    once = readable(command).__doc__
     assert once == "Do it.\n\nArgs:\n    size: How large it is."
-    assert unbroken(command).__doc__ == once
+    assert readable(command).__doc__ == once
 
 
 def test_a_terminal_has_colours_unless_they_are_unwanted():

@@ -12,7 +12,7 @@ from torch import Tensor
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.parts import parts_of_return
-from metarl.evaluation.seen import returns_by_what_was_seen
+from metarl.evaluation.seen import ROLLOUTS, returns_by_what_was_seen
 from metarl.evaluation.settings import (
     EvaluationKeywords,
     EvaluationSettings,
@@ -26,8 +26,11 @@ from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
 from metarl.system.partial_results import Arrays, PartialResults
+from metarl.system.progress import bar
 
 _SEEN, _PART = "seen ", "part "
+USUAL_STEPS = 3
+"""Gradient steps of an adaptation when nothing else is asked for."""
 
 
 def evaluate(
@@ -36,6 +39,7 @@ def evaluate(
     tasks: TaskChoice = TaskSettings.tasks,
     library: SkillLibrary | Sequence[SkillLibrary] | None = None,
     partial: PartialResults | None = None,
+    progress_bar: bool = False,
     **settings: Unpack[EvaluationKeywords],
 ) -> Evaluation:
     """Adapt to tasks the learner never saw and return how it did.
@@ -57,6 +61,7 @@ def evaluate(
         library: skills to take the first step from; of several learners one each.
         partial: keeps the numbers of each learner as they come, so that a call which was killed
             goes on from there; None keeps nothing.
+        progress_bar: show one.
         settings: `rollouts`, `steps`, `seed`, `split`, `halve`, `scored` and `deterministic`; see
             `EvaluationSettings` for what they are and for their defaults.
 
@@ -68,13 +73,17 @@ def evaluate(
     learners = _alike(learner)
     first, libraries = learners[0], _libraries_of(learners, library)
     table = new_tasks(first.family, tasks, chosen.seed, chosen.split)
-    inner_lrs = first.recipe.inner_lrs(chosen.steps, halve=chosen.halve)
+    inner_lrs = _inner_lrs(first, chosen)
     partial = partial or PartialResults(None)
     measured = []
-    for number, (run, skills) in enumerate(zip(learners, libraries, strict=True)):
-        make = functools.partial(_measured, run, table, chosen, skills)
-        name = f"run {number}, {chosen.split} {chosen.rollouts}{' with skills' if skills else ''}"
-        measured.append(partial.get(name, decided_by(run, table, chosen, skills), make))
+    samples = len(inner_lrs) + 1 + (len(ROLLOUTS) if first.state.memory else 0)
+    with bar(total=len(learners) * samples, unit="part", show=progress_bar) as shown:
+        for number, (run, skills) in enumerate(zip(learners, libraries, strict=True)):
+            make = functools.partial(_measured, run, table, chosen, skills, shown.update)
+            name = f"run {number}, {chosen.split} {chosen.rollouts}"
+            name += " with skills" if skills else ""
+            measured.append(partial.get(name, decided_by(run, table, chosen, skills), make))
+            shown.update((number + 1) * samples - shown.n)  # what was kept, and not asked for
     joined = {name: np.stack([arrays[name] for arrays in measured]) for name in measured[0]}
     seen, parts = (
         {n.removeprefix(kind): value for n, value in joined.items() if n.startswith(kind)}
@@ -162,12 +171,29 @@ def _libraries_of(
     return fitting
 
 
+def _inner_lrs(learner: MAML, settings: EvaluationSettings) -> list[float]:
+    """Return the sizes of the inner steps: as many as asked for, or as the learner usually takes.
+
+    A policy that was trained to remember its task takes no gradient steps unless it is asked to: in
+    its range they rarely help it.
+    """
+    steps = settings.steps
+    if steps is None:
+        remembers = learner.recipe.inner_lrs(1) == [0.0]
+        steps = 1 if remembers else USUAL_STEPS
+    return learner.recipe.inner_lrs(steps, halve=settings.halve)
+
+
 def _scores(
-    learner: MAML, tasks: Tasks, settings: EvaluationSettings, library: SkillLibrary | None
+    learner: MAML,
+    tasks: Tasks,
+    settings: EvaluationSettings,
+    library: SkillLibrary | None,
+    done: Callable[[], object],
 ) -> tuple[list[Rollouts], list[dict[str, NDArray[np.float64]]]]:
     """Return the rollouts that tell how good each stage of adaptation is, and parts of returns."""
     key = Key(settings.seed, Phase.EVALUATE)
-    inner_lrs = learner.recipe.inner_lrs(settings.steps, halve=settings.halve)
+    inner_lrs = _inner_lrs(learner, settings)
     stages = learner.adaptation(tasks, settings.rollouts, inner_lrs, key, library)
     scores, parts = [], []
     for step, stage in enumerate(stages):
@@ -183,14 +209,27 @@ def _scores(
             )
         scores.append(rollouts)
         parts.append(parts_of_return(learner, tasks, stage, key))
+        done()
     return scores, parts
 
 
 def _measured(
-    learner: MAML, tasks: Tasks, settings: EvaluationSettings, library: SkillLibrary | None
+    learner: MAML,
+    tasks: Tasks,
+    settings: EvaluationSettings,
+    library: SkillLibrary | None,
+    done: Callable[[], object],
 ) -> Arrays:
-    """Return the numbers of one learner: means over rollouts, [task, step], and others."""
-    scores, parts = _scores(learner, tasks, settings, library)
+    """Return the numbers of one learner: means over rollouts, [task, step], and others.
+
+    Args:
+        learner: whose they are.
+        tasks: a row each.
+        settings: of the evaluation.
+        library: skills to take the first step from.
+        done: called after each sample of rollouts.
+    """
+    scores, parts = _scores(learner, tasks, settings, library, done)
     arrays = {"returns": _means(scores, lambda rollouts: rollouts.returns)}
     if learner.family.tells_success:
         arrays["success"] = _means(scores, lambda rollouts: rollouts.succeeded)
@@ -201,8 +240,11 @@ def _measured(
     if learner.state.memory:
         key = Key(settings.seed, Phase.EVALUATE)
         likely = settings.deterministic
-        seen = returns_by_what_was_seen(learner, tasks, scores[0], key, deterministic=likely)
-        arrays |= {f"{_SEEN}{words}": value for words, value in seen.items()}
+        seen = returns_by_what_was_seen(
+            learner, tasks, scores[0], key, deterministic=likely, done=done
+        )
+        axis = 1 if len(tasks) > 1 else 0
+        arrays |= {f"{_SEEN}{words}": value.mean(axis) for words, value in seen.items()}
     return arrays
 
 

@@ -30,8 +30,9 @@ class Evaluation:
     settings: dict[str, Any]
     """Seed, split, counts, step sizes, training so far and versions."""
     seen: dict[str, NDArray[np.float64]] | None = None
-    """Mean return before gradient steps by what was seen of the task, in words, [run, task]; see
-    `metarl.evaluation.seen`. None for a policy without memory."""
+    """Return before gradient steps by what was seen of the task, in words, [run, task]: means over
+    rollouts, or of a single task each rollout's, [run, rollout]; see `metarl.evaluation.seen`. None
+    for a policy without memory."""
     parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     """What each term of the reward adds to the return of one episode of the most likely actions,
     [run, task, step] by name; empty where the reward has no terms; `metarl.evaluation.parts`."""
@@ -73,6 +74,10 @@ class Evaluation:
         """Return the interquartile mean of the return before adaptation and after each step."""
         return [interquartile(self.samples[:, :, step]) for step in range(self.steps + 1)]
 
+    def seen_curve(self) -> dict[str, Interval]:
+        """Return the mean return by what was seen of the task; nothing without a memory."""
+        return {words: self._mean(values) for words, values in (self.seen or {}).items()}
+
     def gains(self) -> list[Interval]:
         """Return what each step adds to the return, paired by task (a single one's by rollout)."""
         gains = np.diff(self.samples, axis=2)
@@ -113,7 +118,7 @@ class Evaluation:
     def columns(self) -> dict[str, list[str]]:
         """Return the table's cells by column, a row an inner step."""
         columns = {
-            "inner step": self._steps_in_words(),
+            "inner step": self.steps_in_words(),
             "mean return [95 %]": [str(value) for value in self.curve()],
             "interquartile mean [95 %]": [str(value) for value in self.middles()],
             "gain over previous": ["", *map(str, self.gains())],
@@ -122,7 +127,7 @@ class Evaluation:
             columns["success"] = [f"{rate:.0%}" for rate in self.success.mean((0, 1))]
         return columns
 
-    def _steps_in_words(self) -> list[str]:
+    def steps_in_words(self) -> list[str]:
         """Return the numbers of the inner steps; of a policy with a memory, what each is."""
         numbers = [str(step) for step in range(self.steps + 1)]
         lrs = self.settings.get("inner_lrs", [])
@@ -138,7 +143,7 @@ class Evaluation:
             return {}
         return {
             "before gradient steps; a quarter times four": list(self.seen),
-            "mean return [95 %]": [str(self._mean(values)) for values in self.seen.values()],
+            "mean return [95 %]": [str(mean) for mean in self.seen_curve().values()],
         }
 
     def parts_columns(self) -> dict[str, list[str]]:
@@ -197,6 +202,9 @@ class Evaluation:
         ]
         for entry, gain in zip(curve[1:], self.gains(), strict=True):
             entry["gain_over_previous"] = gain.to_dict()
+        if self.success is not None:
+            for step, entry in enumerate(curve):
+                entry["success"] = float(self.success[:, :, step].mean())
         per_task = [
             {"task": task, "returns": self.returns[:, index].mean(0).tolist()}
             for index, task in enumerate(self.tasks)
@@ -204,7 +212,7 @@ class Evaluation:
         if self.success is not None:
             for index, row in enumerate(per_task):
                 row["success"] = self.success[:, index].mean(0).tolist()
-        seen = {words: self._mean(values).to_dict() for words, values in (self.seen or {}).items()}
+        seen = {words: mean.to_dict() for words, mean in self.seen_curve().items()}
         parts = {name: values.mean((0, 1)).tolist() for name, values in self.parts.items()}
         return {
             "family": self.family,

@@ -4,7 +4,7 @@ It begins an episode knowing nothing of its task and adapts while it runs, witho
 its first episode is looked at in quarters, and then whole episodes after some rollouts of the task.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,9 +22,15 @@ ROLLOUTS = (1, 2, 5)
 
 
 def returns_by_what_was_seen(
-    learner: MAML, tasks: Tasks, first: Rollouts, key: Key, *, deterministic: bool = False
+    learner: MAML,
+    tasks: Tasks,
+    first: Rollouts,
+    key: Key,
+    *,
+    deterministic: bool = False,
+    done: Callable[[], object] = lambda: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the mean return of each task, [task], by what was seen of it, in words.
+    """Return the return of each rollout, [task, rollout], by what was seen of its task, in words.
 
     A quarter's rewards count as often as the horizon holds it, so that they compare with a whole
     episode's. Each rollout after one, two or five others begins with what those saw: any in a row
@@ -36,11 +42,12 @@ def returns_by_what_was_seen(
         first: their rollouts with nothing seen before, of the policy before gradient steps.
         key: of the evaluation.
         deterministic: take the most likely actions, as in the first rollouts.
+        done: called after each sample of rollouts.
     """
     memory = learner.state.memory
     assert memory is not None, "a policy without memory sees nothing of its task"
-    means = {
-        f"{name} quarter of the first episode": quarter.double().sum(-1).mean(1).numpy()
+    returns = {
+        f"{name} quarter of the first episode": quarter.double().sum(-1).numpy()
         for name, quarter in zip(QUARTERS, _quarters(first.rewards), strict=True)
     }
     rollouts = first.rewards.shape[1]
@@ -56,9 +63,10 @@ def returns_by_what_was_seen(
             deterministic=deterministic,
             memory=Remembered(memory, start.flatten(0, 1)),
         )
-        returns = each.returns.double().view(len(tasks), rollouts).mean(1).numpy()
-        means[f"after {count} rollout{'s' if count > 1 else ''}"] = returns
-    return means
+        words = f"after {count} rollout{'s' if count > 1 else ''}"
+        returns[words] = each.returns.double().view(len(tasks), rollouts).numpy()
+        done()
+    return returns
 
 
 def _quarters(rewards: torch.Tensor) -> Sequence[torch.Tensor]:

@@ -32,9 +32,10 @@ class TaskSettings:
 class AdaptationSettings(TaskSettings):
     """How far a learner adapts to new tasks."""
 
-    steps: int = 3
-    """Inner steps: gradient steps of the adaptation. Of a policy with a context the first one is
-    what it remembers of the rollouts, without a gradient."""
+    steps: int | None = None
+    """Inner steps: gradient steps of the adaptation, 3 when left out. Of a policy with a context
+    the first one is what it remembers of the rollouts, without a gradient, and the only one when
+    left out."""
     halve: bool = False
     """Halve the inner step size after the first step, as Finn et al. (2017) do in their tests."""
     scored: int = 20
@@ -74,7 +75,7 @@ class ChangeSettings:
     parameters have commas between them; 2.5 alone draws another task for each."""
     memory_window: int | None = None
     """Where the task changes: control steps after which a transition counts e times less in the
-    policy's memory, besides what it forgets when it notices the change; None for no window."""
+    policy's memory, besides what it forgets when it notices the change; no window when left out."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class AdaptationKeywords(TypedDict, total=False):
     """Fields of `EvaluationSettings` that everything which adapts on new tasks takes."""
 
     seed: int
-    steps: int
+    steps: int | None
     halve: bool
     scored: int
     deterministic: bool

@@ -7,19 +7,20 @@ save(evaluation, "runs/velocity")  # evaluation.json, evaluation.csv, evaluation
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from metarl.comparing.comparison import Comparison
 from metarl.evaluation.changes import Changes
 from metarl.evaluation.evaluation import Evaluation
-from metarl.evaluation.interval import interval
+from metarl.evaluation.interval import Interval, interval
 from metarl.evaluation.recovery import Recovery
 from metarl.evaluation.retrieval import Retrieval
+from metarl.evaluation.seen import QUARTERS
 from metarl.system.files import whole_file
 
 DOTS_PER_INCH = 150
@@ -71,23 +72,59 @@ def save(
 def adaptation_figure(evaluation: Evaluation) -> Figure:
     """Draw return against inner step: every task thinly, the mean with its interval boldly.
 
-    Of several runs, a task's line is the mean over them.
+    Of a single task the thin lines are its rollouts. Of a policy with a memory, return against what
+    it has seen: its first episode in quarters, and whole episodes after some rollouts. Of several
+    runs, a task's line is the mean over them.
     """
-    curve = evaluation.curve()
-    steps = np.arange(len(curve))
     figure, axes = _single_panel()
-    for index, returns in enumerate(evaluation.returns.mean(0)):
-        label = "each task" if index == 0 else None
-        axes.plot(steps, returns, color="0.75", linewidth=0.7, zorder=1, label=label)
-    low, high = [point.low for point in curve], [point.high for point in curve]
-    axes.fill_between(steps, low, high, color="C0", alpha=0.3, linewidth=0, zorder=2)
-    means = [point.mean for point in curve]
-    label = "mean, 95 % interval"
-    axes.plot(steps, means, color="C0", marker="o", linewidth=2, zorder=3, label=label)
-    axes.set(xlabel="inner steps", ylabel="return", title=evaluation.title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, loc="best")
+    points = _points(evaluation)
+    label, quarters = "inner steps", 0
+    if evaluation.seen is not None:
+        label = "quarters of the first episode, times four; then episodes by what was seen before"
+        quarters = len(QUARTERS)
+        figure.set_size_inches(8.5, 4.5)
+    thin = "each task" if evaluation.rollouts is None else "each rollout"
+    places = np.arange(len(points))
+    lines = np.stack([point.returns.mean(0) for point in points])
+    # quarters and whole episodes are not joined: each start costs an episode its first quarter
+    for part in filter(len, (places[:quarters], places[quarters:])):
+        axes.plot(part, lines[part], color="0.75", linewidth=0.7, zorder=1)
+        mean, low, high = np.transpose([points[place].mean for place in part])
+        axes.fill_between(part, low, high, color="C0", alpha=0.3, linewidth=0, zorder=2)
+        axes.plot(part, mean, color="C0", marker="o", linewidth=2, zorder=3)
+    axes.lines[0].set_label(thin)
+    axes.lines[-1].set_label("mean, 95 % interval")
+    axes.set(xlabel=label, ylabel="return", title=evaluation.title)
+    axes.set_xticks(places, [point.name for point in points])
+    _legend_below(figure)
     return figure
+
+
+class _Point(NamedTuple):
+    """What is drawn above one label of an evaluation's figure."""
+
+    name: str
+    mean: Interval
+    returns: NDArray[np.float64]
+    """[run, task], or [run, rollout] of a single task."""
+
+
+def _points(evaluation: Evaluation) -> list[_Point]:
+    """Return inner steps; of a policy with a memory, quarters, whole episodes, gradient steps."""
+    steps = [
+        _Point(str(step), mean, evaluation.samples[:, :, step])
+        for step, mean in enumerate(evaluation.curve())
+    ]
+    if evaluation.seen is None:
+        return steps
+    seen = [
+        _Point(_in_lines(words), mean, evaluation.seen[words])
+        for words, mean in evaluation.seen_curve().items()
+    ]
+    names = [_in_lines(words) for words in evaluation.steps_in_words()]
+    first, *later = (step._replace(name=name) for step, name in zip(steps, names, strict=True))
+    count = len(QUARTERS)
+    return [*seen[:count], first._replace(name="first\nepisode"), *seen[count:], *later]
 
 
 def training_figure(
@@ -104,7 +141,7 @@ def training_figure(
     for (label, colour), values in zip(_ENDS, (before, after), strict=True):
         axes.plot(steps / 1e6, values, color=colour, label=f"{label.split()[0]} adaptation")
     axes.set(xlabel="environment steps [million]", ylabel="return", title="Training")
-    axes.legend(frameon=False)
+    _legend_below(figure)
     return figure
 
 
@@ -257,6 +294,20 @@ def _single_panel() -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _legend_below(figure: Figure) -> None:
+    """Put the legend below the panel: above its lines it would hide some of them."""
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+
+
+def _in_lines(words: str) -> str:
+    """Return what was seen of a task as a narrow label."""
+    short = words.split(": ")[-1].removesuffix(" of the first episode").removeprefix("and ")
+    if short.endswith(" seen"):
+        short = f"after {short.removesuffix(' seen')}"
+    *first, last = short.split()
+    return f"{' '.join(first)}\n{last}"
 
 
 def _pairs(axes: Axes, names: Sequence[str], values: NDArray[np.float64]) -> None:

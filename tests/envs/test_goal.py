@@ -37,3 +37,8 @@ def test_a_goal_without_terms_has_no_parts():
 def test_terms_need_names_of_their_own(terms: tuple[Term, ...]):
     with pytest.raises(ValueError, match="terms with a name of their own each, got"):
         Goal.of_terms("run", (), terms)
+
+
+def test_a_sum_of_terms_is_its_own_formula():
+    assert goal().formula == "2 speed - 0.5 power"
+    assert Goal.of_terms("run", (), (SPEED, POWER), formula="v").formula == "v"

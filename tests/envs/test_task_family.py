@@ -98,3 +98,14 @@ def test_a_step_lasts_as_long_as_its_physics_steps():
 def test_impossible_families_are_refused(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         envs.make("HalfCheetahDir").replace(**changes)
+
+
+@pytest.mark.parametrize("name", envs.families())
+def test_the_reward_is_written_down(name: str):
+    """The costs and the bonus as numbers of the family."""
+    family = envs.make(name)
+    if not isinstance(family, TaskFamily):
+        return
+    assert family.goal.formula
+    assert (f"- {family.control_cost:g} |control|^2" in family.formula) == (family.control_cost > 0)
+    assert (f"+ {family.survive_bonus:g}" in family.formula) == (family.survive_bonus > 0)

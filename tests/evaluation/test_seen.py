@@ -50,7 +50,7 @@ def test_quarters_are_of_the_first_episode(
     learner: metarl.MAML, tasks: envs.Tasks, first: Rollouts
 ):
     """Ten steps are quarters of 3, 3, 2 and 2 steps; each counts as a whole episode."""
-    means = returns_by_what_was_seen(learner, tasks, first, KEY)
+    returns = returns_by_what_was_seen(learner, tasks, first, KEY)
     rewards = first.rewards.double().numpy()
     for name, steps in (
         ("first", (0, 1, 2)),
@@ -59,8 +59,8 @@ def test_quarters_are_of_the_first_episode(
         ("last", (8, 9)),
     ):
         rate = sum(rewards[:, :, step] for step in steps) / len(steps)
-        expected = np.mean(HORIZON * rate, axis=1)
-        np.testing.assert_allclose(means[f"{name} quarter of the first episode"], expected)
+        expected = HORIZON * rate
+        np.testing.assert_allclose(returns[f"{name} quarter of the first episode"], expected)
 
 
 def test_rollouts_begin_with_what_others_saw(
@@ -79,8 +79,8 @@ def test_rollouts_begin_with_what_others_saw(
         return sample(self, tasks, *rest, **named)
 
     monkeypatch.setattr(metarl.MAML, "sample", watched)
-    means = returns_by_what_was_seen(learner, tasks, first, KEY)
-    assert list(means)[4:] == ["after 1 rollout", "after 2 rollouts"]
+    returns = returns_by_what_was_seen(learner, tasks, first, KEY)
+    assert list(returns)[4:] == ["after 1 rollout", "after 2 rollouts"]
     for count, start in zip((1, 2), begun, strict=True):
         for task in range(TASKS):
             for rollout in range(ROLLOUTS):
@@ -109,6 +109,21 @@ def test_they_are_part_of_an_evaluation(learner: metarl.MAML, tmp_path: Path):
     assert list(saved) == list(evaluation.seen)
     mean = np.mean(evaluation.seen["after 1 rollout"])
     assert saved["after 1 rollout"]["mean"] == pytest.approx(mean)
+
+
+def test_of_a_single_task_intervals_are_over_rollouts(learner: metarl.MAML):
+    evaluation = metarl.evaluate(learner, tasks=1, rollouts=20, steps=1, seed=5)
+    assert evaluation.seen is not None
+    for words, mean in evaluation.seen_curve().items():
+        assert evaluation.seen[words].shape == (1, 20)
+        assert mean.low < evaluation.seen[words].mean() < mean.high
+    assert "nan" not in str(evaluation)
+
+
+def test_without_a_number_only_the_memory_adapts(learner: metarl.MAML):
+    """Gradient steps of a policy that was trained without them are for those who ask."""
+    assert metarl.evaluate(learner, tasks=2, rollouts=3).steps == 1
+    assert metarl.evaluate(learner, tasks=2, rollouts=3, steps=2).steps == 2
 
 
 @pytest.mark.parametrize(
