@@ -185,12 +185,9 @@ def corner(half_width: float, sparse_within: float = 0.0) -> Goal:
         "reach a corner, reward near it only" if sparse_within else "reach a corner",
         (Choice("corner", (0.0, 1.0, 2.0, 3.0)),),
         reward,
-        formula=(
-            f"distance gained to the corner, where it is the nearest one and |x| + |y| >= "
-            f"{sparse_within:g} m"
-            if sparse_within
-            else "-distance to the corner"
-        ),
+        formula=f"distance gained to the corner, if nearest, beyond |x| + |y| = {sparse_within:g} m"
+        if sparse_within
+        else "-distance to the corner",
         tracks=("x", "y"),
         marker=lambda task, time: Marker("point", *map(float, corners[int(task["corner"])])),
     )
