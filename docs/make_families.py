@@ -32,6 +32,10 @@ need their models: see [robots](robots.md).
 An action of 1 uses the fraction *action scale* of the robot's control range. A new policy has unit
 standard deviation, so the action scale decides how widely it explores.
 
+Rewards are in SI units: `v_x` is the velocity along x in m/s, `|control|^2` the sum of squared
+controls. Terms of a command, such as `velocity` and `tilt`, are those of
+`metarl.envs.commands.TERMS`.
+
 """
 
 PRESETS = """\
@@ -75,11 +79,6 @@ def row(name: str) -> str:
     family = envs.make(name)
     facts = family.describe()
     varies = "; ".join(facts["varies"])
-    costs = [
-        f"control cost {family.control_cost:g}" if family.control_cost else "",
-        f"survive bonus {family.survive_bonus:g}" if family.survive_bonus else "",
-        "" if family.falls else "a fall does not end the episode",
-    ]
     lines = [
         f"## {name}",
         "",
@@ -87,16 +86,15 @@ def row(name: str) -> str:
         "",
         f"- robot: {facts['robot']}, observes {facts['observation_size']} numbers, "
         f"{facts['action_size']} actions",
-        f"- goal: {facts['goal']}",
+        f"- goal: {facts['goal']}; reward of a step `{family.formula}`",
         f"- varies: {varies}",
         f"- horizon {family.horizon} steps of {family.dt:g} s, "
         f"action scale {family.action_scale:g}",
         f"- source: {family.source}",
         "",
     ]
-    extra = ", ".join(cost for cost in costs if cost)
-    if extra:
-        lines.insert(-2, f"- {extra}")
+    if not family.falls:
+        lines.insert(-2, "- a fall does not end the episode")
     return "\n".join(lines)
 
 

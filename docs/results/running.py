@@ -16,6 +16,7 @@ evaluations on test tasks and, where the family has them, on tasks outside the t
 """
 
 import argparse
+import csv
 import itertools
 import json
 import os
@@ -76,7 +77,6 @@ QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")
 
 def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
     """Train one run, evaluate it and write its file; print the returns."""
-    path = file_of(family, method, seed)
     steps, changes = FAMILIES[family]
     tasks = envs.make(family, **changes)
     if method == "told":
@@ -85,6 +85,13 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
     wall, cpu = time.monotonic(), time.process_time()
     learner.learn(steps)
     seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
+    record(learner, method, seconds)
+    return learner
+
+
+def record(learner: metarl.MAML, method: str, seconds: dict[str, float]) -> None:
+    """Evaluate a run and write its file; print the returns."""
+    tasks = learner.family
     # the first step of a policy with memory is what it saw, the second one a gradient
     inner_steps = 2 if method == "siamese" else 1
     splits: list[Split] = ["test"]
@@ -94,7 +101,7 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
         split: metarl.evaluate(learner, tasks=40, steps=inner_steps, split=split, seed=7)
         for split in splits
     }
-    record = {
+    data = {
         "method": method,
         "config": asdict(learner.config),
         "family": tasks.describe(),
@@ -105,11 +112,12 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
         "second_half": second_half(learner),
         "evaluations": {split: evaluation.to_dict() for split, evaluation in evaluations.items()},
     }
-    write_json(path, record, indent=None)
-    print(f"{path.stem}: {learner.num_timesteps:,} steps, {seconds['cpu']:.0f} s of CPU")
+    path = file_of(tasks.name, method, learner.config.seed)
+    write_json(path, data, indent=None)
+    times = ", ".join(f"{time:.0f} s of {kind}" for kind, time in seconds.items())
+    print(f"{path.stem}: {learner.num_timesteps:,} steps, {times}")
     for split, evaluation in evaluations.items():
         print(f"{split}\n{evaluation}")
-    return learner
 
 
 def second_half(learner: metarl.MAML) -> float:
@@ -292,6 +300,8 @@ def main() -> None:
     one.add_argument("seed", type=int)
     one.add_argument("--threads", type=int, default=0, help="0 for all cores")
     one.add_argument("--save", help="file to save the learner to, for `metarl.MAML.load`")
+    other = commands.add_parser("record", help="write the file of a run folder of metarl train")
+    other.add_argument("run", type=Path)
     commands.add_parser("show")
     given = parser.parse_args()
     if given.what == "train":
@@ -300,6 +310,12 @@ def main() -> None:
             learner = train(given.family, given.method, given.seed, given.threads)
             if given.save:
                 learner.save(given.save)
+        return
+    if given.what == "record":
+        learner = metarl.load(given.run, device="cpu")
+        last = list(csv.DictReader((given.run / "progress.csv").open()))[-1]
+        seconds = {"wall": float(last["time/elapsed"])}
+        record(learner, learner.config.algorithm, seconds)
         return
     write(HERE / "README.md", "running", table())
     write(HERE / "README.md", "rivals", rivals())
