@@ -43,6 +43,9 @@ class Take(NamedTuple):
     """[time]."""
     contexts: NDArray[np.floating]
     """What the policy saw of its task, [time + 1, context]; no columns for one without memory."""
+    away: NDArray[np.float64] = np.zeros(0)
+    """How far what should be at the goal's point is from it, [time + 1] in m; empty where the goal
+    is no point."""
 
 
 class Row(NamedTuple):
@@ -140,7 +143,7 @@ def shoot(
         change: the first control step in another task, and which one; None where the task stays.
     """
     act = most_likely(policy, parameters)
-    states, places, rewards, contexts = [], [], [], []
+    states, places, rewards, contexts, away = [], [], [], [], []
     draw_headless()  # before an environment of others makes its own renderer
     with closing(family.simulate(1, threads=1)) as simulator, one_library_thread():
         simulator.set_tasks(task)
@@ -151,9 +154,31 @@ def shoot(
             states.append(state)
             places.append(place)
             rewards.append(moment.reward[0])
+            now = change[1] if change and len(states) > change[0] else task
+            away.append(_from_the_point(simulator, now))
             contexts.append(remembering.context()[0] if remembering else np.zeros(0, np.float32))
     drawn = states if isinstance(family, ForeignFamily) else np.stack(states)
-    return Take(title, drawn, np.stack(places), np.array(rewards[1:]), np.stack(contexts))
+    known = np.array([distance for distance in away if distance is not None])
+    return Take(title, drawn, np.stack(places), np.array(rewards[1:]), np.stack(contexts), known)
+
+
+def _from_the_point(simulator: Simulator | ForeignSimulator, task: Tasks) -> float | None:
+    """Return how far the tip, or the object, is from the goal's point [m]; None without one.
+
+    A goal's tracks end with those of what should be there: a tip, or a tip and then an object.
+    """
+    if isinstance(simulator, ForeignSimulator):
+        return None
+    robot, goal = simulator.family.robot, simulator.family.goal
+    if goal.marker is None:
+        return None
+    mark = goal.marker(task[0], 0.0)
+    if mark.kind != "point":
+        return None
+    tracks = [robot.tracks.index(name) for name in goal.tracks]
+    place = robot.position(simulator.fields)[0, tracks]
+    point = np.array([mark.x, mark.y, mark.z])[: 2 if len(place) == 2 else 3]
+    return float(np.linalg.norm(place[-len(point) :] - point))
 
 
 def _look(simulator: Simulator | ForeignSimulator) -> tuple[Any, Array]:

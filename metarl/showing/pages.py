@@ -258,6 +258,8 @@ def _draw_maps(
 def _score(take: Take, at: int, dt: float) -> str:
     """Return the speed at a time and the return so far, in words."""
     score = f"return {take.rewards[:at].sum():.1f}"
+    if len(take.away):
+        return f"{take.away[at]:.2f} m away   {score}"
     if not take.position.shape[1]:
         return score
     # over a quarter of a second: within a stride the speed goes up and down

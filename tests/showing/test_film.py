@@ -144,3 +144,24 @@ def test_without_memory_there_is_nothing_seen(cheetah: metarl.MAML):
     stage = next(cheetah.adaptation(task, 2, [0.5], key))
     take = film.shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "")
     assert take.contexts.shape == (11, 0)
+
+
+@pytest.mark.parametrize("name", ["Point2D", "ReacherGoal", "PusherGoal", "AntGoal"])
+def test_the_way_that_is_left_to_a_point_is_what_the_reward_takes_off(name: str):
+    family = envs.make(name, horizon=5, control_cost=0.0, survive_bonus=0.0)
+    learner = metarl.MAML(family, **SMALL)
+    task, key = family.sample_tasks(1, seed=3), Key(0, Phase.ADAPT)
+    stage = next(learner.adaptation(task, 2, [0.5], key))
+    take = film.shoot(family, learner.policy, task, stage.parameters, key, "")
+    assert len(take.away) == len(take.states)
+    if name == "Point2D":
+        np.testing.assert_allclose(take.away[1:], -take.rewards, atol=1e-6)
+    else:  # the tip's way to the object is taken off too; or the way is |dx| + |dy|
+        assert (take.away[1:] <= -take.rewards + 1e-6).all()
+        assert (take.away[1:] >= -take.rewards / (2.0 if name != "PusherGoal" else 4.0)).all()
+
+
+def test_where_the_goal_is_no_point_there_is_no_way_left(cheetah: metarl.MAML):
+    task, key = FAMILY.task({"direction": 1.0}), Key(0, Phase.ADAPT)
+    stage = next(cheetah.adaptation(task, 2, [0.5], key))
+    assert not len(film.shoot(FAMILY, cheetah.policy, task, stage.parameters, key, "").away)

@@ -50,6 +50,8 @@ def test_the_score_is_the_speed_of_a_quarter_second_and_the_return_so_far():
     assert pages._score(take, 0, 0.1) == "0.0 m/s   return 0.0"
     still = take._replace(position=np.zeros((11, 0)))
     assert pages._score(still, 10, 0.1) == "return 55.0"
+    near = still._replace(away=np.linspace(1.0, 0.0, 11))
+    assert pages._score(near, 4, 0.1) == "0.60 m away   return 10.0"
 
 
 @pytest.mark.parametrize("height", [120, 241, 333, 480, 1080])
