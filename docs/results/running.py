@@ -54,7 +54,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "HalfCheetahReversed": (2_000_000, {}),
     "HalfCheetahCrippled": (3_000_000, {}),
     "AntDir": (2_000_000, {}),
-    "AntDir2D": (2_000_000, {}),
+    "AntDir2D": (1_500_000, {"horizon": 100}),
     "AntGoal": (2_000_000, {}),
     "AntVel": (2_000_000, {}),
     "AntCrippled": (2_000_000, {}),
@@ -213,9 +213,12 @@ def table() -> str:
 
 def rivals() -> str:
     """Return what other ways to adapt reach in as many steps, as Markdown."""
-    lines = _head(["family", "M steps", *(heading for heading, *_ in RIVALS)])
+    lines = _head(
+        ["family", "M steps", *(heading for heading, *_ in RIVALS), "RL2, second episode"]
+    )
     for family in FAMILIES:
         cells = [returns(family, method, "test", what) for _, method, what in RIVALS]
+        cells.append(_rl2(family))
         if cells[0] is None or all(cell is None for cell in cells[2:]):
             continue
         steps = f"{runs(family, 'siamese')[0]['steps'] / 1e6:.1f}"
@@ -223,6 +226,13 @@ def rivals() -> str:
             _row([family, steps, *("" if cell is None else _words(cell) for cell in cells)])
         )
     return "\n".join(lines)
+
+
+def _rl2(family: str) -> np.ndarray | None:
+    """Return what RL2 earns in its second episode, [seed]; see `rl2.py`."""
+    paths = sorted((HERE / "rl2").glob(f"{family}_*.json"))
+    found = [json.loads(path.read_text())["rl2"]["second episode"]["mean"] for path in paths]
+    return np.array(found) if found else None
 
 
 def _head(names: list[str]) -> list[str]:
