@@ -111,6 +111,19 @@ def test_the_settings_of_the_variant_and_the_algorithm_are_what_help_shows(tmp_p
     assert (config["activation"], config["inner_lr"], config["tasks"]) == ("relu", 0.5, 4)
 
 
+def test_a_run_without_a_name_gets_the_first_that_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And says where it is before it begins."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/Point2D", "runs/Point2D-2", "runs/Point2D-3"):
+        done = metarl("train", "Point2D", "--total-timesteps", "1", *QUICK)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"run: {folder}\n")
+        assert f"next: metarl evaluate {folder}\n" in done.stdout
+        assert (tmp_path / folder / "checkpoint.safetensors").is_file()
+
+
 def test_a_run_is_evaluated_filmed_and_lengthened(run_folder: Path):
     done = metarl("evaluate", run_folder, "--tasks", "3", "--rollouts", "3", "--steps", "2")
     assert done.returncode == 0, done.stderr

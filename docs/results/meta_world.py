@@ -20,11 +20,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from running import write
 
 import metarl
 from metarl import envs
 from metarl.envs.distributions import Split
+from metarl.evaluation.interval import interval
 from metarl.system.checkpoint import versions
 from metarl.system.files import write_json
 
@@ -78,7 +80,7 @@ def train(family: str, seed: int, threads: int) -> metarl.MAML:
     FILES.mkdir(exist_ok=True)
     write_json(FILES / f"{family}_{seed}.json", record, indent=None)
     for split, evaluation in evaluations.items():
-        print(f"{family}, {split}: {evaluation['success']}\n{evaluation['returns']}")
+        print(f"{family}, {split}: {evaluation['returns']}")
     return learner
 
 
@@ -92,14 +94,18 @@ def table() -> str:
     for path in sorted(FILES.glob("*.json")):
         run = json.loads(path.read_text())
         for split, evaluation in run["evaluations"].items():
-            before, after = (
-                f"{each['mean']:.0%} [{each['low']:.0%}, {each['high']:.0%}]"
-                for each in evaluation["success"]
-            )
+            rates = np.array([task["success"] for task in evaluation["per_task"]])
+            before, after = (_words(rates[:, step]) for step in (0, 1))
             steps = f"{run['steps'] / 1e6:.1f}"
             family = run["family"]["name"]
             lines.append(f"| {family} | {words[split]} | {steps} | {before} | {after} |")
     return "\n".join(lines)
+
+
+def _words(rates: np.ndarray) -> str:
+    """Return the mean over tasks, [task], with its interval, which ends at 0 and 1."""
+    mean = interval(rates)
+    return f"{mean.mean:.0%} [{max(0.0, mean.low):.0%}, {min(1.0, mean.high):.0%}]"
 
 
 def main() -> None:

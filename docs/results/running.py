@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 import metarl
 from metarl import envs
@@ -228,11 +229,43 @@ def rivals() -> str:
     return "\n".join(lines)
 
 
+GLANCE = {
+    "HalfCheetahDir": "forward or back",
+    "HalfCheetahVel": "at which speed",
+    "HalfCheetahReversed": "which motors are reversed",
+    "HalfCheetahCrippled": "which motor is dead",
+    "AntDir2D": "in which direction",
+    "Go1Vel": "a Unitree Go1, at which speed",
+}
+"""Families of the table in the README, and what a task of each hides."""
+
+
+def glance() -> str:
+    """Return the table of the README: before and after adaptation, and told the task."""
+    columns = {
+        "one policy for all": ("one-policy", "step 0"),
+        "first episode": ("siamese", "step 0"),
+        "after 1 rollout": ("siamese", "after 1 rollout"),
+        "told the task": ("told", "step 0"),
+    }
+    lines = _head(["family: what is hidden", "training", *columns])
+    for family, hidden in GLANCE.items():
+        cells = [returns(family, method, "test", what) for method, what in columns.values()]
+        steps = f"{runs(family, 'siamese')[0]['steps'] / 1e6:.1f} M steps"
+        means = ["" if cell is None else f"{cell.mean():.1f}" for cell in cells]
+        lines.append(_row([f"{family}: {hidden}", steps, *means]))
+    return "\n".join(lines)
+
+
 def _rl2(family: str) -> np.ndarray | None:
     """Return what RL2 earns in its second episode, [seed]; see `rl2.py`."""
     paths = sorted((HERE / "rl2").glob(f"{family}_*.json"))
     found = [json.loads(path.read_text())["rl2"]["second episode"]["mean"] for path in paths]
     return np.array(found) if found else None
+
+
+LEFT = -0.5
+"""Where the figure ends; worse bars are cut off and have their number."""
 
 
 def _head(names: list[str]) -> list[str]:
@@ -290,11 +323,15 @@ def figure() -> Figure:
             at = row + 0.26 * (place - 1)
             axes.barh(at, parts.mean(), 0.24, color=color, label=label if row == 0 else None)
             axes.plot(parts, [at] * len(parts), "o", color="#023047", markersize=3)
+            if parts.mean() < LEFT:
+                axes.text(LEFT + 0.02, at, f"{parts.mean():.1f}", va="center", fontsize=8)
+    axes.set_xlim(left=LEFT)
     axes.set_yticks(range(len(shown)), shown)
     axes.invert_yaxis()
     axes.axvline(1.0, color="#023047", linewidth=1.0)
     axes.axvline(0.0, color="#023047", linewidth=1.0)
-    axes.set_xlabel("0: one policy for all tasks    1: told the task    (dots: seeds)")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("0 %: one policy for all tasks    100 %: told the task    (dots: seeds)")
     axes.spines[["top", "right", "left"]].set_visible(False)
     if shown:
         drawing.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
@@ -329,6 +366,7 @@ def main() -> None:
         return
     write(HERE / "README.md", "running", table())
     write(HERE / "README.md", "rivals", rivals())
+    write(HERE.parent.parent / "README.md", "glance", glance())
     figure().savefig(HERE / "running.png", dpi=150)
 
 

@@ -1,5 +1,6 @@
 """Figures: the lines and dots that they must have, and the files of each kind of result."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from metarl.comparing.comparison import Comparison, Curve
 from metarl.evaluation.changes import Changes
 from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.retrieval import Retrieval
+from metarl.evaluation.seen import QUARTERS
 from metarl.showing import figures
 
 
@@ -58,6 +60,21 @@ def test_an_evaluation_has_a_line_a_task_and_one_of_means(evaluation: Evaluation
     np.testing.assert_array_equal(tasks, [[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
     np.testing.assert_array_equal(means, [5.0, 6.0])
     assert axes.get_title() == "Point2D, promp: 3 test tasks"
+
+
+def test_of_a_memory_quarters_and_whole_episodes_are_drawn_apart(evaluation: Evaluation):
+    """Four quarters, then the first episode, one after a rollout and one after all."""
+    quarters = [f"{name} quarter of the first episode" for name in QUARTERS]
+    seen = {words: np.full((2, 3), number) for number, words in enumerate(quarters)}
+    seen["after 1 rollout"] = np.full((2, 3), 9)
+    settings = {"rollouts": 20, "inner_lrs": [0.0]}
+    of_memory = replace(evaluation, seen=seen, settings=settings)
+    (axes,) = figures.adaptation_figure(of_memory).axes
+    means = [line for line in axes.lines if line.get_linewidth() == 2]
+    lines = [[np.asarray(part).tolist() for part in line.get_data()] for line in means]
+    assert lines == [[[0, 1, 2, 3], [0.0, 1.0, 2.0, 3.0]], [[4, 5, 6], [5.0, 9.0, 6.0]]]
+    labels = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+    assert labels[3:] == ["last quarter", "first episode", "after 1 rollout", "after 20 rollouts"]
 
 
 def test_training_is_in_millions_of_steps():
