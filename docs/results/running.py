@@ -64,7 +64,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "HopperRandParams": (2_000_000, {}),
     "SwimmerVel": (1_000_000, {}),
     "HumanoidDir": (2_000_000, {}),
-    "ReacherGoal": (3_000_000, {}),
+    "ReacherGoal": (1_000_000, {}),
     "PusherGoal": (1_000_000, {}),
     "FetchReach": (500_000, {}),
     "FetchPush": (1_000_000, {}),
