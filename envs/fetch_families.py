@@ -32,15 +32,20 @@ def missing() -> tuple[str, ...]:
     return () if fetch.available() else tuple(ENTRIES)
 
 
-@cache
 def make(name: str) -> TaskFamily:
-    """Return a family of `ENTRIES`; the goal's range starts from the gripper of its model.
+    """Return a family of `ENTRIES`.
 
     Raises:
         ValueError: when gymnasium-robotics is not installed; the message has what brings it.
     """
     if not fetch.available():
         raise ValueError(f"{name} needs gymnasium-robotics: {HOW}")
+    return _made(name)
+
+
+@cache
+def _made(name: str) -> TaskFamily:
+    """Make a family. Its model is read first: the goal's range starts from the gripper."""
     task, reach, rise, remark = ENTRIES[name]
     robot = fetch.Fetch(task)
     x, y, z = map(float, robot.grip)
