@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import tables
 from gif import gif
-from running import write
 
 import metarl
 from metarl.envs.task_family import TaskFamily
@@ -72,17 +72,14 @@ def cells(course: Course) -> list[str]:
 
 def table(results: dict[str, Recovery]) -> str:
     """Return what every policy regains, by how it remembers, as Markdown."""
-    lines = [
-        "| policy | memory | steady | before | 2 s later | 90 % | 90 % in 2 s |",
-        "| --- " * 7 + "|",
-    ]
+    names = ["policy", "memory", "steady", "before", "2 s later", "90 %", "90 % in 2 s"]
+    rows = []
     for name, result in results.items():
         steady, first = f"{result.first.steady.mean():.2f}", name
         for way, course in result.courses.items():
-            row = [first, way, steady, f"{course.before.mean():.2f}", *cells(course)]
-            lines.append("| " + " | ".join(row) + " |")
+            rows.append([first, way, steady, f"{course.before.mean():.2f}", *cells(course)])
             first = steady = ""
-    return "\n".join(lines)
+    return tables.table(names, rows)
 
 
 def main() -> None:
@@ -93,7 +90,7 @@ def main() -> None:
         print(f"{result.title}\n{result}\n", flush=True)
         write_json(HERE / "change" / f"{name}.json", result.to_dict(), indent=None)
         film(name)
-    write(HERE.parent / "similarity.md", "change", table(results))
+    tables.write(HERE.parent / "similarity.md", "change", table(results))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ steps, each from 20 further rollouts. 40 tasks.
 
 from pathlib import Path
 
-from running import write
+import tables
 
 import metarl
 from metarl.envs.distributions import Split
@@ -39,20 +39,23 @@ def measured() -> list[dict]:
 
 def table(rows: list[dict]) -> str:
     """Return the means as Markdown."""
-    heads = ["family", "size", "memory", *(f"{step} steps" for step in range(1, STEPS + 1))]
-    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
-    for row in rows:
-        means = [f"{step['mean']:.1f}" for step in row["returns"][1:]]
-        name = f"{row['family']}{WORDS[row['split']]}"
-        lines.append(f"| {' | '.join([name, str(row['size']), *means])} |")
-    return "\n".join(lines).replace("1 steps", "1 step")
+    names = ["family", "size", "memory", "1 step", *(f"{n} steps" for n in range(2, STEPS + 1))]
+    cells = [
+        [
+            f"{row['family']}{WORDS[row['split']]}",
+            str(row["size"]),
+            *(f"{step['mean']:.1f}" for step in row["returns"][1:]),
+        ]
+        for row in rows
+    ]
+    return tables.table(names, cells)
 
 
 def main() -> None:
     rows = measured()
     data = {"seed": 7, "tasks": 40, "rows": rows, "versions": versions()}
     write_json(HERE / "gradient_steps.json", data, indent=None)
-    write(HERE / "README.md", "steps", table(rows))
+    tables.write(HERE / "README.md", "steps", table(rows))
 
 
 if __name__ == "__main__":

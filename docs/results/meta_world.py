@@ -13,21 +13,17 @@ seconds and the evaluations.
 
 import argparse
 import json
-import os
-import platform
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from running import write
+import tables
+from running import facts, learn
 
 import metarl
 from metarl import envs
 from metarl.envs.distributions import Split
 from metarl.evaluation.interval import interval
-from metarl.system.checkpoint import versions
 from metarl.system.files import write_json
 
 HERE = Path(__file__).parent
@@ -49,9 +45,7 @@ def train(family: str, seed: int, threads: int) -> metarl.MAML:
         device="cpu",
         **SETTINGS,
     )
-    wall, cpu = time.monotonic(), time.process_time()
-    learner.learn(STEPS[family])
-    seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
+    seconds = learn(learner, STEPS[family])
     learner.family = tasks
     splits: list[Split] = ["test", "extrapolate"] if learner.family.extrapolates else ["test"]
     evaluations = {
@@ -68,13 +62,8 @@ def train(family: str, seed: int, threads: int) -> metarl.MAML:
         for split in splits
     }
     record = {
-        "config": asdict(learner.config),
-        "family": learner.family.describe(),
+        **facts(learner, seconds),
         "horizon in training": TRAINED,
-        "versions": versions(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "steps": learner.num_timesteps,
-        "seconds": seconds,
         "evaluations": evaluations,
     }
     FILES.mkdir(exist_ok=True)
@@ -86,10 +75,8 @@ def train(family: str, seed: int, threads: int) -> metarl.MAML:
 
 def table() -> str:
     """Return success before and after adaptation of every run, as Markdown."""
-    lines = [
-        "| family | goals | M steps | success before | after 10 rollouts |",
-        "| --- " * 5 + "|",
-    ]
+    names = ["family", "goals", "M steps", "success before", "after 10 rollouts"]
+    rows = []
     words = {"test": "new", "extrapolate": "of environments never trained on"}
     for path in sorted(FILES.glob("*.json")):
         run = json.loads(path.read_text())
@@ -98,8 +85,8 @@ def table() -> str:
             before, after = (_words(rates[:, step]) for step in (0, 1))
             steps = f"{run['steps'] / 1e6:.1f}"
             family = run["family"]["name"]
-            lines.append(f"| {family} | {words[split]} | {steps} | {before} | {after} |")
-    return "\n".join(lines)
+            rows.append([family, words[split], steps, before, after])
+    return tables.table(names, rows)
 
 
 def _words(rates: np.ndarray) -> str:
@@ -119,7 +106,7 @@ def main() -> None:
     commands.add_parser("show")
     given = parser.parse_args()
     if given.what == "show":
-        write(HERE.parent / "metaworld.md", "results", table())
+        tables.write(HERE.parent / "metaworld.md", "results", table())
         return
     learner = train(given.family, given.seed, given.threads)
     if given.save:

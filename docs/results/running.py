@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tables
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -83,11 +84,27 @@ def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
     if method == "told":
         tasks = tasks.replace(reveals_task=True)
     learner = metarl.MAML(tasks, seed=seed, threads=threads, device="cpu", **METHODS[method])
+    record(learner, method, learn(learner, steps))
+    return learner
+
+
+def learn(learner: metarl.MAML, steps: int) -> dict[str, float]:
+    """Train for so many environment steps; return the seconds it took, by the clock and of CPU."""
     wall, cpu = time.monotonic(), time.process_time()
     learner.learn(steps)
-    seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
-    record(learner, method, seconds)
-    return learner
+    return {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
+
+
+def facts(learner: metarl.MAML, seconds: dict[str, float]) -> dict[str, Any]:
+    """Return what a file of results says of a run besides its evaluations."""
+    return {
+        "config": asdict(learner.config),
+        "family": learner.family.describe(),
+        "versions": versions(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "steps": learner.num_timesteps,
+        "seconds": seconds,
+    }
 
 
 def record(learner: metarl.MAML, method: str, seconds: dict[str, float]) -> None:
@@ -104,12 +121,7 @@ def record(learner: metarl.MAML, method: str, seconds: dict[str, float]) -> None
     }
     data = {
         "method": method,
-        "config": asdict(learner.config),
-        "family": tasks.describe(),
-        "versions": versions(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "steps": learner.num_timesteps,
-        "seconds": seconds,
+        **facts(learner, seconds),
         "second_half": second_half(learner),
         "evaluations": {split: evaluation.to_dict() for split, evaluation in evaluations.items()},
     }
@@ -196,7 +208,8 @@ RIVALS = (
 def table() -> str:
     """Return what every family's methods reach, as Markdown: a row for each family and split."""
     headings = [heading for heading, *_ in COLUMNS]
-    lines = _head(["family", "M steps", *headings, "part in its second half", "part after 1"])
+    names = ["family", "M steps", *headings, "part in its second half", "part after 1"]
+    rows = []
     splits: tuple[Split, ...] = ("test", "extrapolate")
     for family, split in itertools.product(FAMILIES, splits):
         cells = [returns(family, method, split, what) for _, method, what in COLUMNS]
@@ -208,25 +221,22 @@ def table() -> str:
         if split == "test":
             one, told = (returns(family, m, split, "second half") for m in ("one-policy", "told"))
             row += [_part(one, told, cells[3]), _part(cells[0], cells[1], cells[4])]
-        lines.append(_row(row, len(COLUMNS) + 4))
-    return "\n".join(lines)
+        rows.append(row)
+    return tables.table(names, rows)
 
 
 def rivals() -> str:
     """Return what other ways to adapt reach in as many steps, as Markdown."""
-    lines = _head(
-        ["family", "M steps", *(heading for heading, *_ in RIVALS), "RL2, second episode"]
-    )
+    names = ["family", "M steps", *(heading for heading, *_ in RIVALS), "RL2, second episode"]
+    rows = []
     for family in FAMILIES:
         cells = [returns(family, method, "test", what) for _, method, what in RIVALS]
         cells.append(_rl2(family))
         if cells[0] is None or all(cell is None for cell in cells[2:]):
             continue
         steps = f"{runs(family, 'siamese')[0]['steps'] / 1e6:.1f}"
-        lines.append(
-            _row([family, steps, *("" if cell is None else _words(cell) for cell in cells)])
-        )
-    return "\n".join(lines)
+        rows.append([family, steps, *("" if cell is None else _words(cell) for cell in cells)])
+    return tables.table(names, rows)
 
 
 GLANCE = {
@@ -248,13 +258,13 @@ def glance() -> str:
         "after 1 rollout": ("siamese", "after 1 rollout"),
         "told the task": ("told", "step 0"),
     }
-    lines = _head(["family: what is hidden", "training", *columns])
+    rows = []
     for family, hidden in GLANCE.items():
         cells = [returns(family, method, "test", what) for method, what in columns.values()]
         steps = f"{runs(family, 'siamese')[0]['steps'] / 1e6:.1f} M steps"
         means = ["" if cell is None else f"{cell.mean():.1f}" for cell in cells]
-        lines.append(_row([f"{family}: {hidden}", steps, *means]))
-    return "\n".join(lines)
+        rows.append([f"{family}: {hidden}", steps, *means])
+    return tables.table(["family: what is hidden", "training", *columns], rows)
 
 
 def _rl2(family: str) -> np.ndarray | None:
@@ -268,14 +278,6 @@ LEFT = -0.5
 """Where the figure ends; worse bars are cut off and have their number."""
 
 
-def _head(names: list[str]) -> list[str]:
-    return [_row(names), "| --- " * len(names) + "|"]
-
-
-def _row(cells: list[str], count: int = 0) -> str:
-    return "| " + " | ".join(cells + [""] * (count - len(cells))) + " |"
-
-
 def _words(values: np.ndarray) -> str:
     """Return a mean over seeds with its interval, or the one seed's number."""
     return f"{values[0]:.1f}" if len(values) == 1 else f"{interval(values)} ({len(values)})"
@@ -286,14 +288,6 @@ def _part(low: np.ndarray | None, high: np.ndarray | None, reached: np.ndarray |
     if low is None or high is None or reached is None:
         return ""
     return f"{(reached.mean() - low.mean()) / (high.mean() - low.mean()):.0%}"
-
-
-def write(page: Path, name: str, text: str) -> None:
-    """Put text between the marks of a name in a page."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, rest = page.read_text().split(begin)
-    _, after = rest.split(end)
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def figure() -> Figure:
@@ -364,9 +358,9 @@ def main() -> None:
         seconds = {"wall": float(last["time/elapsed"])}
         record(learner, learner.config.algorithm, seconds)
         return
-    write(HERE / "README.md", "running", table())
-    write(HERE / "README.md", "rivals", rivals())
-    write(HERE.parent.parent / "README.md", "glance", glance())
+    tables.write(HERE / "README.md", "running", table())
+    tables.write(HERE / "README.md", "rivals", rivals())
+    tables.write(HERE.parent.parent / "README.md", "glance", glance())
     figure().savefig(HERE / "running.png", dpi=150)
 
 

@@ -101,6 +101,9 @@ def test_motors_are_given_gains_and_an_arm_its_surroundings(tmp_path: Path):
     assert ", 0.0, " in text[text.index("reach_in_box(") :]
     family = pasted(text)
     assert family.action_scale == 1.0
+    assert isinstance(family.robot, ServoRobot)
+    start = family.robot.home_qpos
+    assert start.shape == (2,)
 
 
 def test_sites_are_listed_since_a_tip_may_be_one(tmp_path: Path):
