@@ -49,14 +49,15 @@ class Normaliser(NamedTuple):
         S + T + (b - a)^2 m n / (m + n). Sums of squares themselves would cancel.
 
         Args:
-            observations: [n, observation].
+            observations: [n, observation]; on a GPU their moments are computed there.
         """
-        seen = observations.double().cpu()
+        seen = observations.double()
         if not len(seen):
             return self
         count = self.count + len(seen)
         mean = seen.mean(0)
-        variance = (seen - mean).square().mean(0)  # four times as fast as torch.var
+        variance = (seen - mean).square().mean(0).cpu()  # four times as fast as torch.var
+        mean = mean.cpu()
         difference = mean - self.mean
         squares = self.variance * self.count + variance * len(seen)
         squares = squares + difference.square() * self.count * len(seen) / count

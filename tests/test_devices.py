@@ -1,14 +1,17 @@
-"""Updates on another device, as far as that can be tried without one: on `meta`.
+"""Updates on another device: on `meta`, and on a GPU where there is one.
 
-Its tensors have shapes and types and no numbers, and whatever mixes it with the CPU raises.
+Tensors on `meta` have shapes and types and no numbers, and whatever mixes them with the CPU raises.
 """
 
 from functools import partial
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
+from metarl import MAML, envs
 from metarl.agents.gaussian import Gaussian
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
@@ -21,6 +24,7 @@ from metarl.algorithms.objective_by_hand import ObjectiveByHand
 from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
 from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Rollouts
+from metarl.learner.config import AlgorithmName
 from metarl.system.task_threads import TaskThreads
 
 DEVICE = torch.device("meta")
@@ -75,3 +79,30 @@ def test_the_encoder_stays_on_the_device():
     window = torch.empty(7, TIME, 2 * SEEN + ACTIONS + 1, device=DEVICE)
     embedding = encoder.forward_once(window, torch.ones(7, TIME, dtype=torch.bool, device=DEVICE))
     assert embedding.device == DEVICE
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("algorithm", get_args(AlgorithmName))
+def test_training_on_a_gpu_is_that_on_the_cpu(
+    algorithm: str, point: envs.TaskFamily, tmp_path: Path
+):
+    """The steps of two iterations, apart by rounding; the second one resumed on the CPU, too."""
+    settings = {"algorithm": algorithm, "tasks": 4, "rollouts": 4, "hidden": (8,), "seed": 3}
+    on_cpu, on_gpu = (MAML(point, device=name, **settings) for name in ("cpu", "cuda"))
+    start = flatten(on_cpu.parameters)
+    for learner in (on_cpu, on_gpu):
+        learner.learn(1)
+    on_gpu.save(tmp_path / "gpu.safetensors")
+    resumed = MAML.load(tmp_path / "gpu.safetensors", device="cpu")
+    for learner in (on_cpu, on_gpu, resumed):
+        learner.learn(1, reset_num_timesteps=False)
+    stepped = flatten(on_cpu.parameters)
+    assert on_gpu.iteration == resumed.iteration == 2
+    assert all(value.device.type == "cuda" for value in on_gpu.parameters.values())
+    for other in (on_gpu, resumed):
+        apart = flatten(other.parameters).cpu() - stepped
+        assert apart.norm() < 0.02 * (stepped - start).norm()
+    if on_cpu.state.memory and on_gpu.state.memory:
+        encoders = [learner.state.memory.encoder for learner in (on_cpu, on_gpu)]
+        for mine, theirs in zip(*(encoder.parameters() for encoder in encoders), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-2, atol=1e-3)

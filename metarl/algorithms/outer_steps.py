@@ -126,7 +126,11 @@ def resumed_adam(
     for name, leaf in leaves.items():
         if f"mean.{name}" in moments:
             optimiser.state[leaf] = {
-                entry: moments[f"{prefix}.{name}"].clone() for prefix, entry in _ADAM.items()
+                # the count of steps stays on the CPU, where torch's own is
+                entry: moments[f"{prefix}.{name}"].to(
+                    "cpu" if entry == "step" else leaf.device, copy=True
+                )
+                for prefix, entry in _ADAM.items()
             }
     return optimiser
 

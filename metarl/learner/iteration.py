@@ -130,6 +130,7 @@ def update(
             family,
             recipe.config,
             state.iteration,
+            recipe.device,
         )
     progress = Progress(
         returns=[float(stage.rollouts.returns.mean()) for stage in stages],
@@ -164,6 +165,6 @@ def _with_seen(
     """Return the moments of observations with these stages', chunk by chunk to save memory."""
     for stage in stages:
         for chunk in chunks:
-            valid = stage.rollouts.valid[chunk]
-            normaliser = normaliser.updated(stage.rollouts.observations[chunk][valid])
+            valid = stage.rollouts.valid[chunk].to(stage.batch.observations.device)
+            normaliser = normaliser.updated(stage.batch.observations[chunk][valid])
     return normaliser

@@ -40,6 +40,9 @@ MARGIN = 5.0
 SHORTEST, LONGEST = 5, 60
 """Steps of the windows: the policy sees contexts of few transitions first, of many later."""
 
+MOST_TASKS = 256
+"""Tasks whose windows a step compares at most, since it compares every one with every other."""
+
 SETTLING = 30
 """Iterations after which the encoder's steps are half as large, a third after twice as many, ..."""
 
@@ -136,6 +139,7 @@ def train_encoder(
     family: Family,
     config: Config,
     iteration: int,
+    device: torch.device,
 ) -> tuple[TaskEncoder, float | None]:
     """Return the encoder after an iteration's steps, and its loss on tasks that it had not seen.
 
@@ -143,24 +147,25 @@ def train_encoder(
     encoder stays, and there is no loss.
 
     Args:
-        before: the encoder so far; it is not changed.
+        before: the encoder so far, on the CPU; it is not changed.
         rollouts: of the iteration, on the CPU, one or several of each task.
         tasks: a row each.
         family: the tasks' family.
         config: of the learner.
         iteration: decides, with the seed, which windows are drawn.
+        device: where the steps are taken. What is returned is on the CPU, where rollouts need it.
     """
     coordinates = family.coordinates(tasks)
     if (coordinates == coordinates[0]).all():
         return before, None
     size = family.observation_size
-    windows = torch.cat([transitions(part, size) for part in rollouts], dim=1)
-    valid = torch.cat([part.valid for part in rollouts], dim=1)
-    pairs = Pairs(windows, valid, task_differences(coordinates))
+    windows = torch.cat([transitions(part, size) for part in rollouts], dim=1).to(device)
+    valid = torch.cat([part.valid for part in rollouts], dim=1).to(device)
+    pairs = Pairs(windows, valid, task_differences(coordinates).to(device))
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)
     generator = torch_generator(int(draws.integers(2**62)))
     with one_library_thread():
-        encoder = copy.deepcopy(before.learning)
+        encoder = copy.deepcopy(before.learning).to(device)
         moments = before.moments.updated(encoder.changes(windows[valid]))
         encoder.mean.copy_(moments.mean)
         encoder.std.copy_(moments.std)
@@ -170,19 +175,19 @@ def train_encoder(
         held_out = 0.0
         for step in range(config.encoder_steps):
             window = int(draws.integers(SHORTEST, min(LONGEST, family.horizon) + 1))
-            drawn, took_place, apart = pairs.draw(len(tasks), window, generator)
+            drawn, took_place, apart = pairs.draw(MOST_TASKS, window, generator)
             loss = contrastive(pair_distances(encoder, drawn, took_place), apart, MARGIN)
             if step == 0:
                 held_out = float(loss.detach())
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        adam = {name: value.detach() for name, value in moments_of(optimiser, leaves).items()}
+        adam = {name: value.detach().cpu() for name, value in moments_of(optimiser, leaves).items()}
         part = FOLLOW / (FOLLOW + iteration)
-        slow = _between(before.memory.encoder, encoder, part)
+        slow = _between(before.memory.encoder, encoder.cpu(), part)
         # later episodes may begin in the middle of a change
         calm = slice(config.rollouts // config.episodes)
-        seen = tolerance_of(slow, windows[:, calm], valid[:, calm])
+        seen = tolerance_of(copy.deepcopy(slow).to(device), windows[:, calm], valid[:, calm])
         known = before.memory.tolerance
         tolerance = known + part * (seen - known) if math.isfinite(known) else seen
     memory = replace(before.memory, encoder=slow, tolerance=tolerance)
@@ -203,7 +208,7 @@ def tolerance_of(encoder: SiameseEncoder, transitions: Tensor, valid: Tensor) ->
         valid: which of them took place, [task, rollout, time].
     """
     features = encoder.features(transitions) * valid.unsqueeze(-1)
-    time = torch.arange(features.shape[-2])
+    time = torch.arange(features.shape[-2], device=features.device)
     passed = time.unsqueeze(1) - time
     recent = torch.where(passed >= 0, KEEP_RECENT ** passed.clamp_min(0).float(), 0.0)
     recent = recent / recent.sum(1, keepdim=True)

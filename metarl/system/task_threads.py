@@ -23,6 +23,9 @@ few enough for intermediate results to stay in the caches. It bounds the memory 
 besides the rollouts, whatever the number of tasks (docs/speed.md, "From ten tasks to a thousand").
 Another value changes rounding, and with it the bits of every result."""
 
+ROWS_ON_GPU = 250_000
+"""The same on a GPU, which is kept busy by fewer and has to hold what they need."""
+
 FEWEST = 2_000
 """The fewest steps of rollouts that are worth a chunk of their own: with less to do outside of
 Python, threads wait for each other to release the GIL."""
@@ -42,7 +45,7 @@ class TaskThreads:
 
         Args:
             threads: how many; 0 for one a core.
-            device: where the tensors are. On a GPU all tasks are one chunk, for one thread.
+            device: where the tensors are. On a GPU chunks are large, for one thread.
         """
         self.count = threads or cores()
         self._on_cpu = device.type == "cpu"
@@ -69,7 +72,7 @@ class TaskThreads:
             rows: steps of rollouts that each task has.
         """
         if not self._on_cpu:
-            return [slice(0, tasks)]
+            return chunks(tasks, max(1, ROWS_ON_GPU // rows))
         # at least two chunks where both are worth having, so that two threads have work
         half = -(-tasks // 2)
         return chunks(tasks, max(1, min(ROWS // rows, max(half, FEWEST // rows))))
