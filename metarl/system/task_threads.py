@@ -23,7 +23,7 @@ few enough for intermediate results to stay in the caches. It bounds the memory 
 besides the rollouts, whatever the number of tasks (docs/speed.md, "From ten tasks to a thousand").
 Another value changes rounding, and with it the bits of every result."""
 
-ROWS_ON_GPU = 250_000
+ROWS_ON_GPU = 500_000
 """The same on a GPU, which is kept busy by fewer and has to hold what they need."""
 
 FEWEST = 2_000
