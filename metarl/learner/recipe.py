@@ -4,6 +4,7 @@ This is the only place where the name of an algorithm, of a loss or of an outer 
 function that it stands for; what trains and what adapts are given the functions.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -200,7 +201,9 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].replace(name, repr(name))  # it may be a stranger's
+        # the name may be a stranger's, with characters that a terminal obeys
+        whole = rf"(?<!\w){re.escape(name)}(?!\w)"
+        reason = re.sub(whole, lambda _: repr(name), str(error).splitlines()[0])
         raise ValueError(f"device {name!r} cannot be used: {reason}") from None
     return device
 
