@@ -132,7 +132,8 @@ class Actor:
             return False
         # a memory that forgets fills up without ever being full
         enough = min(self._seen_enough / 4.0, 0.95 / (1.0 - self.rules.keep + 1e-12))
-        if self.seen < 4.0 * enough or self.memory[-1] < enough:
+        remembered = float(self.rules.count(torch.from_numpy(self.memory)))
+        if self.seen < 4.0 * enough or remembered < enough:
             return False
         with torch.no_grad():
             mean = self.rules.mean(torch.from_numpy(self.memory))
@@ -142,8 +143,10 @@ class Actor:
     def forget(self) -> None:
         """Remember what was remembered at first: nothing, or what adaptation saw of the task."""
         self._warned = False
-        self.seen = float(self._start[-1]) if self.rules else 0.0
+        start = torch.from_numpy(self._start)
+        self.seen = float(self.rules.count(start)) if self.rules else 0.0
         """Transitions that were seen of the task, remembered or not."""
+        self._followed: NDArray[np.float32] | None = None
         self.memory = self._start.copy()
         """[memory]; no numbers for a policy without memory."""
 
@@ -168,8 +171,10 @@ class Actor:
             before, after = (
                 np.asarray(o, np.float32)[None] for o in (observation, next_observation)
             )
+            if self._followed is None or not np.array_equal(self._followed, before):
+                self._acting_memory.begin_episode(row)  # no step led here
             self._acting_memory.remember(row, before, done, np.array([reward]), after)
-            self.memory = row[0]
+            self.memory, self._followed = row[0], after
             self.seen += 1.0
             if not self._warned and self.is_novel:
                 self._warned = True

@@ -9,6 +9,7 @@ more costs the same whether it is the first or the thousandth:
 
 A second sum and count, of about the last five transitions, tell when the task has changed: then
 what they embed to is far from what all of the memory does, and everything is forgotten (`trust`).
+The last reward is kept, too, since a transition holds by how much the reward has changed.
 
 The memory is a plain array that belongs to a rollout; this object holds only the rules. That a
 policy should act on what it infers of its task from transitions is the idea of RL2 (Duan et al.
@@ -68,7 +69,8 @@ class TaskMemory:
     """An encoder, and what makes what it saw forgotten.
 
     A memory is the sum of all remembered transitions' features, [hidden], that of the recent ones,
-    [hidden], the count of the recent ones and that of all, last.
+    [hidden], the count of the recent ones, that of all, the last reward of the episode, and 1 where
+    there is one, else 0.
     """
 
     encoder: SiameseEncoder
@@ -90,7 +92,7 @@ class TaskMemory:
     @property
     def size(self) -> int:
         """Numbers in a memory."""
-        return 2 * self.encoder.hidden + 2
+        return 2 * self.encoder.hidden + 4
 
     @property
     def context_size(self) -> int:
@@ -116,16 +118,32 @@ class TaskMemory:
         if self.keep == 1.0:
             return memory
         most = 1.0 / (1.0 - self.keep)
-        return memory * (most / memory[..., -1:].clamp_min(most))
+        sums, last = memory[..., :-2], memory[..., -2:]
+        return torch.cat([sums * (most / self.count(memory).clamp_min(most)), last], dim=-1)
+
+    def count(self, memory: Tensor) -> Tensor:
+        """Return how many transitions are remembered, [..., 1]."""
+        return memory[..., -3:-2]
+
+    def change_of_reward(self, memory: Tensor, reward: Tensor) -> Tensor:
+        """Return by how much a reward, [..., 1], differs from the last one of its episode."""
+        last, known = memory[..., -2:].split(1, dim=-1)
+        return known * (reward - last)
+
+    def begin_episode(self, memory: Tensor) -> Tensor:
+        """Return memories, [..., memory], in which no reward is the last one."""
+        return torch.cat([memory[..., :-2], torch.zeros_like(memory[..., -2:])], dim=-1)
 
     def remember(self, memory: Tensor, transition: Tensor) -> Tensor:
         """Return memories with one more transition each, [..., memory].
 
         Args:
             memory: [..., memory].
-            transition: [state, action, reward, next state], [..., transition].
+            transition: [state, action, reward, next state, change of reward], [..., transition];
+                the last as `change_of_reward` returns it.
         """
-        hidden = self.encoder.hidden
+        hidden, size = self.encoder.hidden, self.observation_size
+        memory = memory[..., :-2]
         features = self.encoder.features(transition)
         one = torch.ones_like(features[..., :1])
         new = torch.cat([features, features, one, one], dim=-1)
@@ -135,7 +153,7 @@ class TaskMemory:
         if math.isfinite(self.tolerance):
             whole, recent, fresh, count = (old + new).split([hidden, hidden, 1, 1], dim=-1)
             old = self.trust(whole / count, recent / fresh) * old
-        return old + new
+        return torch.cat([old + new, transition[..., -size - 2 : -size - 1], one], dim=-1)
 
     def trust(self, whole: Tensor, recent: Tensor) -> Tensor:
         """Return the part of the memory that is kept beside the last transition, [..., 1].
@@ -158,17 +176,18 @@ class TaskMemory:
 
     def mean(self, memory: Tensor) -> Tensor:
         """Return the mean of all remembered transitions' features, [..., hidden]; 0 of none."""
-        return memory[..., : self.encoder.hidden] / memory[..., -1:].clamp_min(1e-6)
+        return memory[..., : self.encoder.hidden] / self.count(memory).clamp_min(1e-6)
 
     def context(self, memory: Tensor) -> Tensor:
         """Return what the policy sees of memories [..., memory]: contexts, [..., context]."""
         embedding = self.encoder.whole(self.mean(memory))
-        return embedding * ((1.0 - torch.exp(-memory[..., -1:] / PATIENCE)) / SCALE)
+        return embedding * ((1.0 - torch.exp(-self.count(memory) / PATIENCE)) / SCALE)
 
     def pooled(self, start: Tensor, memories: Tensor) -> Tensor:
         """Return what several rollouts that began alike saw together, [..., memory].
 
         Sums and counts add up; what is recent is that of a rollout on average, as if one had ended.
+        Another episode is about to begin.
 
         Args:
             start: the memory that each began with, [..., memory].
@@ -176,18 +195,19 @@ class TaskMemory:
         """
         before = start.unsqueeze(-2)
         # one that forgot the start, as the task had changed, has gained all that it remembers
-        gained = torch.where(memories[..., -1:] < before[..., -1:], memories, memories - before)
-        together = start + gained.sum(-2)
+        anew = self.count(memories) < self.count(before)
+        together = start + torch.where(anew, memories, memories - before).sum(-2)
         hidden = self.encoder.hidden
-        recent = memories[..., hidden:-1].mean(-2)
-        return torch.cat([together[..., :hidden], recent, together[..., -1:]], dim=-1)
+        recent = memories[..., hidden:-3].mean(-2)
+        last = torch.zeros_like(together[..., -2:])
+        return torch.cat([together[..., :hidden], recent, self.count(together), last], dim=-1)
 
     def along(self, start: Tensor, transition: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the policy sees along rollouts, and the memories at their ends.
 
         Args:
             start: the memories before, [..., memory].
-            transition: [..., time, transition].
+            transition: [..., time, transition]; of one episode each.
             valid: which of them took place, [..., time].
 
         Returns:
@@ -225,6 +245,14 @@ class ActingMemory:
         """Return the memories of so many rollouts that have seen nothing, [count, memory]."""
         return np.zeros((count, self.size), np.float32)
 
+    def begin_episode(self, memory: Array) -> None:
+        """Make no reward the last one of memories [n, memory], in place."""
+        memory[:, -2:] = 0.0
+
+    def count(self, memory: Array) -> Array:
+        """Return how many transitions are remembered, [n, 1]."""
+        return memory[:, -3:-2]
+
     def remember(
         self,
         memory: Array,
@@ -247,22 +275,26 @@ class ActingMemory:
         size = self._observation_size
         rows = np.empty((len(memory), len(self._mean)), np.float32)
         rows[:, :size] = before
-        np.clip(action, -self._limit, self._limit, out=rows[:, size : -size - 1])
-        rows[:, -size - 1] = reward
-        np.subtract(after, before, out=rows[:, -size:], casting="same_kind")
+        np.clip(action, -self._limit, self._limit, out=rows[:, size : -size - 2])
+        rows[:, -size - 2] = reward
+        np.subtract(after, before, out=rows[:, -size - 1 : -1], casting="same_kind")
+        rows[:, -1] = memory[:, -1] * (rows[:, -size - 2] - memory[:, -2])
+        last = np.stack([rows[:, -size - 2], np.ones(len(rows), np.float32)], axis=1)
         rows -= self._mean
         rows *= self._per_std
         np.clip(rows, -CLIP, CLIP, out=rows)
         features = _through(rows, self._each)
         if active is None or active.all():
-            self._add(memory, features)
+            self._add(memory[:, :-2], features)
+            memory[:, -2:] = last
         else:
             longer = memory[active]
-            self._add(longer, features[active])
+            self._add(longer[:, :-2], features[active])
+            longer[:, -2:] = last[active]
             memory[active] = longer
 
     def _add(self, memory: Array, features: Array) -> None:
-        """Add the features of a transition to each memory, in place; as `TaskMemory.remember`."""
+        """Add the features of a transition to sums and counts, in place; `TaskMemory.remember`."""
         hidden = self._hidden
         if self._keep != 1.0:
             memory *= self._keep
@@ -286,7 +318,7 @@ class ActingMemory:
 
     def context(self, memory: Array) -> Array:
         """Return what the policy sees of memories [n, memory], [n, context]."""
-        count = memory[:, -1:]
+        count = self.count(memory)
         divisor: Array = np.maximum(count, np.float32(1e-6))
         mean = memory[:, : self._hidden] / divisor
         embedding = _through(mean, self._whole)

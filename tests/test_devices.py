@@ -76,7 +76,7 @@ def test_an_update_stays_on_the_device(terms: Terms):
 def test_the_encoder_stays_on_the_device():
     generator = torch.Generator().manual_seed(0)
     encoder = SiameseEncoder(SEEN, ACTIONS, 4, 16, generator=generator).to(DEVICE)
-    window = torch.empty(7, TIME, 2 * SEEN + ACTIONS + 1, device=DEVICE)
+    window = torch.empty(7, TIME, 2 * SEEN + ACTIONS + 2, device=DEVICE)
     embedding = encoder.forward_once(window, torch.ones(7, TIME, dtype=torch.bool, device=DEVICE))
     assert embedding.device == DEVICE
 

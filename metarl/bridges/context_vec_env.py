@@ -37,6 +37,7 @@ class ContextVecEnv(VecEnvWrapper):
     def reset(self) -> NDArray[np.float32]:
         """Return the first observations, [env, observation + context]."""
         self._last: NDArray = np.array(self.venv.reset(), np.float32)
+        self._rules.begin_episode(self._memory)
         return self._seen(self._last)
 
     def step_async(self, actions: NDArray) -> None:
@@ -55,6 +56,7 @@ class ContextVecEnv(VecEnvWrapper):
         final = self._seen(after)
         for index in np.flatnonzero(dones):
             infos[index]["terminal_observation"] = final[index]
+            self._rules.begin_episode(self._memory[index : index + 1])
         self._last = following
         return self._seen(following), rewards, dones, infos
 

@@ -49,9 +49,10 @@ class _WithMemory(torch.nn.Module):
         acted: Tensor,
     ) -> tuple[Tensor, Tensor]:
         done = last_action / self._action_scale
-        transition = torch.cat([last_observation, done, reward, observation], dim=-1)
+        change = self._rules.change_of_reward(memory, reward)
+        transition = torch.cat([last_observation, done, reward, observation, change], dim=-1)
         longer = self._rules.remember(memory, transition)
-        memory = memory + acted * (longer - memory)
+        memory = torch.where(acted > 0.5, longer, self._rules.begin_episode(memory))
         seen = torch.cat([observation, self._rules.context(memory)], dim=-1)
         return self._act(seen), memory
 

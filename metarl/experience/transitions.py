@@ -9,9 +9,11 @@ from metarl.experience.rollouts import Rollouts
 
 
 def transitions(rollouts: Rollouts, observation_size: int) -> Tensor:
-    """Return every step as [state, action, reward, next state], [task, rollout, time, transition].
+    """Return every step as the encoder sees it, [task, rollout, time, transition].
 
-    What follows the end of an episode is padding.
+    A transition is [state, action, reward, next state, change of reward], whose last number is the
+    reward minus that of the step before, and 0 in the first step of an episode. What follows the
+    end of an episode is padding.
 
     Args:
         rollouts: the rollouts.
@@ -24,15 +26,9 @@ def transitions(rollouts: Rollouts, observation_size: int) -> Tensor:
     last = (rollouts.lengths - 1).clamp_min(0)[..., None, None].expand(*seen.shape[:2], 1, -1)
     last = last.expand(-1, -1, -1, seen.shape[-1])
     following = following.scatter(2, last, final)
-    return torch.cat(
-        [
-            seen,
-            rollouts.actions,
-            rollouts.rewards.unsqueeze(-1),
-            following,
-        ],
-        dim=-1,
-    )
+    rewards = rollouts.rewards.unsqueeze(-1)
+    changes = rewards.diff(dim=2, prepend=rewards[:, :, :1])
+    return torch.cat([seen, rollouts.actions, rewards, following, changes], dim=-1)
 
 
 class Pairs:

@@ -14,6 +14,7 @@ from metarl import envs
 from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
+from metarl.agents.siamese import with_change_of_reward
 from metarl.algorithms.outer_steps import check_moments
 from metarl.envs import catalogue
 from metarl.envs.family import Family
@@ -216,6 +217,10 @@ class Saved:
     def _restored(self, initial: State, device: torch.device) -> State:
         # in memory of torch's own: last digits of sums depend on how it is aligned
         tensors = {name: value.clone() for name, value in self.tensors.items()}
+        if initial.encoder:
+            of_encoder = {n: v for n, v in tensors.items() if n.startswith((_CONTEXT, _ENCODER))}
+            size = initial.encoder.learning.transition_size
+            tensors |= with_change_of_reward(of_encoder, size)
         optimiser, training = _taken(tensors, _OPTIMISER), _taken(tensors, _ENCODER)
         tolerance = _CONTEXT + TOLERANCE  # that there is only once an encoder was trained
         kinds, expected = _kinds(tensors), _kinds(initial.tensors())

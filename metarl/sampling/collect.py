@@ -198,6 +198,8 @@ def _run_episode(
     ) = (field.numpy() for field in out)
     each = rewards.shape[:2]
     count, size = simulator.count, observation.shape[-1]
+    if remembering:
+        remembering.begin_episode()
     active = np.ones(count, dtype=bool)
     succeeded, blown_up = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     if not simulator.family.native:
@@ -295,6 +297,10 @@ class Remembering:
         self._rules = memory.rules.acting()
         self.memory = memory.start.numpy().repeat(simulations, axis=0)
         """[simulation, memory]."""
+
+    def begin_episode(self) -> None:
+        """Note that all simulations begin an episode."""
+        self._rules.begin_episode(self.memory)
 
     def context(self) -> Array:
         """Return what the policy sees of the memories, [simulation, context]."""

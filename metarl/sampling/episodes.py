@@ -61,6 +61,8 @@ def play(
             tasks that stay.
     """
     observation = simulator.reset(generators)
+    if remembering:
+        remembering.begin_episode()
     active = np.ones(simulator.count, dtype=bool)
     yield Moment(np.zeros(simulator.count), active)
     for step in range(simulator.family.horizon):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.policy import Parameters
-from metarl.agents.siamese import SiameseEncoder
+from metarl.agents.siamese import SiameseEncoder, with_change_of_reward
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import transitions
@@ -109,6 +109,7 @@ class Similarity:
             "family": self.family,
             "parameters": list(self.tasks.names),
             "observation_size": self.encoder.observation_size,
+            "sees_change_of_reward": True,
             # JSON has no infinity
             "action_limit": limit if math.isfinite(limit) else None,
             "threshold": self.threshold,
@@ -139,10 +140,12 @@ class Similarity:
         }
         with checkpoint.sound(path, "encoder"):
             config = SimilarityConfig.of(data["config"])
+            if not data.get("sees_change_of_reward"):
+                weights = with_change_of_reward(weights, len(weights["mean"]) + 1)
             _check_sizes(config, data["observation_size"], weights)
             encoder = SiameseEncoder(
                 data["observation_size"],
-                len(weights["mean"]) - 2 * data["observation_size"] - 1,
+                len(weights["mean"]) - 2 * data["observation_size"] - 2,
                 config.embedding_size,
                 config.hidden,
                 products=len(weights["each.0.bias"]) == 2 * config.hidden,
@@ -177,7 +180,7 @@ def _check_sizes(config: SimilarityConfig, observation_size: int, weights: Param
     stated = all(tuple(weights[name].shape) == shape for name, shape in shapes.items())
     if not stated or first not in (config.hidden, 2 * config.hidden):
         raise ValueError("it holds other weights than its settings call for")
-    if type(observation_size) is not int or not 0 < 2 * observation_size + 1 < transition:
+    if type(observation_size) is not int or not 0 < 2 * observation_size + 2 < transition:
         raise ValueError(f"observation_size does not go with {transition} numbers a transition")
 
 

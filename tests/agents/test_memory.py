@@ -12,13 +12,14 @@ from metarl.agents.siamese import SiameseEncoder
 
 SEEN, ACTIONS, STEPS, N = 5, 2, 30, 7
 HIDDEN, TOLERANCE = 16, 0.005
+FRESH, COUNT = 2 * HIDDEN, 2 * HIDDEN + 1
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["relu", "products"])
 def memory(request: pytest.FixtureRequest) -> TaskMemory:
     generator = torch.Generator().manual_seed(0)
     encoder = SiameseEncoder(SEEN, ACTIONS, 4, HIDDEN, products=request.param, generator=generator)
-    encoder.normalise_to(3.0 * torch.randn(200, 2 * SEEN + ACTIONS + 1) + 1.0)
+    encoder.normalise_to(3.0 * torch.randn(200, 2 * SEEN + ACTIONS + 2) + 1.0)
     return TaskMemory(encoder)
 
 
@@ -26,7 +27,14 @@ def memory(request: pytest.FixtureRequest) -> TaskMemory:
 def window() -> torch.Tensor:
     """[n, time, transition], with outliers that are cut off."""
     generator = torch.Generator().manual_seed(1)
-    return 8.0 * torch.randn(N, STEPS, 2 * SEEN + ACTIONS + 1, generator=generator)
+    return of_episodes(8.0 * torch.randn(N, STEPS, 2 * SEEN + ACTIONS + 2, generator=generator))
+
+
+def of_episodes(window: torch.Tensor) -> torch.Tensor:
+    """The same with the changes that its rewards have from step to step."""
+    rewards = window[..., SEEN + ACTIONS].numpy()
+    changes = np.diff(rewards, axis=-1, prepend=rewards[..., :1])
+    return torch.cat([window[..., :-1], torch.from_numpy(changes)[..., None]], dim=-1)
 
 
 def running(memory: TaskMemory, window: torch.Tensor, active: np.ndarray | None = None):
@@ -41,7 +49,7 @@ def running(memory: TaskMemory, window: torch.Tensor, active: np.ndarray | None 
             row[:, :SEEN],
             row[:, SEEN : SEEN + ACTIONS],
             row[:, SEEN + ACTIONS],
-            row[:, SEEN + ACTIONS + 1 :],
+            row[:, SEEN + ACTIONS + 1 : -1],
             None if active is None else active[:, step],
         )
         states.append(state.copy())
@@ -71,9 +79,29 @@ def test_torch_and_numpy_agree(memory: TaskMemory, window: torch.Tensor):
 
 
 def test_the_order_of_transitions_does_not_matter(memory: TaskMemory, window: torch.Tensor):
+    took_place = torch.ones(N, STEPS, dtype=torch.bool)
+    start = torch.zeros(N, memory.size)
+    with torch.no_grad():
+        contexts, _ = memory.along(start, window, took_place)
+        shuffled, _ = memory.along(start, window[:, torch.randperm(STEPS)], took_place)
+    torch.testing.assert_close(contexts[:, -1], shuffled[:, -1], atol=2e-5, rtol=0.0)
+
+
+def test_a_reward_is_compared_with_the_one_before_of_its_episode(
+    memory: TaskMemory, window: torch.Tensor
+):
+    """In torch and NumPy; with none at first, and none after an episode began."""
     acting, states = running(memory, window)
-    _, shuffled = running(memory, window[:, torch.randperm(STEPS)])
-    np.testing.assert_allclose(acting.context(states[-1]), acting.context(shuffled[-1]), atol=2e-5)
+    reward = torch.full((N, 1), 3.0)
+    assert (memory.change_of_reward(torch.zeros(N, memory.size), reward) == 0.0).all()
+    after = torch.from_numpy(states[4])
+    expected = 3.0 - window[:, 4, SEEN + ACTIONS, None]
+    torch.testing.assert_close(memory.change_of_reward(after, reward), expected)
+    anew = memory.begin_episode(after)
+    assert (memory.change_of_reward(anew, reward) == 0.0).all()
+    torch.testing.assert_close(memory.context(anew), memory.context(after))
+    acting.begin_episode(states[4])
+    np.testing.assert_array_equal(states[4], anew)
 
 
 def test_nothing_seen_is_exactly_no_context(memory: TaskMemory):
@@ -94,7 +122,7 @@ def test_it_forgets_as_fast_as_it_is_told(memory: TaskMemory, window: torch.Tens
     """With a part kept of 0.9, the count is a geometric sum and old transitions fade."""
     forgetful = TaskMemory(memory.encoder, keep=0.9)
     _, states = running(forgetful, window)
-    np.testing.assert_allclose(states[-1][:, -1], (1 - 0.9**STEPS) / 0.1, rtol=1e-5)
+    np.testing.assert_allclose(states[-1][:, COUNT], (1 - 0.9**STEPS) / 0.1, rtol=1e-5)
     with torch.no_grad():
         features = memory.encoder.features(window)
     powers = 0.9 ** torch.arange(STEPS - 1, -1, -1.0)
@@ -116,11 +144,11 @@ def test_a_long_past_weighs_no_more_than_the_window(memory: TaskMemory, window: 
     past = 100.0 * torch.from_numpy(states[-1])
     forgetful = memory.forgetting(50)
     bounded = forgetful.bounded(past)
-    np.testing.assert_allclose(bounded[:, -1], 1.0 / (1.0 - math.exp(-1.0 / 50)), rtol=1e-6)
+    np.testing.assert_allclose(bounded[:, COUNT], 1.0 / (1.0 - math.exp(-1.0 / 50)), rtol=1e-6)
     with torch.no_grad():
         torch.testing.assert_close(forgetful.context(bounded), memory.context(past))
     later = forgetful.remember(bounded, window[:, 0])
-    torch.testing.assert_close(later[:, -1], bounded[:, -1])
+    torch.testing.assert_close(later[:, COUNT], bounded[:, COUNT])
     assert torch.equal(memory.bounded(past), past)
     young = torch.from_numpy(states[20])
     torch.testing.assert_close(forgetful.bounded(young), young)
@@ -139,7 +167,7 @@ def test_what_is_recent_is_a_sum_that_fades(memory: TaskMemory, window: torch.Te
     fading = np.exp(-np.arange(STEPS)[::-1] / RECENT)
     expected = (features * fading[:, None]).sum(1)
     np.testing.assert_allclose(states[-1][:, HIDDEN : 2 * HIDDEN], expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(states[-1][:, -2], fading.sum(), rtol=1e-5)
+    np.testing.assert_allclose(states[-1][:, FRESH], fading.sum(), rtol=1e-5)
 
 
 def test_a_change_is_noticed_and_what_came_before_is_forgotten(
@@ -149,6 +177,7 @@ def test_a_change_is_noticed_and_what_came_before_is_forgotten(
     wary = replace(memory, tolerance=TOLERANCE)
     changed = 0.02 * window[:, :20] + 4.0
     changed[:4, 12:] -= 8.0  # another world for the first four rows
+    changed = of_episodes(changed)
     acting, states = running(wary, changed)
     encoder, state = wary.encoder, torch.zeros(N, wary.size)
     for step in range(20):
@@ -156,7 +185,7 @@ def test_a_change_is_noticed_and_what_came_before_is_forgotten(
             features = encoder.features(changed[:, step])
             whole = memory.remember(state, changed[:, step])  # without forgetting
             total, recent = whole[:, :HIDDEN], whole[:, HIDDEN : 2 * HIDDEN]
-            fresh, count = whole[:, -2:-1], whole[:, -1:]
+            fresh, count = whole[:, FRESH, None], whole[:, COUNT, None]
             apart = (encoder.whole(total / count) - encoder.whole(recent / fresh)).norm(dim=1)
             trust = torch.exp(-((apart / TOLERANCE) ** 4))[:, None]
             expected = torch.cat(
@@ -165,15 +194,17 @@ def test_a_change_is_noticed_and_what_came_before_is_forgotten(
                     features + trust * (recent - features),
                     1.0 + trust * (fresh - 1.0),
                     1.0 + trust * (count - 1.0),
+                    changed[:, step, SEEN + ACTIONS, None],
+                    torch.ones(N, 1),
                 ],
                 dim=1,
             )
             state = wary.remember(state, changed[:, step])
         torch.testing.assert_close(state, expected, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(states[step], state.numpy(), rtol=1e-3, atol=1e-3)
-    assert (states[11][:, -1] > 10.0).all(), "so far nothing has changed"
-    assert (states[-1][:4, -1] < 8.0).all(), "what came before the change is gone"
-    assert (states[-1][4:, -1] > 17.0).all(), "the others keep what they know"
+    assert (states[11][:, COUNT] > 10.0).all(), "so far nothing has changed"
+    assert (states[-1][:4, COUNT] < 8.0).all(), "what came before the change is gone"
+    assert (states[-1][4:, COUNT] > 17.0).all(), "the others keep what they know"
     np.testing.assert_allclose(
         acting.context(states[-1]), wary.context(state).detach().numpy(), atol=1e-4
     )
@@ -183,7 +214,7 @@ def test_without_a_tolerance_nothing_is_forgotten(memory: TaskMemory, window: to
     changed = window.clone()
     changed[:, 12:] += 20.0
     _, states = running(memory, changed)
-    assert (states[-1][:, -1] == STEPS).all()
+    assert (states[-1][:, COUNT] == STEPS).all()
 
 
 def test_rollouts_are_pooled_as_if_they_were_one_window(memory: TaskMemory, window: torch.Tensor):
@@ -200,12 +231,13 @@ def test_rollouts_are_pooled_as_if_they_were_one_window(memory: TaskMemory, wind
     with torch.no_grad():
         features = memory.encoder.features(torch.cat([window[0, :10], window.flatten(0, 1)]))
     torch.testing.assert_close(pooled[:HIDDEN], features.sum(0), rtol=1e-4, atol=1e-3)
-    assert pooled[-1] == 10 + N * STEPS
-    recent = torch.stack(ends)[:, HIDDEN:-1].mean(0)
-    torch.testing.assert_close(pooled[HIDDEN:-1], recent)
+    assert pooled[COUNT] == 10 + N * STEPS
+    recent = torch.stack(ends)[:, HIDDEN:COUNT].mean(0)
+    torch.testing.assert_close(pooled[HIDDEN:COUNT], recent)
+    assert (pooled[COUNT + 1 :] == 0.0).all(), "another episode begins"
     ends[0] = torch.from_numpy(states[4][0])  # five transitions are less than the start's ten
     pooled = memory.pooled(start, torch.stack(ends))
-    assert pooled[-1] == 10 + (N - 1) * STEPS + 5
+    assert pooled[COUNT] == 10 + (N - 1) * STEPS + 5
 
 
 def test_a_tolerance_must_be_positive(memory: TaskMemory):

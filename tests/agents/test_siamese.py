@@ -7,7 +7,7 @@ from torch import Tensor
 from metarl.agents.siamese import SiameseEncoder
 
 OBSERVATION, ACTION = 3, 2
-TRANSITION = 2 * OBSERVATION + ACTION + 1
+TRANSITION = 2 * OBSERVATION + ACTION + 2
 
 
 def encoder(seed: int = 0) -> SiameseEncoder:
@@ -30,8 +30,8 @@ def test_both_branches_are_one_network():
     again, other = network(x, x)
     assert again.equal(other)
     assert not again.equal(first)
-    # layers of 9 -> 8 -> 8 and 8 -> 8 -> 4, with biases, once
-    assert sum(p.numel() for p in network.parameters()) == 9 * 8 + 8 + 72 + 72 + 8 * 4 + 4
+    # layers of 10 -> 8 -> 8 and 8 -> 8 -> 4, with biases, once
+    assert sum(p.numel() for p in network.parameters()) == 10 * 8 + 8 + 72 + 72 + 8 * 4 + 4
 
 
 def test_distance_is_a_metric_of_embeddings():
@@ -49,8 +49,8 @@ def test_embedding_by_hand():
     """The mean of each transition's features, with its normalised change of state."""
     network, x = encoder(), windows(7)
     network.normalise_to(windows(100, seed=2) * 3.0 + 1.0)
-    state, middle, after = x.split([OBSERVATION, ACTION + 1, OBSERVATION], -1)
-    rows = (torch.cat([state, middle, after - state], -1) - network.mean) / network.std
+    state, middle, after, last = x.split([OBSERVATION, ACTION + 1, OBSERVATION, 1], -1)
+    rows = (torch.cat([state, middle, after - state, last], -1) - network.mean) / network.std
     features = torch.stack([network.each(row) for row in rows])
     torch.testing.assert_close(network.forward_once(x), network.whole(features.sum(0) / 7.0))
 

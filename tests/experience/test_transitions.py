@@ -33,16 +33,17 @@ def numbered() -> Rollouts:
     return Rollouts(**values, **dict.fromkeys(rest, torch.zeros(TASKS, ROLLOUTS, TIME)))
 
 
-def test_each_step_is_state_action_reward_next_state():
+def test_each_step_is_state_action_reward_next_state_change_of_reward():
     result = transitions(numbered(), STATE)
-    assert result.shape == (TASKS, ROLLOUTS, TIME, STATE + 1 + 1 + STATE)
+    assert result.shape == (TASKS, ROLLOUTS, TIME, STATE + 1 + 1 + STATE + 1)
     for task in range(TASKS):
         for rollout in range(ROLLOUTS):
             first, length = 100.0 * task + 10.0 * rollout, int(LENGTHS[task, rollout])
             for time in range(length):
                 now = first + time
                 after = 1000.0 + first if time == length - 1 else now + 1.0
-                expected = [now, -now, now + 0.25, now + 0.75, after, -after]
+                change = 1.0 if time else 0.0
+                expected = [now, -now, now + 0.25, now + 0.75, after, -after, change]
                 assert result[task, rollout, time].tolist() == expected
 
 

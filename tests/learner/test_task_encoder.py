@@ -18,10 +18,13 @@ from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
 from metarl.sampling.trial import Trial
 from metarl.sampling.workers import Workers
+from metarl.skills.similarity import KIND
+from metarl.system import checkpoint
 from tests.conftest import SMALL
 
 SETTINGS = {**SMALL, "rollouts": 4, "encoder_steps": 3, "embedding_size": 3}
 KEY = Key(5, Phase.EVALUATE)
+COUNT = -3  # in a memory
 
 
 def siamese(family: envs.TaskFamily, **settings) -> metarl.MAML:
@@ -63,7 +66,7 @@ def test_contexts_are_embeddings_of_what_was_seen_so_far(learner: metarl.MAML):
     assert (rollouts.observations[:, :, 0, size:] == 0).all(), "nothing is known at first"
     assert len(rollouts.lengths.unique()) > 1
     assert math.isfinite(memory.rules.tolerance), "it was trained"
-    forgotten = rollouts.lengths - rollouts.memories[..., -1]
+    forgotten = rollouts.lengths - rollouts.memories[..., COUNT]
     assert (forgotten > -1e-4).all(), "never more than was seen"
     assert (forgotten > 0.0).all(), "a little is forgotten of anything"
 
@@ -79,15 +82,15 @@ def test_episodes_in_a_row_share_a_memory_and_tasks_do_not(learner: metarl.MAML)
         rollouts = sampler.sample(learner.policy, parameters, KEY, memory=memory)
     size, lengths = learner.family.observation_size, rollouts.lengths.float()
     # rollouts 0 and 1 are first episodes, 2 and 3 those that follow them
-    assert rollouts.memories[:, :2, -1].equal(lengths[:, :2])
-    assert rollouts.memories[:, 2:, -1].equal(lengths[:, :2] + lengths[:, 2:])
+    assert rollouts.memories[:, :2, COUNT].equal(lengths[:, :2])
+    assert rollouts.memories[:, 2:, COUNT].equal(lengths[:, :2] + lengths[:, 2:])
     assert (rollouts.observations[:, :2, 0, size:] == 0).all()
     torch.testing.assert_close(
         rollouts.observations[:, 2:, 0, size:], rollouts.final_observations[:, :2, size:]
     )
     # the second episodes' memories hold the first ones, so these count twice when all are pooled
     everything = lengths.sum(1) + lengths[:, :2].sum(1)
-    assert memory.pooled(rollouts).start[:, -1].equal(everything)
+    assert memory.pooled(rollouts).start[:, COUNT].equal(everything)
 
 
 @pytest.mark.parametrize("trial", [Trial(2), Trial(2, changes=0.5)], ids=["stays", "changes"])
@@ -153,7 +156,9 @@ def test_an_actor_in_gymnasiums_environment_does_what_the_sampler_did(learner: m
             following, reward, *_ = env.step(action)
             actor.remember(observation, action, float(reward), following)
             observation = following
-    np.testing.assert_allclose(actor.memory[-1], float(rollouts.memories[0, 1, -1]), rtol=1e-4)
+    np.testing.assert_allclose(
+        actor.memory[COUNT], float(rollouts.memories[0, 1, COUNT]), rtol=1e-4
+    )
     actor.forget()
     assert (actor.memory == 0).all()
 
@@ -166,17 +171,19 @@ def test_an_actor_forgets_with_a_window(learner: metarl.MAML):
     actor.memory_window = 10
     assert actor.memory_window == 10
     keep = np.exp(-0.1)
-    np.testing.assert_allclose(actor.memory[-1], 1.0 / (1.0 - keep), rtol=1e-6)
+    np.testing.assert_allclose(actor.memory[COUNT], 1.0 / (1.0 - keep), rtol=1e-6)
     np.testing.assert_allclose(
-        actor.memory[:-1] / actor.memory[-1], remembered[:-1] / remembered[-1], rtol=1e-4
+        actor.memory[:COUNT] / actor.memory[COUNT],
+        remembered[:COUNT] / remembered[COUNT],
+        rtol=1e-4,
     )
     actor.memory[:] = 0.0
     zeros = np.zeros(learner.family.observation_size), np.zeros(learner.family.action_size)
     for _ in range(5):
         actor.remember(*zeros, 1.0, zeros[0])
-    np.testing.assert_allclose(actor.memory[-1], (1.0 - keep**5) / (1.0 - keep), rtol=1e-5)
+    np.testing.assert_allclose(actor.memory[COUNT], (1.0 - keep**5) / (1.0 - keep), rtol=1e-5)
     actor.forget()
-    np.testing.assert_allclose(actor.memory[-1], 1.0 / (1.0 - keep), rtol=1e-6)
+    np.testing.assert_allclose(actor.memory[COUNT], 1.0 / (1.0 - keep), rtol=1e-6)
     blind = metarl.MAML("Point2D", **SMALL).actor()
     with pytest.raises(ValueError, match="no memory to forget with"):
         blind.memory_window = 10
@@ -234,7 +241,7 @@ def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML, tmp_path:
     rollouts = learner.sample(tasks, learner.parameters, 2, Key(9, Phase.SIMILARITY), memory=whole)
     # the embedding is what the memory takes a task for, without the patience and the scale
     embedding = similarity.embed_each(rollouts)
-    count = rollouts.memories[..., -1:]
+    count = memory.count(rollouts.memories)
     context = memory.context(rollouts.memories) * SCALE / (1.0 - torch.exp(-count / PATIENCE))
     torch.testing.assert_close(embedding, context.detach(), rtol=1e-3, atol=1e-4)
     similarity.save(tmp_path / "encoder.safetensors")
@@ -306,3 +313,49 @@ def test_a_file_of_before_there_was_a_tolerance_forgets_nothing(tmp_path: Path):
     last = metarl.load(tmp_path / "new.safetensors").state.memory
     assert last
     assert last.tolerance == again.state.memory.tolerance
+
+
+def test_files_of_before_the_change_of_reward_act_as_they_did(learner: metarl.MAML, tmp_path: Path):
+    """The input that they lack counts nothing, until training goes on."""
+    encoders = {"context/mean": 0.0, "context/std": 1.0, "context/each.0.weight": 0.0}
+    encoders |= {f"encoder/learning/{n.removeprefix('context/')}": v for n, v in encoders.items()}
+    encoders |= {"encoder/moments/mean": 0.0, "encoder/moments/variance": 1.0}
+    encoders |= {f"encoder/adam/{kind}.each.0.weight": 0.0 for kind in ("mean", "square")}
+    learner.save(tmp_path / "new.safetensors")
+    tensors, data = checkpoint.read(tmp_path / "new.safetensors")
+    counts_nothing = {}
+    for name, value in encoders.items():
+        counts_nothing[name] = tensors[name].clone()
+        counts_nothing[name][..., -1] = value
+    before = {name: tensors[name][..., :-1].contiguous() for name in encoders}
+    learners = []
+    for number, part in enumerate((counts_nothing, before)):
+        path = tmp_path / f"{number}.safetensors"
+        checkpoint.write(path, tensors | part, data)
+        learners.append(metarl.MAML.load(path))
+    same, old = learners
+    assert old.fingerprint == same.fingerprint
+    tasks = old.family.sample_tasks(2, seed=0)
+    actions = [each.sample(tasks, each.parameters, 2, KEY).actions for each in learners]
+    assert actions[0].equal(actions[1])
+    for each in learners:
+        each.learn(1)
+    assert old.fingerprint == same.fingerprint
+    assert (old.state.memory.encoder.each[0].weight[:, -1] != 0.0).any(), "it is learned to be seen"
+
+
+def test_a_similarity_of_before_the_change_of_reward_embeds_as_it_did(
+    learner: metarl.MAML, tmp_path: Path
+):
+    similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
+    with torch.no_grad():
+        similarity.encoder.each[0].weight[:, -1] = 0.0
+    tensors, data = similarity.contents()
+    for name in ("encoder/each.0.weight", "encoder/mean", "encoder/std"):
+        tensors[name] = tensors[name][..., :-1].contiguous()
+    del data["sees_change_of_reward"]
+    checkpoint.write(tmp_path / "old.safetensors", tensors, data, kind=KIND)
+    old = metarl.Similarity.load(tmp_path / "old.safetensors")
+    tasks = learner.family.sample_tasks(3, seed=9)
+    rollouts = learner.sample(tasks, learner.parameters, 2, KEY)
+    torch.testing.assert_close(old.embed_each(rollouts), similarity.embed_each(rollouts))

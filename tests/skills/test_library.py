@@ -145,8 +145,8 @@ def test_a_skill_of_an_unusual_task_makes_it_known(
 ):
     """Skills that are appended count, also of tasks that the encoder was not trained on."""
     outside = point_learner.family.sample_tasks(30, seed=0, split="extrapolate")
-    novel = library.similarity.is_novel(seen(point_learner, outside, 4))
-    unusual = outside[np.flatnonzero(novel)[:4]]
+    distances = library.similarity.nearest(seen(point_learner, outside, 4))[0][:, 0]
+    unusual = outside[distances.argsort(descending=True)[:4].numpy()]
     grown = library.joined(
         metarl.SkillLibrary.build(
             point_learner, library.similarity, tasks=unusual, rollouts=6, steps=1

@@ -50,8 +50,10 @@ def test_transitions_end_with_the_final_observation():
                 after = (
                     seen[step + 1] if step < last else rollouts.final_observations[task, rollout]
                 )
-                reward = rollouts.rewards[task, rollout, step].view(1)
-                row = [seen[step], rollouts.actions[task, rollout, step], reward, after]
+                earned = rollouts.rewards[task, rollout]
+                reward, before = earned[step].view(1), earned[max(0, step - 1)]
+                action = rollouts.actions[task, rollout, step]
+                row = [seen[step], action, reward, after, reward - before]
                 assert found[task, rollout, step].equal(torch.cat(row))
 
 
@@ -61,7 +63,7 @@ def test_pairs_are_windows_of_two_rollouts_of_one_task(cheetah: metarl.MAML):
     size = rollouts.observations.shape[-1]
     pairs = Pairs(transitions(rollouts, size), rollouts.valid, torch.arange(25.0).view(5, 5))
     windows, valid, apart = pairs.draw(4, 6, torch.Generator().manual_seed(0))
-    assert windows.shape == (2, 4, 6, cheetah.family.observation_size * 2 + 6 + 1)
+    assert windows.shape == (2, 4, 6, cheetah.family.observation_size * 2 + 6 + 2)
     assert valid.all()
     every = transitions(rollouts, size)
     for index in range(4):
