@@ -160,7 +160,9 @@ class Actor:
         """Remember what came of an action; of no effect on a policy without memory.
 
         Args:
-            observation: that was acted on, [observation].
+            observation: that was acted on, [observation]. Where it is not the `next_observation` of
+                the call before, another episode is taken to have begun: its first reward is not
+                compared with the last one of the episode before.
             action: as `predict` returned it, [action].
             reward: for it.
             next_observation: what followed, [observation].

@@ -67,9 +67,9 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "HumanoidDir": (2_000_000, {}),
     "ReacherGoal": (1_000_000, {}),
     "PusherGoal": (1_000_000, {}),
-    "FetchReach": (500_000, {}),
+    "FetchReach": (1_500_000, {}),
     "FetchPush": (1_000_000, {}),
-    "PandaReach": (600_000, {}),
+    "PandaReach": (2_000_000, {}),
     "Go1Vel": (1_500_000, {}),
     "Go1Motors": (1_500_000, {}),
 }
