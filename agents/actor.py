@@ -156,25 +156,29 @@ class Actor:
         action: NDArray[np.floating],
         reward: float,
         next_observation: NDArray[np.floating],
+        *,
+        begins: bool | None = None,
     ) -> None:
         """Remember what came of an action; of no effect on a policy without memory.
 
         Args:
-            observation: that was acted on, [observation]. Where it is not the `next_observation` of
-                the call before, another episode is taken to have begun: its first reward is not
-                compared with the last one of the episode before.
+            observation: that was acted on, [observation].
             action: as `predict` returned it, [action].
             reward: for it.
             next_observation: what followed, [observation].
+            begins: whether an episode begins with this step, so that its reward is not compared
+                with the one before. None: where `observation` is not the `next_observation` of the
+                call before; say it where sensors are read anew before each action.
         """
         if self._acting_memory:
             row = self.memory[None]
             done = np.asarray(action, np.float32)[None] / self.action_scale
-            before, after = (
-                np.asarray(o, np.float32)[None] for o in (observation, next_observation)
-            )
-            if self._followed is None or not np.array_equal(self._followed, before):
-                self._acting_memory.begin_episode(row)  # no step led here
+            # copies, as whoever calls may read the next observation into the same array
+            before, after = (np.array(o, np.float32)[None] for o in (observation, next_observation))
+            if begins is None:
+                begins = self._followed is None or not np.array_equal(self._followed, before)
+            if begins:
+                self._acting_memory.begin_episode(row)
             self._acting_memory.remember(row, before, done, np.array([reward]), after)
             self.memory, self._followed = row[0], after
             self.seen += 1.0
@@ -276,9 +280,11 @@ class AdaptedPolicy:
         action: NDArray[np.floating],
         reward: float,
         next_observation: NDArray[np.floating],
+        *,
+        begins: bool | None = None,
     ) -> None:
         """Remember what came of an action; see `Actor.remember`."""
-        self.actor.remember(observation, action, reward, next_observation)
+        self.actor.remember(observation, action, reward, next_observation, begins=begins)
 
     def explore(
         self, observation: NDArray[np.floating]

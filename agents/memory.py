@@ -4,12 +4,12 @@ The Siamese encoder embeds a window of transitions as g(mean of f(x)) over its t
 running sum of f(x) and a count are all that has to be kept of any number of transitions, and one
 more costs the same whether it is the first or the thousandth:
 
-    memory  m = (sum of f(x), n)                       all 0 at first
+    memory  m = (sum of f(x), n, last reward)          all 0 at first
     context z = g(sum / n) / 2.5 * (1 - exp(-n / 5))   what the policy sees beside its observation
 
 A second sum and count, of about the last five transitions, tell when the task has changed: then
 what they embed to is far from what all of the memory does, and everything is forgotten (`trust`).
-The last reward is kept, too, since a transition holds by how much the reward has changed.
+The last reward is kept since a transition holds by how much the reward has changed.
 
 The memory is a plain array that belongs to a rollout; this object holds only the rules. That a
 policy should act on what it infers of its task from transitions is the idea of RL2 (Duan et al.

@@ -1,6 +1,7 @@
 """What an iteration takes with its updates on the CPU and on a GPU, and whether the two agree.
 
-    python benchmarks/gpu.py [--tasks 40 400 4000] [--repeats 3] [--devices cpu cuda]
+    python benchmarks/gpu.py [--tasks 40 400 4000] [--algorithms maml-trpo promp siamese]
+        [--devices cpu cuda] [--repeats 3]
 
 Both devices get the very same rollouts, which are sampled once. An update is everything but
 sampling: advantages, inner steps, the outer step and the encoder's training. Times are medians of
@@ -61,7 +62,7 @@ def updated(learner: MAML, sampled: Sequence[Rollouts]) -> tuple[State, list[dic
     if len(stages) > len(recipe.inner_of_training):
         state, _ = update(state, recipe, learner.family, stages)
     if learner.device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(learner.device)
     return state, parameters
 
 
@@ -105,10 +106,10 @@ def measure(algorithm: str, tasks: int, devices: Sequence[str], repeats: int) ->
         learner = learner_of(algorithm, tasks, device)
         if learner.device.type == "cuda":
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats(learner.device)
         state, seconds = timed(learner, sampled, repeats)
         if learner.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated() / 2**30
+            peak = torch.cuda.max_memory_allocated(learner.device) / 2**30
         after.append(flatten(state.parameters).cpu())
         times.append(f"{seconds:.3f} s")
     start = flatten(learner.parameters).cpu()

@@ -4,7 +4,6 @@ This is the only place where the name of an algorithm, of a loss or of an outer 
 function that it stands for; what trains and what adapts are given the functions.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +30,9 @@ from metarl.learner.task_encoder import TaskEncoder
 from metarl.sampling.streams import torch_generator
 from metarl.sampling.trial import Trial
 from metarl.system.task_threads import TaskThreads
+
+LONGEST_REASON = 300
+"""Characters that are told of why a device cannot be used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,10 +202,10 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        # the name may be a stranger's, with characters that a terminal obeys
-        whole = rf"(?<!\w){re.escape(name)}(?!\w)"
-        reason = re.sub(whole, lambda _: repr(name), str(error).splitlines()[0])
+    except (RuntimeError, AssertionError, ImportError) as error:
+        # it may hold the name, and that a stranger's characters that a terminal obeys
+        in_a_line = " ".join(str(error).split("\n\n")[0].split())[:LONGEST_REASON]
+        reason = "".join(each if each.isprintable() else "?" for each in in_a_line)
         raise ValueError(f"device {name!r} cannot be used: {reason}") from None
     return device
 

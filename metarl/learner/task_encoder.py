@@ -112,7 +112,7 @@ class TaskEncoder:
         """Return the encoder whose tensors these are; this one says what they belong to.
 
         Raises:
-            ValueError: for a tolerance that is none.
+            ValueError: for a tolerance that is none, or moments of other inputs.
         """
         acting = dict(acting)
         saved = acting.pop(TOLERANCE, torch.tensor(math.inf))
@@ -128,6 +128,8 @@ class TaskEncoder:
         slow.load_state_dict(acting)
         learning.load_state_dict(part("learning/"))
         moments = Normaliser(**part("moments/"))
+        if any(one.shape != other.shape for one, other in zip(moments, self.moments, strict=True)):
+            raise ValueError("the moments are of other inputs than the encoder's")
         memory = replace(self.memory, encoder=slow, tolerance=tolerance)
         return TaskEncoder(memory, learning, moments, part("adam/"))
 

@@ -3,7 +3,8 @@
 A trial shows a policy with a memory one task for several episodes (Duan et al. 2016, "RL2", section
 2.2). A task that changes while the robot runs is met in no such trial: the robot has never had to
 turn round at full speed with a memory of the other direction. So in some trials the task changes
-with the next episode and everything else goes on: the state of the robot and what is remembered.
+with the next episode and everything else goes on: the state of the robot and what is remembered,
+but for the last reward, which was another task's.
 """
 
 from collections.abc import Iterable

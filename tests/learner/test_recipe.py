@@ -1,5 +1,6 @@
 """The words of the settings become functions: which ones, and what stands for a family."""
 
+import re
 from typing import Any
 
 import gymnasium
@@ -101,9 +102,10 @@ def test_inner_losses_are_those_of_the_table():
 def test_devices_are_known_or_refused():
     assert device_of("cpu") == CPU
     assert device_of("auto").type in ("cpu", "cuda")
-    for name in ("gpu", "cuda:99", ""):
-        with pytest.raises(ValueError, match=f"device '{name}' cannot be used"):
+    for name in ("gpu", "cuda:99", "", "hpu", "\x1b[31m\nx"):
+        with pytest.raises(ValueError, match=re.escape(f"device {name!r} cannot be used")) as told:
             device_of(name)
+        assert str(told.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -359,3 +359,39 @@ def test_a_similarity_of_before_the_change_of_reward_embeds_as_it_did(
     tasks = learner.family.sample_tasks(3, seed=9)
     rollouts = learner.sample(tasks, learner.parameters, 2, KEY)
     torch.testing.assert_close(old.embed_each(rollouts), similarity.embed_each(rollouts))
+
+
+def test_an_actor_notices_where_an_episode_begins(learner: metarl.MAML):
+    """Also when the caller's array is used again; and it believes what it is told."""
+    rules = learner.state.memory
+    size, acts = learner.family.observation_size, learner.family.action_size
+    seen = np.random.default_rng(0).normal(size=(5, size)).astype(np.float32)
+
+    def last_changes(begins: list[bool | None], skips: int = 0) -> list[float]:
+        """Return what each reward is compared with: 0 where an episode begins."""
+        actor, buffer, result = learner.actor(), np.empty(size, np.float32), []
+        for step, begin in enumerate(begins):
+            before = seen[step] if step != skips else -seen[step]
+            buffer[:] = seen[step + 1]
+            compared = rules.change_of_reward(torch.from_numpy(actor.memory), torch.zeros(1))
+            noted = actor.memory.copy()
+            actor.remember(before.copy(), np.zeros(acts), 1.0 + step, buffer, begins=begin)
+            expected = learner.actor()
+            expected.memory = noted
+            expected.remember(before, np.zeros(acts), 1.0 + step, seen[step + 1], begins=False)
+            goes_on = np.array_equal(actor.memory, expected.memory)
+            result.append(float(compared) if goes_on else 0.0)
+        return result
+
+    assert last_changes([None] * 4) == [0.0, -1.0, -2.0, -3.0]
+    assert last_changes([None] * 4, skips=2) == [0.0, -1.0, 0.0, -3.0]
+    assert last_changes([True, False, False, True], skips=2) == [0.0, -1.0, -2.0, 0.0]
+
+
+def test_moments_of_other_inputs_are_refused(learner: metarl.MAML, tmp_path: Path):
+    learner.save(tmp_path / "saved.safetensors")
+    tensors, data = checkpoint.read(tmp_path / "saved.safetensors")
+    tensors["encoder/moments/mean"] = tensors["encoder/moments/mean"][:3].contiguous()
+    checkpoint.write(tmp_path / "other.safetensors", tensors, data)
+    with pytest.raises(ValueError, match="moments are of other inputs"):
+        metarl.MAML.load(tmp_path / "other.safetensors")
