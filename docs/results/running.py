@@ -69,7 +69,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "PusherGoal": (1_000_000, {}),
     "FetchReach": (1_500_000, {}),
     "FetchPush": (1_000_000, {}),
-    "PandaReach": (2_000_000, {}),
+    "PandaReach": (600_000, {}),
     "Go1Vel": (1_500_000, {}),
     "Go1Motors": (1_500_000, {}),
 }
