@@ -87,6 +87,7 @@ def rollouts_of(learner: MAML) -> tuple[list[Rollouts], float]:
 
 def timed(learner: MAML, sampled: Sequence[Rollouts], repeats: int) -> tuple[State, float]:
     """Return the state after an update, and the median of the seconds that one takes."""
+    state = learner.state
     seconds: list[float] = []
     while len(seconds) <= repeats and sum(seconds) < PATIENCE:
         began = time.perf_counter()
@@ -112,7 +113,7 @@ def measure(algorithm: str, tasks: int, devices: Sequence[str], repeats: int) ->
             peak = torch.cuda.max_memory_allocated(learner.device) / 2**30
         after.append(flatten(state.parameters).cpu())
         times.append(f"{seconds:.3f} s")
-    start = flatten(learner.parameters).cpu()
+    start = flatten(learner_of(algorithm, tasks, "cpu").parameters)
     apart = [float((other - after[0]).norm() / (after[0] - start).norm()) for other in after[1:]]
     cells = [f"{tasks:,}", algorithm, f"{steps:,}", f"{sampling:.2f} s", *times]
     cells += [*(f"{number:.1e}" for number in apart), f"{peak:.2f} GiB"]

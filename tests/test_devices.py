@@ -105,7 +105,8 @@ def test_training_on_a_gpu_is_that_on_the_cpu(
     for other in (on_gpu, resumed):
         apart = flatten(other.parameters).cpu() - stepped
         assert apart.norm() < 0.02 * (stepped - start).norm()
-    if on_cpu.state.memory and on_gpu.state.memory:
-        encoders = [learner.state.memory.encoder for learner in (on_cpu, on_gpu)]
-        for mine, theirs in zip(*(encoder.parameters() for encoder in encoders), strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-2, atol=1e-3)
+    mine, theirs = on_cpu.state.memory, on_gpu.state.memory
+    if mine and theirs:
+        both = (memory.encoder.parameters() for memory in (mine, theirs))
+        for one, other in zip(*both, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)

@@ -341,7 +341,9 @@ def test_files_of_before_the_change_of_reward_act_as_they_did(learner: metarl.MA
     for each in learners:
         each.learn(1)
     assert old.fingerprint == same.fingerprint
-    assert (old.state.memory.encoder.each[0].weight[:, -1] != 0.0).any(), "it is learned to be seen"
+    assert old.state.memory
+    weight = old.state.memory.encoder.get_parameter("each.0.weight")
+    assert (weight[:, -1] != 0.0).any(), "what was added is learned from"
 
 
 def test_a_similarity_of_before_the_change_of_reward_embeds_as_it_did(
@@ -349,7 +351,7 @@ def test_a_similarity_of_before_the_change_of_reward_embeds_as_it_did(
 ):
     similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
     with torch.no_grad():
-        similarity.encoder.each[0].weight[:, -1] = 0.0
+        similarity.encoder.get_parameter("each.0.weight")[:, -1] = 0.0
     tensors, data = similarity.contents()
     for name in ("encoder/each.0.weight", "encoder/mean", "encoder/std"):
         tensors[name] = tensors[name][..., :-1].contiguous()
@@ -364,6 +366,7 @@ def test_a_similarity_of_before_the_change_of_reward_embeds_as_it_did(
 def test_an_actor_notices_where_an_episode_begins(learner: metarl.MAML):
     """Also when the caller's array is used again; and it believes what it is told."""
     rules = learner.state.memory
+    assert rules
     size, acts = learner.family.observation_size, learner.family.action_size
     seen = np.random.default_rng(0).normal(size=(5, size)).astype(np.float32)
 
