@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
-RATE, COLORS = 8, 64
+RATE, COLORS = 8, 96
 """Frames a second, colours."""
 
 
@@ -36,9 +36,13 @@ def gif(
         frame = frame.crop((0, 0, right, below))
         size = (width, round(width * frame.height / frame.width))
         small = frame.resize(size, Image.Resampling.LANCZOS)
-        # without dithering, what stands still costs nothing
-        pictures.append(small.quantize(COLORS, dither=Image.Dither.NONE))
-    first, *rest = pictures
+        pictures.append(small)
+    # one palette for all frames, or the floor changes its colour from one to the next; and not by
+    # the median cut, which drops a goal of a few pixels
+    every = Image.fromarray(np.concatenate([np.asarray(each) for each in pictures]))
+    palette = every.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=3)
+    # without dithering, what stands still costs nothing
+    first, *rest = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures]
     first.save(
         path := film.with_suffix(".gif"),
         save_all=True,
