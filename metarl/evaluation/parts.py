@@ -9,8 +9,8 @@ from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.inner_loop import Stage
 from metarl.learner.maml import MAML
-from metarl.sampling.collect import Remembering
 from metarl.sampling.episodes import most_likely, play
+from metarl.sampling.remembering import Remembering
 from metarl.sampling.streams import Key, Purpose, streams
 from metarl.system.library_threads import one_library_thread
 

@@ -31,8 +31,8 @@ from metarl.evaluation.tasks import TaskChange, TaskChoice, new_tasks
 from metarl.experience.memories import Remembered, nothing_seen
 from metarl.learner.inner_loop import common
 from metarl.learner.maml import MAML
-from metarl.sampling.collect import Remembering
 from metarl.sampling.episodes import most_likely, play
+from metarl.sampling.remembering import Remembering
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.system.checkpoint import versions
 from metarl.system.files import write_json

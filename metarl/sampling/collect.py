@@ -18,6 +18,7 @@ from metarl.agents.policy import Array, Parameters
 from metarl.envs.family import Family, Result, Simulations
 from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
+from metarl.sampling.remembering import Remembering
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.system.library_threads import one_library_thread
 
@@ -172,7 +173,7 @@ def _run_episode(
     most_likely: Callable[[Array], Array],
     observation: NDArray,
     out: Rollouts,
-    remembering: "Remembering | None",
+    remembering: Remembering | None,
 ) -> None:
     """Run every simulation until it has fallen or time is up, and write what happened.
 
@@ -287,35 +288,6 @@ def _without_bad_numbers(
         succeeded=result.succeeded & ~fails,
     )
     return clean, fails & active
-
-
-class Remembering:
-    """The memories of all simulations while they run."""
-
-    def __init__(self, memory: Remembered, simulations: int) -> None:
-        """Begin with what is remembered of each task, in each of its simulations."""
-        self._rules = memory.rules.acting()
-        self.memory = memory.start.numpy().repeat(simulations, axis=0)
-        """[simulation, memory]."""
-
-    def begin_episode(self) -> None:
-        """Note that all simulations begin an episode."""
-        self._rules.begin_episode(self.memory)
-
-    def context(self) -> Array:
-        """Return what the policy sees of the memories, [simulation, context]."""
-        return self._rules.context(self.memory)
-
-    def remember(
-        self,
-        before: NDArray,
-        action: NDArray,
-        reward: NDArray,
-        after: NDArray,
-        active: NDArray[np.bool_],
-    ) -> None:
-        """Add a step of every active simulation; see `ActingMemory.remember`."""
-        self._rules.remember(self.memory, before, action, reward, after, active)
 
 
 def rollout_layout(

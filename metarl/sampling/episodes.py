@@ -10,7 +10,8 @@ from metarl.agents.policy import Parameters
 from metarl.envs.family import Simulations
 from metarl.envs.robot import Array
 from metarl.envs.tasks import Tasks
-from metarl.sampling.collect import Acting, Remembering
+from metarl.sampling.collect import Acting
+from metarl.sampling.remembering import Remembering
 
 
 class Moment(NamedTuple):

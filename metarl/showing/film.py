@@ -17,8 +17,9 @@ from metarl.envs.tasks import Tasks
 from metarl.evaluation.tasks import TaskChange
 from metarl.experience.memories import Remembered
 from metarl.learner.maml import MAML
-from metarl.sampling.collect import Acting, Remembering
+from metarl.sampling.collect import Acting
 from metarl.sampling.episodes import most_likely, play
+from metarl.sampling.remembering import Remembering
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.showing.pictures import packed
 from metarl.showing.settings import FilmSettings

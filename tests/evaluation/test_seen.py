@@ -90,9 +90,10 @@ def test_rollouts_begin_with_what_others_saw(
                 begin = start[task * ROLLOUTS + rollout]
                 torch.testing.assert_close(begin[:HIDDEN], expected[:HIDDEN])
                 # what is recent is so for each rollout
-                torch.testing.assert_close(begin[HIDDEN:-1], expected[HIDDEN:-1] / count)
+                torch.testing.assert_close(begin[HIDDEN:-3], expected[HIDDEN:-3] / count)
+                assert begin[-2:].tolist() == [0.0, 0.0], "an episode begins"
         # as many transitions as the rollouts had
-        assert start[:, -1].tolist() == [count * HORIZON] * (TASKS * ROLLOUTS)
+        assert start[:, -3].tolist() == [count * HORIZON] * (TASKS * ROLLOUTS)
 
 
 def test_they_are_part_of_an_evaluation(learner: metarl.MAML, tmp_path: Path):

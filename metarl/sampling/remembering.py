@@ -1,0 +1,36 @@
+"""`Remembering`: what a policy with a memory remembers in each simulation, while they run."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl.agents.policy import Array
+from metarl.experience.memories import Remembered
+
+
+class Remembering:
+    """The memories of all simulations while they run."""
+
+    def __init__(self, memory: Remembered, simulations: int) -> None:
+        """Begin with what is remembered of each task, in each of its simulations."""
+        self._rules = memory.rules.acting()
+        self.memory = memory.start.numpy().repeat(simulations, axis=0)
+        """[simulation, memory]."""
+
+    def begin_episode(self) -> None:
+        """Note that all simulations begin an episode."""
+        self._rules.begin_episode(self.memory)
+
+    def context(self) -> Array:
+        """Return what the policy sees of the memories, [simulation, context]."""
+        return self._rules.context(self.memory)
+
+    def remember(
+        self,
+        before: NDArray,
+        action: NDArray,
+        reward: NDArray,
+        after: NDArray,
+        active: NDArray[np.bool_],
+    ) -> None:
+        """Add a step of every active simulation; see `ActingMemory.remember`."""
+        self._rules.remember(self.memory, before, action, reward, after, active)
