@@ -213,7 +213,7 @@ def test_thousands_of_skills_are_searched_in_a_millisecond(
     rollouts = seen(point_learner, library.tasks[:1])
     many.nearest(rollouts, 3)
     times = []
-    for _ in range(50):
+    for _ in range(500):  # some fall between the times that others want the core
         began = time.perf_counter()
         many.nearest(rollouts, 3)
         times.append(time.perf_counter() - began)
