@@ -29,10 +29,8 @@ from metarl.learner.state import State, embedding_shape
 from metarl.learner.task_encoder import TaskEncoder
 from metarl.sampling.streams import torch_generator
 from metarl.sampling.trial import Trial
+from metarl.system.checkpoint import in_a_line
 from metarl.system.task_threads import TaskThreads
-
-LONGEST_REASON = 300
-"""Characters that are told of why a device cannot be used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,8 +202,7 @@ def device_of(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:
         # it may hold the name, and that a stranger's characters that a terminal obeys
-        in_a_line = " ".join(str(error).split("\n\n")[0].split())[:LONGEST_REASON]
-        reason = "".join(each if each.isprintable() else "?" for each in in_a_line)
+        reason = in_a_line(str(error).split("\n\n")[0])
         raise ValueError(f"device {name!r} cannot be used: {reason}") from None
     return device
 

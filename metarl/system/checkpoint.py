@@ -101,7 +101,7 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
         header, body = _split(content)
         tensors, metadata = load(content), json.loads(header).get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged or not a checkpoint: {_in_a_line(error)}") from None
+        raise ValueError(f"{path} is damaged or not a checkpoint: {_told(error)}") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is a safetensors file, but not a metarl checkpoint")
     if metadata.get("version") not in READABLE:
@@ -117,7 +117,7 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
             f"{path} is damaged: its content does not have the checksum that it was written with"
         )
     if metadata.get("kind", "learner") != kind:
-        other = _in_a_line(ValueError(metadata["kind"]))
+        other = _told(ValueError(metadata["kind"]))
         raise ValueError(f"{path} is a checkpoint of a {other}, not of a {kind}")
     with sound(path, kind):
         other = [str(t.dtype) for t in tensors.values() if t.dtype not in _TYPES]
@@ -153,7 +153,7 @@ def sound(path: Path, what: str) -> Iterator[None]:
         RuntimeError,  # torch's for shapes, and RecursionError
         MemoryError,
     ) as error:
-        raise ValueError(f"{path} does not hold a whole {what}: {_in_a_line(error)}") from None
+        raise ValueError(f"{path} does not hold a whole {what}: {_told(error)}") from None
 
 
 def versions() -> dict[str, str]:
@@ -183,12 +183,18 @@ def _entry(digest: str) -> bytes:
     return f'"{_DIGEST}":"{digest}"'.encode()
 
 
-def _in_a_line(error: Exception) -> str:
+def _told(error: Exception) -> str:
     """Return a message that may quote a stranger's file: one line, printable, not too long."""
-    words = " ".join(f"{error}".split()) or "nothing more is known"
+    words = f"{error}".strip() or "nothing more is known"
     if isinstance(error, KeyError):
         words = f"it lacks {words}"
     elif not isinstance(error, ValueError | SafetensorError):
         words = f"{type(error).__name__}: {words}"
-    printable = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return in_a_line(words)
+
+
+def in_a_line(words: str) -> str:
+    """Return a stranger's words as a message may show them: one line, printable, not too long."""
+    line = " ".join(words.split())
+    printable = "".join(letter if letter.isprintable() else "?" for letter in line)
     return printable if len(printable) <= _LONGEST else f"{printable[:_LONGEST]} ..."
