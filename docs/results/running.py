@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import tables
+import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -77,13 +78,13 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
 
 
-def train(family: str, method: str, seed: int, threads: int) -> metarl.MAML:
+def train(family: str, method: str, seed: int, threads: int, device: str) -> metarl.MAML:
     """Train one run, evaluate it and write its file; print the returns."""
     steps, changes = FAMILIES[family]
     tasks = envs.make(family, **changes)
     if method == "told":
         tasks = tasks.replace(reveals_task=True)
-    learner = metarl.MAML(tasks, seed=seed, threads=threads, device="cpu", **METHODS[method])
+    learner = metarl.MAML(tasks, seed=seed, threads=threads, device=device, **METHODS[method])
     record(learner, method, learn(learner, steps))
     return learner
 
@@ -101,10 +102,17 @@ def facts(learner: metarl.MAML, seconds: dict[str, float]) -> dict[str, Any]:
         "config": asdict(learner.config),
         "family": learner.family.describe(),
         "versions": versions(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "machine": machine(learner),
         "steps": learner.num_timesteps,
         "seconds": seconds,
     }
+
+
+def machine(learner: metarl.MAML) -> str:
+    """Return how many cores the machine has, of what kind, and the GPU if the updates used one."""
+    cores = f"{os.cpu_count()} cores, {platform.machine()}"
+    gpu = learner.device.type == "cuda"
+    return f"{cores}, {torch.cuda.get_device_name()}" if gpu else cores
 
 
 def record(learner: metarl.MAML, method: str, seconds: dict[str, float]) -> None:
@@ -340,6 +348,7 @@ def main() -> None:
     one.add_argument("method", choices=METHODS)
     one.add_argument("seed", type=int)
     one.add_argument("--threads", type=int, default=0, help="0 for all cores")
+    one.add_argument("--device", default="cpu", help="of the updates: cpu (default) or cuda")
     one.add_argument("--save", help="file to save the learner to, for `metarl.MAML.load`")
     other = commands.add_parser("record", help="write the file of a run folder of metarl train")
     other.add_argument("run", type=Path)
@@ -348,7 +357,7 @@ def main() -> None:
     if given.what == "train":
         FILES.mkdir(exist_ok=True)
         if not file_of(given.family, given.method, given.seed).exists():
-            learner = train(given.family, given.method, given.seed, given.threads)
+            learner = train(given.family, given.method, given.seed, given.threads, given.device)
             if given.save:
                 learner.save(given.save)
         return
