@@ -86,7 +86,11 @@ def test_the_encoder_stays_on_the_device():
 def test_training_on_a_gpu_is_that_on_the_cpu(
     algorithm: str, point: envs.TaskFamily, tmp_path: Path
 ):
-    """The steps of two iterations, apart by rounding; the second one resumed on the CPU, too."""
+    """An iteration from the start, and one resumed from what a GPU saved: apart by rounding.
+
+    Each comparison is of one iteration from the very same state: over two, rounding decides where
+    an episode ends and with it what the second one is trained on, on the CPU as well.
+    """
     settings = {"algorithm": algorithm, "tasks": 4, "rollouts": 4, "hidden": (8,), "seed": 3}
     # with the usual damping, so few steps leave Fisher matrices so nearly singular that rounding
     # alone turns the step by a tenth of its length, on the CPU as well
@@ -95,16 +99,21 @@ def test_training_on_a_gpu_is_that_on_the_cpu(
     start = flatten(on_cpu.parameters)
     for learner in (on_cpu, on_gpu):
         learner.learn(1)
+    _apart_by_rounding(on_cpu, on_gpu, start)
     on_gpu.save(tmp_path / "gpu.safetensors")
-    resumed = MAML.load(tmp_path / "gpu.safetensors", device="cpu")
-    for learner in (on_cpu, on_gpu, resumed):
+    start = flatten(on_gpu.parameters).cpu()
+    on_cpu = MAML.load(tmp_path / "gpu.safetensors", device="cpu")
+    for learner in (on_cpu, on_gpu):
         learner.learn(1, reset_num_timesteps=False)
-    stepped = flatten(on_cpu.parameters)
-    assert on_gpu.iteration == resumed.iteration == 2
+    assert on_gpu.iteration == on_cpu.iteration == 2
     assert all(value.device.type == "cuda" for value in on_gpu.parameters.values())
-    for other in (on_gpu, resumed):
-        apart = flatten(other.parameters).cpu() - stepped
-        assert apart.norm() < 0.02 * (stepped - start).norm()
+    _apart_by_rounding(on_cpu, on_gpu, start)
+
+
+def _apart_by_rounding(on_cpu: MAML, on_gpu: MAML, start: Tensor) -> None:
+    stepped = flatten(on_cpu.parameters)
+    apart = flatten(on_gpu.parameters).cpu() - stepped
+    assert apart.norm() < 0.02 * (stepped - start).norm()
     mine, theirs = on_cpu.state.memory, on_gpu.state.memory
     if mine and theirs:
         both = (memory.encoder.parameters() for memory in (mine, theirs))
