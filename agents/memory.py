@@ -69,8 +69,8 @@ class TaskMemory:
     """An encoder, and what makes what it saw forgotten.
 
     A memory is the sum of all remembered transitions' features, [hidden], that of the recent ones,
-    [hidden], the count of the recent ones, that of all, the last reward of the episode, and 1 where
-    there is one, else 0.
+    [hidden], the count of the recent ones, that of all, the last gross reward of the episode, and 1
+    where there is one, else 0.
     """
 
     encoder: SiameseEncoder
@@ -126,7 +126,7 @@ class TaskMemory:
         return memory[..., -3:-2]
 
     def change_of_reward(self, memory: Tensor, reward: Tensor) -> Tensor:
-        """Return by how much a reward, [..., 1], differs from the last one of its episode."""
+        """Return by how much a gross reward, [..., 1], differs from its episode's last one."""
         last, known = memory[..., -2:].split(1, dim=-1)
         return known * (reward - last)
 
@@ -139,7 +139,7 @@ class TaskMemory:
 
         Args:
             memory: [..., memory].
-            transition: [state, action, reward, next state, change of reward], [..., transition];
+            transition: [state, action, gross reward, next state, change of it], [..., transition];
                 the last as `change_of_reward` returns it.
         """
         hidden, size = self.encoder.hidden, self.observation_size
@@ -238,6 +238,7 @@ class ActingMemory:
         self._keep_recent = np.float32(KEEP_RECENT)
         self._observation_size, self._limit = encoder.observation_size, encoder.action_limit
         self._mean, std = (each.numpy().copy() for each in (encoder.mean, encoder.std))
+        self._weight, self._free = encoder.cost_of_actions.numpy().copy()
         self._per_std = 1.0 / std
         self._each, self._whole = _functions(encoder.each), _functions(encoder.whole)
 
@@ -275,8 +276,8 @@ class ActingMemory:
         size = self._observation_size
         rows = np.empty((len(memory), len(self._mean)), np.float32)
         rows[:, :size] = before
-        np.clip(action, -self._limit, self._limit, out=rows[:, size : -size - 2])
-        rows[:, -size - 2] = reward
+        done = np.clip(action, -self._limit, self._limit, out=rows[:, size : -size - 2])
+        rows[:, -size - 2] = reward + (self._weight * (done - self._free) ** 2).sum(1)
         np.subtract(after, before, out=rows[:, -size - 1 : -1], casting="same_kind")
         rows[:, -1] = memory[:, -1] * (rows[:, -size - 2] - memory[:, -2])
         last = np.stack([rows[:, -size - 2], np.ones(len(rows), np.float32)], axis=1)

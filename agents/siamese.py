@@ -34,6 +34,12 @@ class Products(nn.Module):
 class SiameseEncoder(nn.Module):
     """Embeds windows of transitions: rows [state, action, reward, next state, change of reward].
 
+    The reward is the one before the cost of the action is taken off (`gross_reward`). That cost is
+    the same in all tasks and says nothing of them, but where actions are drawn at random it varies
+    more from step to step than what the task adds: of AntGoal's goals, a ridge regression on
+    embeddings of 50 steps explains 0.30 and 0.70 of the variance of x and y without it, 0.07 and
+    0.06 with it (encoders trained alike, 1,500 steps, one seed).
+
     f(window) = whole(mean over transitions of each(transition)) (Zaheer et al. 2017, "Deep Sets",
     theorem 2). Transitions of a Markov process tell the task in any order, so f need not depend on
     it, and a window may have any length.
@@ -48,6 +54,7 @@ class SiameseEncoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    cost_of_actions: Tensor
 
     def __init__(
         self,
@@ -58,6 +65,7 @@ class SiameseEncoder(nn.Module):
         *,
         products: bool = False,
         action_limit: float = math.inf,
+        cost_of_actions: Tensor | None = None,
         generator: torch.Generator,
     ) -> None:
         """Draw new weights; inputs are not normalised until `normalise_to` is called.
@@ -70,6 +78,8 @@ class SiameseEncoder(nn.Module):
             products: let the first layer give products of two linear functions; see `Products`.
             action_limit: where actions are cut off before they are looked at: what the robot did
                 counts, not what was asked of it.
+            cost_of_actions: what actions take off the reward, [2, action], as a family tells it;
+                None for nothing.
             generator: draws the weights.
         """
         super().__init__()
@@ -87,6 +97,9 @@ class SiameseEncoder(nn.Module):
         self.whole = nn.Sequential(
             nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, embedding_size)
         )
+        if cost_of_actions is None:
+            cost_of_actions = torch.zeros(2, action_size)
+        self.register_buffer(COST, cost_of_actions.float())
         self.register_buffer("mean", torch.zeros(self.transition_size))
         self.register_buffer("std", torch.ones(self.transition_size))
         with torch.no_grad():
@@ -146,6 +159,17 @@ class SiameseEncoder(nn.Module):
         first, second = self(x1, x2)
         return torch.linalg.vector_norm(first - second, dim=-1)
 
+    def gross_reward(self, reward: Tensor, action: Tensor) -> Tensor:
+        """Return rewards as if actions cost nothing, [..., 1].
+
+        Args:
+            reward: of steps, [..., 1].
+            action: taken in them, in the policy's scale, [..., action].
+        """
+        weight, rest = self.cost_of_actions
+        away = action.clamp(-self.action_limit, self.action_limit) - rest
+        return reward + (weight * away * away).sum(-1, keepdim=True)
+
     def changes(self, transitions: Tensor) -> Tensor:
         """Put the change of state in place of the next state, [..., transition]; limit actions.
 
@@ -160,6 +184,8 @@ class SiameseEncoder(nn.Module):
         return torch.cat([before, done, reward, after - before, change], dim=-1)
 
 
+COST = "cost_of_actions"
+"""What the tensor with the cost of actions is called."""
 _PER_INPUT = {"each.0.weight": 0.0, "mean": 0.0, "std": 1.0, "variance": 1.0}
 """By the last part of their names, tensors with a number for each input, and what stands there for
 an input that makes no difference."""

@@ -129,6 +129,15 @@ class Family(Protocol):
         ...
 
     @property
+    def cost_of_actions(self) -> Array:
+        """What the reward of a step is charged for the action, in every task alike, [2, action].
+
+        Weights w and rests r, of actions in the family's scale: an action a, cut off at the control
+        range, costs the sum of w (a - r)^2. Zeros where nothing is known.
+        """
+        ...
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the task parameters."""
         ...

@@ -121,6 +121,11 @@ class ForeignFamily(HasTaskSpace):
         return TaskSpace(self.name, self.distributions)
 
     @property
+    def cost_of_actions(self) -> Array:
+        """Zeros: what the environment's reward charges for actions is its own affair."""
+        return np.zeros((2, self.action_size))
+
+    @property
     def native(self) -> bool:
         """No: Python steps the environments, one by one unless they have `processes`."""
         return False

@@ -143,6 +143,15 @@ class TaskFamily(HasTaskSpace):
         return len(self.robot.control_range(self.model)[0])
 
     @property
+    def cost_of_actions(self) -> Array:
+        """What `charge` takes off for the action, [2, action]; see `Family.cost_of_actions`."""
+        low, high = self.robot.control_range(self.model)
+        per_action = self.action_scale * (high - low) / 2.0  # control = middle + this * action
+        rest = np.zeros_like(per_action)  # where the range is a single control
+        np.divide((low + high) / -2.0, per_action, out=rest, where=per_action > 0.0)
+        return np.stack([self.control_cost * per_action**2, rest])
+
+    @property
     def observation_size(self) -> int:
         """How many numbers the robot observes."""
         if not self.reveals_task:

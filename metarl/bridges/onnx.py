@@ -49,8 +49,9 @@ class _WithMemory(torch.nn.Module):
         acted: Tensor,
     ) -> tuple[Tensor, Tensor]:
         done = last_action / self._action_scale
-        change = self._rules.change_of_reward(memory, reward)
-        transition = torch.cat([last_observation, done, reward, observation, change], dim=-1)
+        gross = self.encoder.gross_reward(reward, done)
+        change = self._rules.change_of_reward(memory, gross)
+        transition = torch.cat([last_observation, done, gross, observation, change], dim=-1)
         longer = self._rules.remember(memory, transition)
         memory = torch.where(acted > 0.5, longer, self._rules.begin_episode(memory))
         seen = torch.cat([observation, self._rules.context(memory)], dim=-1)

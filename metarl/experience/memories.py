@@ -50,7 +50,7 @@ def with_contexts(rollouts: Rollouts, memory: Remembered) -> Rollouts:
         memory: what they began with.
     """
     rules = memory.rules
-    taken = transitions(rollouts, rules.observation_size)
+    taken = transitions(rollouts, rules.encoder)
     start = memory.start.unsqueeze(1).expand(-1, taken.shape[1], -1)
     contexts, memories = rules.along(start, taken, rollouts.valid)
     after = rollouts.lengths[..., None, None].expand(*rollouts.lengths.shape, 1, rules.context_size)

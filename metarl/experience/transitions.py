@@ -5,28 +5,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarl.agents.siamese import SiameseEncoder
 from metarl.experience.rollouts import Rollouts
 
 
-def transitions(rollouts: Rollouts, observation_size: int) -> Tensor:
-    """Return every step as the encoder sees it, [task, rollout, time, transition].
+def transitions(rollouts: Rollouts, encoder: SiameseEncoder) -> Tensor:
+    """Return every step as an encoder sees it, [task, rollout, time, transition].
 
-    A transition is [state, action, reward, next state, change of reward], whose last number is the
-    reward minus that of the step before, and 0 in the first step of an episode. What follows the
-    end of an episode is padding.
+    A transition is [state, action, reward, next state, change of reward], with rewards as if
+    actions cost nothing, and for the last number the reward minus that of the step before, 0 in the
+    first step of an episode. What follows the end of an episode is padding.
 
     Args:
         rollouts: the rollouts.
-        observation_size: numbers that the robot itself observes; what a policy with a memory sees
-            behind them is left out.
+        encoder: knows what the robot itself observes (what a policy with a memory sees behind that
+            is left out) and what actions cost.
     """
-    seen = rollouts.observations[..., :observation_size]
-    final = rollouts.final_observations[..., :observation_size].unsqueeze(2)
+    seen = rollouts.observations[..., : encoder.observation_size]
+    final = rollouts.final_observations[..., : encoder.observation_size].unsqueeze(2)
     following = torch.cat([seen[:, :, 1:], final], dim=2)
     last = (rollouts.lengths - 1).clamp_min(0)[..., None, None].expand(*seen.shape[:2], 1, -1)
     last = last.expand(-1, -1, -1, seen.shape[-1])
     following = following.scatter(2, last, final)
-    rewards = rollouts.rewards.unsqueeze(-1)
+    rewards = encoder.gross_reward(rollouts.rewards.unsqueeze(-1), rollouts.actions)
     changes = rewards.diff(dim=2, prepend=rewards[:, :, :1])
     return torch.cat([seen, rollouts.actions, rewards, following, changes], dim=-1)
 

@@ -14,7 +14,7 @@ from metarl import envs
 from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
-from metarl.agents.siamese import with_change_of_reward
+from metarl.agents.siamese import COST, with_change_of_reward
 from metarl.algorithms.outer_steps import check_moments
 from metarl.envs import catalogue
 from metarl.envs.family import Family
@@ -221,6 +221,11 @@ class Saved:
             of_encoder = {n: v for n, v in tensors.items() if n.startswith((_CONTEXT, _ENCODER))}
             size = initial.encoder.learning.transition_size
             tensors |= with_change_of_reward(of_encoder, size)
+            # files of before it was looked at have none, and go on seeing rewards as they come
+            for part in (_CONTEXT, f"{_ENCODER}learning/"):
+                tensors.setdefault(
+                    part + COST, torch.zeros_like(initial.encoder.learning.cost_of_actions)
+                )
         optimiser, training = _taken(tensors, _OPTIMISER), _taken(tensors, _ENCODER)
         tolerance = _CONTEXT + TOLERANCE  # that there is only once an encoder was trained
         kinds, expected = _kinds(tensors), _kinds(initial.tensors())

@@ -90,6 +90,7 @@ class TaskEncoder:
             HIDDEN,
             products=True,
             action_limit=1.0 / family.action_scale,
+            cost_of_actions=torch.from_numpy(family.cost_of_actions),
             generator=torch_generator(config.seed),
         )
         moments = Normaliser.new(encoder.transition_size)
@@ -160,8 +161,8 @@ def train_encoder(
     coordinates = family.coordinates(tasks)
     if (coordinates == coordinates[0]).all():
         return before, None
-    size = family.observation_size
-    windows = torch.cat([transitions(part, size) for part in rollouts], dim=1).to(device)
+    windows = [transitions(part, before.learning) for part in rollouts]
+    windows = torch.cat(windows, dim=1).to(device)
     valid = torch.cat([part.valid for part in rollouts], dim=1).to(device)
     pairs = Pairs(windows, valid, task_differences(coordinates).to(device))
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)

@@ -86,9 +86,11 @@ def _trained(
         family.action_size,
         config.embedding_size,
         config.hidden,
+        action_limit=1.0 / family.action_scale,
+        cost_of_actions=torch.from_numpy(family.cost_of_actions),
         generator=generator,
     )
-    windows = [transitions(part, family.observation_size) for part in rollouts]
+    windows = [transitions(part, encoder) for part in rollouts]
     encoder.normalise_to(windows[0][rollouts[0].valid])
     encoder.to(learner.device)
     train, held_out = (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.policy import Parameters
-from metarl.agents.siamese import SiameseEncoder, with_change_of_reward
+from metarl.agents.siamese import COST, SiameseEncoder, with_change_of_reward
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import transitions
@@ -67,9 +67,7 @@ class Similarity:
         """Return the embedding of every rollout, [task, rollout, embedding]."""
         # one thread: waking others takes longer than this does
         with one_library_thread():
-            return self.encoder.forward_once(
-                transitions(rollouts, self.encoder.observation_size), rollouts.valid
-            )
+            return self.encoder.forward_once(transitions(rollouts, self.encoder), rollouts.valid)
 
     def distances(self, rollouts: Rollouts) -> Tensor:
         """Return how far every task is from every known one, [task, known]."""
@@ -143,9 +141,12 @@ class Similarity:
             if not data.get("sees_change_of_reward"):
                 weights = with_change_of_reward(weights, len(weights["mean"]) + 1)
             _check_sizes(config, data["observation_size"], weights)
+            actions = len(weights["mean"]) - 2 * data["observation_size"] - 2
+            # files of before it was looked at have none, and go on seeing rewards as they come
+            weights.setdefault(COST, torch.zeros(2, actions))
             encoder = SiameseEncoder(
                 data["observation_size"],
-                len(weights["mean"]) - 2 * data["observation_size"] - 2,
+                actions,
                 config.embedding_size,
                 config.hidden,
                 products=len(weights["each.0.bias"]) == 2 * config.hidden,

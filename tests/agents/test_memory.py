@@ -12,13 +12,24 @@ from metarl.agents.siamese import SiameseEncoder
 
 SEEN, ACTIONS, STEPS, N = 5, 2, 30, 7
 HIDDEN, TOLERANCE = 16, 0.005
+LIMIT = 4.0
+COSTS = np.array([[0.5, 0.1], [0.0, 1.5]])
 FRESH, COUNT = 2 * HIDDEN, 2 * HIDDEN + 1
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["relu", "products"])
 def memory(request: pytest.FixtureRequest) -> TaskMemory:
     generator = torch.Generator().manual_seed(0)
-    encoder = SiameseEncoder(SEEN, ACTIONS, 4, HIDDEN, products=request.param, generator=generator)
+    encoder = SiameseEncoder(
+        SEEN,
+        ACTIONS,
+        4,
+        HIDDEN,
+        products=request.param,
+        action_limit=LIMIT,
+        cost_of_actions=torch.from_numpy(COSTS),
+        generator=generator,
+    )
     encoder.normalise_to(3.0 * torch.randn(200, 2 * SEEN + ACTIONS + 2) + 1.0)
     return TaskMemory(encoder)
 
@@ -37,6 +48,11 @@ def of_episodes(window: torch.Tensor) -> torch.Tensor:
     return torch.cat([window[..., :-1], torch.from_numpy(changes)[..., None]], dim=-1)
 
 
+def charge(actions: np.ndarray) -> np.ndarray:
+    """What actions, [n, action], take off rewards that `of_episodes` has without, [n]."""
+    return (COSTS[0] * (np.clip(actions, -LIMIT, LIMIT) - COSTS[1]) ** 2).sum(1)
+
+
 def running(memory: TaskMemory, window: torch.Tensor, active: np.ndarray | None = None):
     """Memories after each transition of a window, in NumPy."""
     acting = memory.acting()
@@ -48,7 +64,7 @@ def running(memory: TaskMemory, window: torch.Tensor, active: np.ndarray | None 
             state,
             row[:, :SEEN],
             row[:, SEEN : SEEN + ACTIONS],
-            row[:, SEEN + ACTIONS],
+            row[:, SEEN + ACTIONS] - charge(row[:, SEEN : SEEN + ACTIONS]),
             row[:, SEEN + ACTIONS + 1 : -1],
             None if active is None else active[:, step],
         )

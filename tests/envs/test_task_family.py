@@ -38,6 +38,38 @@ def test_costs_and_bonus_by_hand():
     assert both == [10.0 - 10.0 + 3.0 - 6.0, 20.0 - 0.5 - 4.0]
 
 
+@pytest.mark.parametrize("name", ["HalfCheetahVel", "ReacherGoal", "HumanoidDir", "Point2D"])
+def test_what_actions_cost_is_what_steps_are_charged_for_them(name: str):
+    """The same simulations with and without the cost, actions beyond the control range included."""
+    family = envs.make(name)
+    draws, rewards = np.random.default_rng(0), []
+    actions = draws.normal(size=(3, family.action_size)) * np.array([[0.5], [2.0], [9.0]])
+    for made in (family.replace(control_cost=0.7), family.replace(control_cost=0.0)):
+        simulator = made.simulate(3, threads=1)
+        simulator.set_tasks(family.sample_tasks(3, seed=1))
+        simulator.reset([np.random.default_rng(seed) for seed in range(3)])
+        rewards.append(simulator.step(actions).reward)
+    limit = 1.0 / family.action_scale
+    weight, rest = family.replace(control_cost=0.7).cost_of_actions
+    charged = (weight * (actions.clip(-limit, limit) - rest) ** 2).sum(1)
+    np.testing.assert_allclose(rewards[1] - rewards[0], charged, rtol=1e-9)
+
+
+def test_what_actions_cost_around_a_middle_that_is_not_0():
+    """Control ranges of [0, 2] and of a single control, 3."""
+
+    class Pushed(Ant):
+        def control_range(self, model):
+            first = np.arange(8) < 4
+            return np.where(first, 0.0, 3.0), np.where(first, 2.0, 3.0)
+
+    family = TaskFamily("test", Pushed(), goals.forward(), "", control_cost=2.0, action_scale=0.5)
+    weight, rest = family.cost_of_actions
+    # control 1 + 0.5 a: 2 (1 + 0.5 a)^2 = 0.5 (a + 2)^2
+    assert weight.tolist() == [0.5] * 4 + [0.0] * 4
+    assert rest.tolist() == [-2.0] * 4 + [0.0] * 4
+
+
 @pytest.mark.parametrize("name", ["HalfCheetahVel", "AntCrippled", "HopperRandParams"])
 def test_a_family_is_pickled_by_value_with_its_functions(name: str):
     """A process that never imported this one's functions steps the same simulations."""

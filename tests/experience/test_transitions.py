@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from metarl.agents.siamese import SiameseEncoder
 from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import Pairs, task_differences, transitions
 
@@ -33,8 +34,12 @@ def numbered() -> Rollouts:
     return Rollouts(**values, **dict.fromkeys(rest, torch.zeros(TASKS, ROLLOUTS, TIME)))
 
 
+def encoder(**options) -> SiameseEncoder:
+    return SiameseEncoder(STATE, 1, 4, 8, generator=torch.Generator().manual_seed(0), **options)
+
+
 def test_each_step_is_state_action_reward_next_state_change_of_reward():
-    result = transitions(numbered(), STATE)
+    result = transitions(numbered(), encoder())
     assert result.shape == (TASKS, ROLLOUTS, TIME, STATE + 1 + 1 + STATE + 1)
     for task in range(TASKS):
         for rollout in range(ROLLOUTS):
@@ -45,6 +50,24 @@ def test_each_step_is_state_action_reward_next_state_change_of_reward():
                 change = 1.0 if time else 0.0
                 expected = [now, -now, now + 0.25, now + 0.75, after, -after, change]
                 assert result[task, rollout, time].tolist() == expected
+
+
+def test_rewards_are_those_of_actions_that_cost_nothing():
+    """A step of action a, cut off at 3, is charged 0.5 (a - 1)^2."""
+    costs = torch.tensor([[0.5], [1.0]])
+    of_costs = encoder(action_limit=3.0, cost_of_actions=costs)
+    free, plain = (transitions(numbered(), each) for each in (of_costs, encoder()))
+    assert free[..., : STATE + 1].equal(plain[..., : STATE + 1])
+    for task in range(TASKS):
+        for rollout in range(ROLLOUTS):
+            before = None
+            for time in range(int(LENGTHS[task, rollout])):
+                action, reward = (float(plain[task, rollout, time, STATE + n]) for n in (0, 1))
+                gross = reward + 0.5 * (min(action, 3.0) - 1.0) ** 2
+                change = 0.0 if before is None else gross - before
+                assert float(free[task, rollout, time, STATE + 1]) == pytest.approx(gross)
+                assert float(free[task, rollout, time, -1]) == pytest.approx(change, abs=1e-4)
+                before = gross
 
 
 def test_pairs_are_windows_of_two_rollouts_of_each_task():

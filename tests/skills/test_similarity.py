@@ -9,7 +9,9 @@ import torch
 
 import metarl
 from metarl import envs
+from metarl.agents.siamese import SiameseEncoder
 from metarl.evaluation.retrieval import retrieval
+from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import Pairs, transitions
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.similarity import before_adaptation
@@ -35,11 +37,17 @@ def similarity(cheetah: metarl.MAML) -> metarl.Similarity:
     return metarl.train_similarity(cheetah, tasks=100, window=20, hidden=32, iterations=400)
 
 
+def that_sees(rollouts: Rollouts) -> SiameseEncoder:
+    """An encoder of such rollouts, for which actions cost nothing."""
+    sizes = rollouts.observations.shape[-1], rollouts.actions.shape[-1]
+    return SiameseEncoder(*sizes, generator=torch.Generator())
+
+
 def test_transitions_end_with_the_final_observation():
     learner = metarl.MAML("HopperRandParams", **SMALL)  # its rollouts end at different lengths
     tasks = learner.family.sample_tasks(3, seed=0)
     rollouts = before_adaptation(learner, tasks, 4, Key(0, Phase.SIMILARITY))
-    found = transitions(rollouts, rollouts.observations.shape[-1])
+    found = transitions(rollouts, that_sees(rollouts))
     lengths = rollouts.lengths
     assert len(lengths.unique()) > 3
     for task in range(3):
@@ -60,12 +68,12 @@ def test_transitions_end_with_the_final_observation():
 def test_pairs_are_windows_of_two_rollouts_of_one_task(cheetah: metarl.MAML):
     tasks = cheetah.family.sample_tasks(5, seed=0)
     rollouts = before_adaptation(cheetah, tasks, 3, Key(0, Phase.SIMILARITY))
-    size = rollouts.observations.shape[-1]
-    pairs = Pairs(transitions(rollouts, size), rollouts.valid, torch.arange(25.0).view(5, 5))
+    encoder = that_sees(rollouts)
+    pairs = Pairs(transitions(rollouts, encoder), rollouts.valid, torch.arange(25.0).view(5, 5))
     windows, valid, apart = pairs.draw(4, 6, torch.Generator().manual_seed(0))
     assert windows.shape == (2, 4, 6, cheetah.family.observation_size * 2 + 6 + 2)
     assert valid.all()
-    every = transitions(rollouts, size)
+    every = transitions(rollouts, encoder)
     for index in range(4):
         places = []
         for branch in range(2):
