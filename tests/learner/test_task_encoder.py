@@ -10,7 +10,7 @@ import torch
 import metarl
 from metarl import envs
 from metarl.agents.memory import PATIENCE, SCALE
-from metarl.agents.siamese import SiameseEncoder
+from metarl.agents.siamese import COST, SiameseEncoder
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
 from metarl.learner.task_encoder import LEAST_TOLERANCE, tolerance_of
@@ -315,8 +315,11 @@ def test_a_file_of_before_there_was_a_tolerance_forgets_nothing(tmp_path: Path):
     assert last.tolerance == again.state.memory.tolerance
 
 
-def test_files_of_before_the_change_of_reward_act_as_they_did(learner: metarl.MAML, tmp_path: Path):
-    """The input that they lack counts nothing, until training goes on."""
+def test_files_of_before_act_as_they_did(learner: metarl.MAML, tmp_path: Path):
+    """Without a change of reward and the cost of actions.
+
+    The input that they lack counts nothing, until training goes on; rewards are as they come.
+    """
     encoders = {"context/mean": 0.0, "context/std": 1.0, "context/each.0.weight": 0.0}
     encoders |= {f"encoder/learning/{n.removeprefix('context/')}": v for n, v in encoders.items()}
     encoders |= {"encoder/moments/mean": 0.0, "encoder/moments/variance": 1.0}
@@ -328,6 +331,10 @@ def test_files_of_before_the_change_of_reward_act_as_they_did(learner: metarl.MA
         counts_nothing[name] = tensors[name].clone()
         counts_nothing[name][..., -1] = value
     before = {name: tensors[name][..., :-1].contiguous() for name in encoders}
+    for part in ("context/", "encoder/learning/"):
+        cost = tensors.pop(part + COST)
+        assert (cost[0] > 0.0).all()
+        counts_nothing[part + COST] = torch.zeros_like(cost)
     learners = []
     for number, part in enumerate((counts_nothing, before)):
         path = tmp_path / f"{number}.safetensors"
@@ -346,13 +353,13 @@ def test_files_of_before_the_change_of_reward_act_as_they_did(learner: metarl.MA
     assert (weight[:, -1] != 0.0).any(), "what was added is learned from"
 
 
-def test_a_similarity_of_before_the_change_of_reward_embeds_as_it_did(
-    learner: metarl.MAML, tmp_path: Path
-):
+def test_a_similarity_of_before_embeds_as_it_did(learner: metarl.MAML, tmp_path: Path):
     similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
     with torch.no_grad():
         similarity.encoder.get_parameter("each.0.weight")[:, -1] = 0.0
+        similarity.encoder.cost_of_actions.zero_()
     tensors, data = similarity.contents()
+    del tensors[f"encoder/{COST}"]
     for name in ("encoder/each.0.weight", "encoder/mean", "encoder/std"):
         tensors[name] = tensors[name][..., :-1].contiguous()
     del data["sees_change_of_reward"]
