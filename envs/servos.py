@@ -103,15 +103,28 @@ def _change_physics(spec: mujoco.MjSpec, physics: Physics, feet: tuple[str, ...]
 
 
 def _change_servos(spec: mujoco.MjSpec, gains: tuple[float, float]) -> None:
-    """Replace the actuators on joints by position servos with the joint's own range."""
+    """Replace the actuators on joints by position servos with the joint's own range.
+
+    They drive the joint directly, without the gear that the motors had, and as strongly as these.
+    """
     stiffness, damping = gains
     for actuator in spec.actuators:
         if actuator.trntype not in JOINT_TRANSMISSIONS:
             continue
         limit = actuator.forcerange if actuator.forcerange.any() else actuator.ctrlrange
-        force = np.array(limit)
+        force = np.sort(np.multiply(limit, actuator.gear[0]))
+        joint = spec.joint(actuator.target)
+        low, high = joint.range
+        if low >= high:
+            if joint.type != mujoco.mjtJoint.mjJNT_HINGE:
+                raise ValueError(
+                    f"joint {joint.name!r} has no range, which Servos(gains=...) needs: give it "
+                    f'one in the MJCF, such as range="-1 1"'
+                )
+            low, high = -np.pi, np.pi  # a turn in all
         actuator.set_to_position(kp=stiffness, kv=damping)
-        actuator.ctrlrange = spec.joint(actuator.target).range
+        actuator.gear = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        actuator.ctrlrange = low, high
         if force[0] < force[1]:
             actuator.forcerange = force
 

@@ -129,13 +129,15 @@ def tune_command(start: Config) -> Callable[..., None]:
             variant: Of the family.
         """
         from metarl import tune as tuning
-        from metarl.sweep import changed_options
+        from metarl.sweep import changed_options, option
 
         if trials < 1 or side_by_side < 1 or total_timesteps < 1:
             raise ValueError("trials, side-by-side and total-timesteps must be at least 1")
         name = variant.of(family).name  # says what is wrong with it before anything runs
         config.check()
-        given = changed_options(config, start, {"seed"})
+        # `start` has the defaults of the algorithm that was given, and this among them
+        given = option("algorithm", config.algorithm)
+        given += changed_options(config, start, {"algorithm", "seed"})
         held = [n for n, value in asdict(config).items() if value != getattr(start, n)]
         plan = tuning.Plan(
             family,

@@ -89,12 +89,15 @@ def sweep_command(start: Config) -> Callable[..., None]:
         """
         from metarl import sweep as sweeping
 
+        grid = sweeping.grid_of(points.grid)
+        # `start` has the defaults of the algorithm that was given, and this among them
+        in_grid = any(name == "algorithm" for name, _ in grid[0])
         given = [
-            *sweeping.changed_options(config, start, {"seed"}),
+            *([] if in_grid else sweeping.option("algorithm", config.algorithm)),
+            *sweeping.changed_options(config, start, {"algorithm", "seed"}),
             *sweeping.changed_options(variant, Variant(), set()),
             *sweeping.option("total_timesteps", total_timesteps),
         ]
-        grid = sweeping.grid_of(points.grid)
         folder = out or RUNS / f"{variant.of(family).name}-sweep"
         runs = sweeping.runs_of(family, folder, points.seeds, grid, given)
         count, begin = places.found(len(runs))

@@ -82,7 +82,7 @@ class Plan:
         """Return what must be the same when a study goes on."""
         return {
             "family": self.family,
-            "given": " ".join([self.config.algorithm, *self.words]),
+            "given": " ".join(self.words),
             "seed": self.config.seed,
             "total_timesteps": self.total_timesteps,
         }
@@ -267,7 +267,8 @@ def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
         yield "row of metarl/learner/defaults.py:"
         yield f"    # {len(finished)} trials of {steps} steps, seed {seed}: {found}"
         yield f'    ("{plan.family}", "{plan.config.algorithm}"): {{{written}}},'
-    words = shlex.join(plan.options(settings))
+    words = [*plan.options(settings), *option("total_timesteps", plan.total_timesteps)]
+    words = shlex.join(words)
     others = " ".join(str(plan.config.seed + number) for number in (1, 2, 3))
     yield f"trials: {path}"
     yield f"train: metarl train {plan.family} --out runs/tuned {words}"

@@ -13,6 +13,7 @@ import pytest
 
 import metarl
 from metarl import sweep
+from metarl.cli import main
 from metarl.evaluation.interval import interval
 from metarl.sweep import Run, grid_of, option, runs_of, table
 
@@ -98,6 +99,28 @@ def test_a_run_that_was_begun_is_resumed_with_its_family(tmp_path: Path, monkeyp
         (run.folder / "config.json").write_text("{}")
         sweep.TrainingHere(run, 1)
         assert calls.pop()[3:] == ["resume", str(run.folder), *own]
+
+
+@pytest.mark.parametrize(
+    ("words", "algorithms"),
+    [
+        ([], {"maml-trpo"}),
+        (["--algorithm", "siamese", "--encoder-steps", "7"], {"siamese"}),
+        (["--grid", "algorithm=promp,siamese"], {"promp", "siamese"}),
+    ],
+)
+def test_all_runs_have_the_algorithm_that_was_asked_for(
+    tmp_path: Path, monkeypatch, words: list[str], algorithms: set[str]
+):
+    begun: list[Run] = []
+    monkeypatch.setattr(sys, "argv", ["metarl", "sweep", "Point2D", "--out", str(tmp_path), *words])
+    monkeypatch.setattr(sweep, "side_by_side", lambda runs, *_: [begun.append(run) for run in runs])
+    main()
+    assert len(begun) == 3 * len(algorithms)
+    for run in begun:
+        assert sum(word == "--algorithm" for word in run.command) == 1
+        assert run.command[run.command.index("--algorithm") + 1] in algorithms
+        assert ("7" in run.command) == ("7" in words)
 
 
 QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]

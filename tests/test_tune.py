@@ -94,6 +94,7 @@ def test_the_search_finds_better_settings_and_says_them(trained: list[Run], tmp_
     assert type(next(iter(TUNED))) is type(next(iter(row))), "a row of the table"
     assert f"--max-kl {settings['max_kl']}" in lines[5]
     assert "--seeds 1 2 3" in lines[6]
+    assert all(line.endswith(f"--total-timesteps {TOTAL}") for line in lines[5:])
     rows = rows_of(tmp_path / "trials.csv")
     assert len(rows) == 16
     assert {"complete", "pruned"} == {row["state"] for row in rows}
@@ -179,7 +180,8 @@ def tuning(out: Path, steps: int, *words: str) -> list[str]:
 
 
 def test_two_trials_of_a_family_from_the_command_line(tmp_path: Path):
-    command = tuning(tmp_path / "study", 800, "--trials", "2", "--side-by-side", "2")
+    words = ["--trials", "2", "--side-by-side", "2", "--algorithm", "promp"]
+    command = tuning(tmp_path / "study", 800, *words)
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "best of 2 trials: " in done.stdout
@@ -189,6 +191,7 @@ def test_two_trials_of_a_family_from_the_command_line(tmp_path: Path):
     (second,) = (row for row in rows if row["trial"] == "trial-001")
     assert config["inner_lr"] == float(second["inner_lr"])
     assert config["hidden"] == [8]
+    assert config["algorithm"] == "promp"
     log = (tmp_path / "study" / "trial-001" / "log.txt").read_bytes()
     assert b"% of" in log
     assert b"\r" not in log

@@ -75,6 +75,8 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "Go1Motors": (1_500_000, {}),
 }
 """Environment steps of training, and what differs from the catalogue's family."""
+ENCODER = ["change of reward", "gross reward"]
+"""What encoders are given beside states, actions and rewards; files of before lack some of it."""
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
 
 
@@ -129,6 +131,7 @@ def record(learner: metarl.MAML, method: str, seconds: dict[str, float]) -> None
     }
     data = {
         "method": method,
+        "encoder": ENCODER if method == "siamese" else None,
         **facts(learner, seconds),
         "second_half": second_half(learner),
         "evaluations": {split: evaluation.to_dict() for split, evaluation in evaluations.items()},
@@ -225,7 +228,10 @@ def table() -> str:
             continue
         first = next(run for _, method, _ in COLUMNS for run in runs(family, method))
         row = [family, f"{first['steps'] / 1e6:.1f}"] if split == "test" else ["- outside", ""]
-        row += ["" if cell is None else _words(cell) for cell in cells]
+        row += [
+            "" if cell is None else _words(cell) + _marks(family, method)
+            for cell, (_, method, _) in zip(cells, COLUMNS, strict=True)
+        ]
         if split == "test":
             one, told = (returns(family, m, split, "second half") for m in ("one-policy", "told"))
             row += [_part(one, told, cells[3]), _part(cells[0], cells[1], cells[4])]
@@ -243,7 +249,12 @@ def rivals() -> str:
         if cells[0] is None or all(cell is None for cell in cells[2:]):
             continue
         steps = f"{runs(family, 'siamese')[0]['steps'] / 1e6:.1f}"
-        rows.append([family, steps, *("" if cell is None else _words(cell) for cell in cells)])
+        methods = [*(method for _, method, _ in RIVALS), "rl2"]
+        words = [
+            "" if c is None else _words(c) + _marks(family, m)
+            for m, c in zip(methods, cells, strict=True)
+        ]
+        rows.append([family, steps, *words])
     return tables.table(names, rows)
 
 
@@ -289,6 +300,23 @@ LEFT = -0.5
 def _words(values: np.ndarray) -> str:
     """Return a mean over seeds with its interval, or the one seed's number."""
     return f"{values[0]:.1f}" if len(values) == 1 else f"{interval(values)} ({len(values)})"
+
+
+def _marks(family: str, method: str) -> str:
+    """Return a mark for each way in which a method's runs are not of today's package."""
+    found = runs(family, method)
+    marks = ""
+    if any(
+        run["config"]["tasks"] == 40 for run in found if run["config"]["algorithm"] == "siamese"
+    ):
+        marks += "*"
+    if method == "siamese":
+        given = [run.get("encoder") or [] for run in found]
+        if any("change of reward" not in each for each in given):
+            marks += "†"
+        elif any(each != ENCODER for each in given):
+            marks += "°"
+    return marks
 
 
 def _part(low: np.ndarray | None, high: np.ndarray | None, reached: np.ndarray | None) -> str:

@@ -99,10 +99,15 @@ def changes(
         library: skills to take the first step from; see `MAML.adapt`.
 
     Raises:
-        ValueError: for a task that the family does not have, more than one, or a family whose
-            rewards are not ours to take apart.
+        ValueError: for a task that the family does not have, more than one, a family whose rewards
+            are not ours to take apart, or a policy with a memory, which changes no parameter.
     """
     family = learner.family
+    if learner.state.memory:
+        raise ValueError(
+            "a policy with a memory adapts by what it remembers, and no parameter changes: "
+            "metarl.evaluate tells what that gains"
+        )
     if not isinstance(family, TaskFamily):
         raise ValueError(f"{family.name} has rewards that cannot be taken apart")
     table = family.task(task)

@@ -133,6 +133,29 @@ def test_motors_can_be_replaced_by_servos(tmp_path: Path):
         np.testing.assert_array_equal(own, theirs)
 
 
+def test_servos_have_neither_the_gear_of_motors_nor_need_a_range_of_hinges(tmp_path: Path):
+    """The same servo written into the MJCF: as strong as a motor of 1 N m with that gear."""
+    model = ARM.replace('range="-2 2"', "", 1).replace("<motor ", '<motor gear="-3" ')
+    robot = ServoRobot(written(tmp_path, model), servos=Servos(gains=(30.0, 2.0)))
+    made = robot.load()
+    strength = mujoco.MjModel.from_xml_string(ARM).actuator_ctrlrange[:, 1]
+    np.testing.assert_array_equal(made.actuator_gear, [[1, 0, 0, 0, 0, 0]] * 2)
+    np.testing.assert_array_equal(made.actuator_ctrlrange, [[-np.pi, np.pi], [-2, 2]])
+    np.testing.assert_array_equal(made.actuator_forcerange[:, 1], 3.0 * strength)
+    np.testing.assert_array_equal(made.actuator_forcerange[:, 0], -3.0 * strength)
+    # held against what pushes it, it comes where it is asked to
+    data = mujoco.MjData(made)
+    data.ctrl[:] = 0.5, -0.5
+    mujoco.mj_step(made, data, 3000)
+    np.testing.assert_allclose(data.actuator_length, data.qpos, atol=1e-12)
+
+
+def test_a_slide_without_a_range_is_refused(tmp_path: Path):
+    model = ARM.replace('range="-2 2"', 'type="slide"', 1)
+    with pytest.raises(ValueError, match=r"joint 'shoulder' has no range.*range="):
+        ServoRobot(written(tmp_path, model), servos=Servos(gains=(30.0, 2.0)))
+
+
 def test_physics_is_changed_as_asked(tmp_path: Path):
     path = written(tmp_path)
     robot = ServoRobot(path, servos=HOME, physics=Physics(0.004, "pyramidal", "feet"))
