@@ -118,9 +118,9 @@ def test_all_runs_have_the_algorithm_that_was_asked_for(
     main()
     assert len(begun) == 3 * len(algorithms)
     for run in begun:
-        assert sum(word == "--algorithm" for word in run.command) == 1
-        assert run.command[run.command.index("--algorithm") + 1] in algorithms
-        assert ("7" in run.command) == ("7" in words)
+        assert sum(word == "--algorithm" for word in run.words) == 1
+        assert run.words[run.words.index("--algorithm") + 1] in algorithms
+        assert ("7" in run.words) == ("7" in words)
 
 
 QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]
