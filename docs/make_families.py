@@ -27,7 +27,8 @@ This page is generated from the catalogue by `docs/make_families.py`; `metarl fa
 same facts. With `from metarl import envs`, `envs.make("AntDir", horizon=100)` changes a field and
 `envs.make("AntDir", preset="promp2018")` selects a published variant. Every family is also
 registered with Gymnasium: `gymnasium.make("metarl/AntDir-v0")`. Those on robots of MuJoCo Menagerie
-need their models: see [robots](robots.md).
+need their models: see [robots](robots.md); those on the Fetch arm need the extra `robots`. Meta-World's
+are on [a page of their own](metaworld.md).
 
 An action of 1 uses the fraction *action scale* of the robot's control range. A new policy has unit
 standard deviation, so the action scale decides how widely it explores.
@@ -53,13 +54,14 @@ NOTES = """\
 ## Where it helps to know the task
 
 What a policy earns that is told the task beside one policy for all tasks, where both were trained
-([results](results/README.md), one seed each):
+([results](results/README.md), one seed each, AntDir2D with a horizon of 100):
 
 - Much: HalfCheetahVel (-17 and -83), HalfCheetahDir (408 and 0), AntDir2D (189 and 88),
   AntGoal (416 and 257), **HalfCheetahReversed** (345 and 197).
-- A sixth more: **HalfCheetahCrippled** (355 and 303).
-- **HalfCheetahMass** and **WalkerRandParams** vary within what one policy can do: there,
-  policies that adapt have been behind one for all tasks.
+- A sixth more: **HalfCheetahCrippled** (355 and 303), **HalfCheetahMass** (431 and 362, but no
+  policy that adapts has got there).
+- **WalkerRandParams** varies within what one policy can do: there, policies that adapt have been
+  behind one for all tasks.
 
 ## What is not reproduced
 

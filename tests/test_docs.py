@@ -18,6 +18,7 @@ from metarl.algorithms.table import ALGORITHMS
 from metarl.cli import COMMANDS
 from metarl.completion import _options
 from metarl.learner.config import Config
+from metarl.sampling.streams import Key, Phase
 from tests.test_architecture import DOORS, MAY_IMPORT
 
 ROOT = Path(__file__).parent.parent
@@ -27,14 +28,29 @@ CHANGELOG = ROOT / "docs" / "CHANGELOG.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHORT = {
     "total_timesteps=4_000_000": "total_timesteps=40_000",
+    "tasks=400": "tasks=4",
     "tasks=40": "tasks=4",
+    "rollouts=1, library=library))": "rollouts=1, library=library, tasks=4))",
+    'recovery(learner, "2.5:direction=-1")': 'recovery(learner, "2.5:direction=-1", tasks=4)',
     "horizon=200": "horizon=20",
     "learn(3_200)": "learn(320)",
+    "learn(3_000_000)": "learn(1)",
+    "learn(10_000_000, callback)": "learn(2_000, callback)",
+    "every=500_000, tasks=20": "every=1_000, tasks=4",
+    "tasks=100": "tasks=4",
+    "learn(100_000)": "learn(2_000)",
+    'TaskVecEnv("HalfCheetahVel", 20,': 'TaskVecEnv("HalfCheetahVel", 2,',
+    "train_similarity(learner)": "train_similarity(learner, tasks=20)",
 }
 """What a block that takes long has, and what it has in tests."""
 
 
-@pytest.mark.skipif(bool(envs.lacking()), reason=f"no models for {', '.join(envs.lacking())}")
+needs_models = pytest.mark.skipif(
+    bool(envs.lacking()), reason=f"no models for {', '.join(envs.lacking())}"
+)
+
+
+@needs_models
 def test_the_page_of_families_is_that_of_the_catalogue():
     page = runpy.run_path(str(ROOT / "docs" / "make_families.py"))
     assert (ROOT / "docs" / "families.md").read_text() == page["text"]()
@@ -119,6 +135,30 @@ def test_the_first_screen_is_that_of_the_site():
     assert blocks_of_python(ROOT / "README.md") == blocks_of_python(ROOT / "docs" / "index.md")
 
 
+SMALL_RUNS = """
+import metarl
+small = {"tasks": 4, "rollouts": 4, "hidden": (8,)}
+for folder, algorithm in {"velocity": "siamese", "seed0": "maml-trpo"}.items():
+    learner = metarl.MAML("HalfCheetahVel", algorithm=algorithm, **small)
+    metarl.train(learner, f"runs/{folder}", 1)
+learner = metarl.load("runs/velocity")
+other = metarl.MAML("HalfCheetahVel", algorithm="siamese", seed=1, **small)
+"""
+BEFORE = {
+    "evaluation": SMALL_RUNS,
+    "similarity": f"""{SMALL_RUNS}
+import numpy as np
+learner = metarl.load("runs/seed0")
+rollouts = learner.sample(learner.family.sample_tasks(1, seed=0), learner.parameters, 2, KEY)
+observations, actions, rewards = (list(part[0].numpy()) for part in rollouts[:2] + rollouts[3:4])
+final_observations = rollouts.final_observations[0].numpy()
+observation, action, reward = observations[0][0], actions[0][0], float(rewards[0][0])
+next_observation = observations[0][1]
+""",
+}
+"""What the text of a page takes for granted: runs, and what was recorded."""
+
+
 def commands_of(page: Path) -> list[list[str]]:
     """The calls of `metarl` in a page's blocks, and in the text between."""
     text = page.read_text().replace("\\\n", " ")
@@ -174,14 +214,18 @@ def test_names_of_metarl_in_python_exist(page: Path):
                 assert hasattr(metarl, name), name
 
 
+@pytest.mark.filterwarnings("ignore:.*unlike all that the library knows")
 @pytest.mark.parametrize(
     "page",
     [
+        pytest.param("evaluation", marks=pytest.mark.slow),
         pytest.param("index", marks=pytest.mark.slow),
         pytest.param("quick_start", marks=pytest.mark.slow),
         pytest.param("gpu"),
         pytest.param("reproducible"),
         pytest.param("robot_log"),
+        pytest.param("robots", marks=needs_models),
+        pytest.param("similarity", marks=pytest.mark.slow),
         pytest.param("own_environment"),
         pytest.param("migrating"),
         pytest.param("deploy", marks=pytest.mark.slow),
@@ -195,7 +239,8 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
     monkeypatch.chdir(tmp_path)
     blocks = blocks_of_python(ROOT / "docs" / f"{page}.md")
     assert blocks
-    names: dict[str, object] = {"__name__": page}
+    names: dict[str, object] = {"__name__": page, "KEY": Key(0, Phase.EVALUATE)}
+    exec(BEFORE.get(page, ""), names)
     for block in blocks:
         for long, short in SHORT.items():
             block = block.replace(long, short)
