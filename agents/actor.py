@@ -291,3 +291,18 @@ class AdaptedPolicy:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return actions for the robot and for the log; see `Actor.explore`."""
         return self.actor.explore(observation)
+
+
+def actor_of(policy: Any) -> Actor:  # noqa: ANN401, whatever a user gives
+    """Return the actor of a policy.
+
+    Raises:
+        TypeError: for something else, with what was probably meant.
+    """
+    if isinstance(policy, AdaptedPolicy):
+        return policy.actor
+    if isinstance(policy, Actor):
+        return policy
+    learner = hasattr(policy, "actor") and hasattr(policy, "adapt")
+    got = "a learner: learner.actor() or learner.adapt(...)" if learner else repr(policy)
+    raise TypeError(f"a policy is asked for, got {got}")

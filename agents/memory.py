@@ -60,7 +60,7 @@ def keep_of(window: int | None) -> float:
     if window is None:
         return 1.0
     if window < 1:
-        raise ValueError(f"a memory's window must be at least 1 control step, got {window}")
+        raise ValueError(f"memory_window must be at least 1 control step, got {window}")
     return math.exp(-1.0 / window)
 
 

@@ -27,8 +27,8 @@ This page is generated from the catalogue by `docs/make_families.py`; `metarl fa
 same facts. With `from metarl import envs`, `envs.make("AntDir", horizon=100)` changes a field and
 `envs.make("AntDir", preset="promp2018")` selects a published variant. Every family is also
 registered with Gymnasium: `gymnasium.make("metarl/AntDir-v0")`. Those on robots of MuJoCo Menagerie
-need their models: see [robots](robots.md); those on the Fetch arm need the extra `robots`. Meta-World's
-are on [a page of their own](metaworld.md).
+need their models: see [robots](robots.md); those on the Fetch arm need the extra `robots`.
+Meta-World's are on [a page of their own](metaworld.md).
 
 An action of 1 uses the fraction *action scale* of the robot's control range. A new policy has unit
 standard deviation, so the action scale decides how widely it explores.

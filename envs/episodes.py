@@ -132,6 +132,7 @@ class Episodes:
             now: change the running episodes' tasks too; see `Simulator.set_tasks`.
 
         Raises:
+            TypeError: for what is no task.
             ValueError: for a task that the family does not have, or another number of them.
             IndexError: for a simulation that there is not.
         """
@@ -165,17 +166,11 @@ class Episodes:
         """Return the values of each simulation's task, [parameter]; None where one is drawn."""
         if task is None:
             return [None] * count
-        if isinstance(task, Tasks):
-            rows: list[Array | None] = list(self.family.task(task).values)
-        elif isinstance(task, Mapping):
-            rows = [self.family.task(task).values[0]]
-        elif isinstance(task, Sequence) and all(isinstance(t, Mapping | None) for t in task):
+        rows: list[Array | None]
+        if isinstance(task, Sequence) and all(isinstance(t, Mapping | None) for t in task):
             rows = [None if one is None else self.family.task(one).values[0] for one in task]
         else:
-            raise ValueError(
-                f"a task is a mapping of {self.family.name}'s parameters "
-                f"({', '.join(self.family.parameters)}) to numbers, got {task!r}"
-            )
+            rows = list(self.family.task(task).values)  # type: ignore[arg-type], which it refuses
         if len(rows) == 1:
             return rows * count
         if len(rows) != count:
@@ -230,6 +225,7 @@ class ChoosesTasks:
                 next step has the new body and goal. With None, another task is drawn for each.
 
         Raises:
+            TypeError: for what is no task.
             ValueError: for a task that the family does not have, or another number of them.
             IndexError: for an environment that there is not.
         """

@@ -167,7 +167,7 @@ class ForeignFamily(HasTaskSpace):
         table = self.task(task)
         if len(table) != 1:
             raise ValueError(f"an environment has one task, got {len(table)}")
-        env: gymnasium.Env = OfTasks(self._new(), self.set_task, 0, table[0])
+        env: gymnasium.Env = OfTasks(self._new(), self.set_task, self.name, 0, table[0])
         if len(env.observation_space.shape or ()) != 1:
             env = FlattenObservation(env)
         return TimeLimit(RescaleAction(env, np.float32(-1.0), np.float32(1.0)), self.horizon)
@@ -212,7 +212,7 @@ class ForeignSimulator:
         self.count = count
 
         def make(index: int) -> Callable[[], gymnasium.Env]:
-            return lambda: OfTasks(family._new(), family.set_task, index)
+            return lambda: OfTasks(family._new(), family.set_task, family.name, index)
 
         kind = AsyncVectorEnv if family.processes else SyncVectorEnv
         self._randomness = OwnRandomness()

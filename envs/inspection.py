@@ -32,14 +32,14 @@ _KINDS = {
 
 
 def inspect(mjcf: Path | str) -> str:
-    """Describe a robot's model, and write the lines that make a family of tasks of it.
+    """Describe a robot's model, and write the lines that make a family of tasks of it, or why not.
 
     Args:
         mjcf: the file: a scene with a floor, for a robot that walks.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when MuJoCo cannot compile it; the message is MuJoCo's.
+        ValueError: when MuJoCo cannot compile it; the message has MuJoCo's reason.
     """
     model = load_model(mjcf)
     parts = [
@@ -54,7 +54,11 @@ def inspect(mjcf: Path | str) -> str:
         _block("sensors", _sensors(model)),
         _block("warnings", list(_warnings(model))),
     ]
-    return "\n\n".join([*(part for part in parts if part), lines(mjcf)])
+    try:
+        end = lines(mjcf)
+    except ValueError as error:
+        end = f"no family is proposed: {error}"
+    return "\n\n".join([*(part for part in parts if part), end])
 
 
 def lines(mjcf: Path | str) -> str:

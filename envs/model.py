@@ -6,7 +6,8 @@ write to one makes a copy first; per-simulation differences are `dynamics`, writ
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,7 @@ def load_model(mjcf: Path | str, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel
 
     Raises:
         FileNotFoundError: when there is no such file.
+        ValueError: when MuJoCo cannot compile it; the message has MuJoCo's reason.
     """
     path = str(Path(mjcf))
     if not Path(path).is_file():
@@ -75,7 +77,7 @@ def _compile(path: str, edits: tuple[Edit, ...]) -> mujoco.MjModel:
     # MuJoCo keeps meshes and textures by name and time of writing in whole seconds: it would use an
     # old one that was written a moment ago
     mujoco.mj_clearCache(mujoco.mj_getCache())
-    with quiet(), warnings.catch_warnings():
+    with quiet(), warnings.catch_warnings(), _told(path):
         warnings.simplefilter("ignore")  # about attributes of models that are not ours
         if not edits:
             return mujoco.MjModel.from_xml_path(path)
@@ -83,6 +85,15 @@ def _compile(path: str, edits: tuple[Edit, ...]) -> mujoco.MjModel:
         for edit in edits:
             edit(spec)
         return spec.compile()
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Name the file, and give MuJoCo's reason in one line, when it cannot be compiled."""
+    try:
+        yield
+    except (ValueError, mujoco.FatalError) as error:
+        raise ValueError(f"{path} cannot be compiled: {' '.join(str(error).split())}") from None
 
 
 def element_names(model: mujoco.MjModel, kind: Kind) -> list[str]:

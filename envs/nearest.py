@@ -14,8 +14,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     if not known:
         return "; there are none"
+    by_letters = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(
-        word, known, n=3, cutoff=0.5
+        word.casefold(), by_letters, n=3, cutoff=0.5
     )  # cutoff: similarity ratio, 0 to 1
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    hint = f"; did you mean {' or '.join(by_letters[name] for name in close)}?" if close else ""
     return f"{hint} (there are: {', '.join(known)})"

@@ -31,6 +31,35 @@ def make_plain(instance: Any) -> None:  # noqa: ANN401
             object.__setattr__(instance, field.name, plain(value))
 
 
+def whole(name: str, value: Any, least: int = 1) -> int:  # noqa: ANN401, whatever a user gives
+    """Return a count as Python's own whole number; NumPy's and 1e6 are counts too.
+
+    Args:
+        name: what is counted, for the message.
+        value: the count.
+        least: what it must be at least.
+
+    Raises:
+        ValueError: for another value, with its name and what is allowed.
+    """
+    value = plain(value)
+    # neither infinity nor NaN equals what is left when a part of 1 is cut off
+    if type(value) in (int, float) and value >= least and value == value // 1:
+        return int(value)
+    raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def check_seed(seed: Any) -> None:  # noqa: ANN401
+    """Check a seed: it becomes a word of the key of random streams.
+
+    Raises:
+        ValueError: for another value, with what is allowed.
+    """
+    seed = plain(seed)
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number of at least 0 and below 2^63, got {seed!r}")
+
+
 def check_horizon_and_scale(horizon: int, action_scale: float) -> None:
     """Check what every family has.
 

@@ -134,7 +134,7 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
 
     Raises:
         ValueError: for a keyframe that the model does not have, a stride for an actuator that it
-            does not have, or one that is negative.
+            does not have, or one that is negative, or when no actuator takes an action.
     """
     data = mujoco.MjData(model)
     key = _keyframe(model, servos.keyframe)
@@ -151,9 +151,14 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
     rest = {name: getattr(data, name).copy() for name in names if getattr(data, name).size}
     strides = _strides(model, servos)
     driven = np.flatnonzero(strides > 0.0)
+    if not model.nactuator:
+        raise ValueError("the model has no actuators")
     if not len(driven):
         raise ValueError(
-            "no actuator takes an action: none has a control range, nor Servos(stride=...) a number"
+            'no actuator has a control range; write ctrlrange="-1 1" in the MJCF, or give '
+            "Servos(stride=...)"
+            if servos.stride is None
+            else "no actuator takes an action: every stride is 0"
         )
     return Home(data.qpos.copy(), rest, driven, strides[driven])
 

@@ -318,9 +318,10 @@ class Simulator:
         if not np.isfinite(action).all():
             bad = ~np.isfinite(action).all(axis=1)
             if active is None or (bad & active).any():
+                sim, number = np.argwhere(~np.isfinite(action))[0]
                 raise ValueError(
-                    f"action of simulation {int(np.flatnonzero(bad)[0])} is not finite: "
-                    f"{action[np.flatnonzero(bad)[0]]}"
+                    f"action of simulation {sim} is not finite: number {number} is "
+                    f"{action[sim, number]}"
                 )
         control = np.multiply(action, self.family.action_scale, dtype=np.float64)
         np.clip(control, -1.0, 1.0, out=control)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl.envs.distributions import SPLITS, Distribution, Split
-from metarl.envs.tasks import Tasks
+from metarl.envs.plain import check_seed
+from metarl.envs.tasks import Tasks, which
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,21 @@ class TaskSpace:
                 every parameter that has a range outside its training range is drawn from there.
 
         Raises:
-            ValueError: for an unknown split, fewer than one task, or `extrapolate` where no
-                parameter has such a range.
+            ValueError: for an unknown split, fewer than one task, a negative seed, or
+                `extrapolate` where no parameter has such a range.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         if count < 1:
-            raise ValueError(f"at least one task is needed, got {count}")
+            raise ValueError(f"at least 1 task is needed, got {count}")
+        words = np.atleast_1d(np.asarray(seed, dtype=object))
+        for word in words:
+            check_seed(word)
         outside = split == "extrapolate"
         if outside and not self.extrapolates:
             raise ValueError(f"{self.family} declares no range outside its training range")
         # the split's number comes first in the seed: equal seeds of two splits share no stream
-        generator = np.random.default_rng([SPLITS.index(split), *np.atleast_1d(seed)])
+        generator = np.random.default_rng([SPLITS.index(split), *words])
         columns = [
             distribution.sample(
                 generator, count, "train" if outside and not distribution.extrapolates else split
@@ -91,7 +95,10 @@ class TaskSpace:
             if len(outside):
                 pairs = zip(distribution.names, columns[outside[0]], strict=True)
                 values = ", ".join(f"{name} {value:g}" for name, value in pairs)
-                raise ValueError(f"{values} is outside the range: {distribution.describe()}")
+                raise ValueError(
+                    f"{values} is outside the range: {distribution.describe()}"
+                    f"{which(int(outside[0]), len(tasks))}"
+                )
         order = [tasks.names.index(name) for name in self.names]
         return Tasks(self.names, tasks.values[:, order])
 

@@ -29,8 +29,11 @@ class Tasks:
                 f"tasks with parameters {', '.join(self.names)} need values of shape "
                 f"[task, {len(self.names)}], got {list(values.shape)}"
             )
-        if not np.isfinite(values).all():
-            raise ValueError("task parameters must be finite numbers")
+        for row, column in np.argwhere(~np.isfinite(values))[:1]:
+            raise ValueError(
+                f"the task parameter {self.names[column]} must be a finite number, "
+                f"got {values[row, column]}{which(row, len(values))}"
+            )
         values.flags.writeable = False
         object.__setattr__(self, "values", values)
 
@@ -43,14 +46,17 @@ class Tasks:
                 one number; NumPy's are fine.
         """
         if not rows:
-            raise ValueError("at least one task is needed")
+            raise ValueError("at least 1 task is needed, got 0")
         names = tuple(rows[0])
-        for row in rows:
+        values = np.zeros((len(rows), len(names)))
+        for index, row in enumerate(rows):
             if set(row) != set(names):
                 raise ValueError(
-                    f"every task must have the same parameters: {sorted(names)} and {sorted(row)}"
+                    f"every task must have the same parameters: {', '.join(map(str, names))} in "
+                    f"the first, got {', '.join(map(str, row))}{which(index, len(rows))}"
                 )
-        return cls(names, np.array([[_number(name, row[name]) for name in names] for row in rows]))
+            values[index] = [_number(name, row[name], which(index, len(rows))) for name in names]
+        return cls(names, values)
 
     @classmethod
     def from_json(cls, text: str) -> "Tasks":
@@ -116,11 +122,21 @@ class Tasks:
         return "\n".join([header, *rows])
 
 
-def _number(name: str, value: object) -> float:
+def which(index: int, count: int) -> str:
+    """Return which task a message is about, counted from 1 as lines are; nothing for a single one.
+
+    Args:
+        index: of the task, from 0.
+        count: of tasks.
+    """
+    return f" (task {index + 1} of {count})" if count > 1 else ""
+
+
+def _number(name: str, value: object, where: str) -> float:
     """Return a task parameter as a float, whatever kind of number it is."""
     try:
         if np.ndim(value) == 0 and value is not None:  # type: ignore[arg-type]
             return float(np.asarray(value, dtype=np.float64).item())
     except (TypeError, ValueError):
         pass
-    raise ValueError(f"the task parameter {name} must be a number, got {value!r}")
+    raise ValueError(f"the task parameter {name} must be a number, got {value!r}{where}")

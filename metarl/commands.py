@@ -5,7 +5,9 @@ as torch, are imported when a command is called.
 """
 
 import json as json_format
+import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -13,6 +15,11 @@ from pathlib import Path
 
 import tyro
 from tyro.conf import Positional
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+)
 
 from metarl import envs
 from metarl.commands_of_training import (
@@ -136,6 +143,38 @@ _COMMANDS = {
 }
 
 
+_NUMBERS = ConstructorRegistry()
+"""How whole numbers are read from the command line."""
+
+
+@_NUMBERS.primitive_rule
+def _whole_numbers(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """Let whole numbers be written as 1_000_000 or 1e6."""
+    if kind.type is not int:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda words: _whole_number(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _whole_number(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    try:
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not number.is_integer():
+        raise ValueError(f"it must be a whole number, such as 1_000_000 or 1e6, got {word!r}")
+    return int(number)
+
+
 def print_completion(shell: str, names: Iterable[str]) -> None:
     """Print the script that completes `metarl` in a shell, with the commands of these names."""
     from metarl.completion import script
@@ -160,12 +199,25 @@ def run(words: Sequence[str]) -> None:
             del rest[0]  # the family is positional here, but other commands have the option
         command = _MADE[name](defaults_for(rest)) if name in _MADE else _COMMANDS[name]
         with Stopping():
-            tyro.cli(readable(command), prog=f"metarl {name}", args=rest)
+            tyro.cli(readable(command), prog=f"metarl {name}", args=rest, registry=_NUMBERS)
     except KeyboardInterrupt as stopped:
         print("\nmetarl: stopped", file=sys.stderr)
         sys.exit(getattr(stopped, "code", 130))
     except BrokenPipeError:
         raise  # no bad input: see `metarl.cli.main`
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"metarl: {error}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        print(f"metarl: {_reason(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _reason(error: Exception) -> str:
+    """Return what was wrong in words; of memory, allocators do not say what to do."""
+    words = f"{error}"
+    asked = re.search(r"(?:[Tt]ried|[Uu]nable) to allocate ([\d.]+ \w+)", words)
+    if not isinstance(error, MemoryError) and not (asked and isinstance(error, RuntimeError)):
+        return words
+    amount = f" for {asked[1]}" if asked else ""
+    return (
+        f"not enough memory{amount}; fewer tasks or rollouts, a shorter horizon or smaller hidden "
+        "layers need less"
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 from tyro.conf import OmitArgPrefixes, Positional
 
 from metarl.envs import catalogue
+from metarl.envs.plain import whole
 from metarl.family_option import (
     FamilyOption,
     Variant,
@@ -129,10 +130,11 @@ def tune_command(start: Config) -> Callable[..., None]:
             variant: Of the family.
         """
         from metarl import tune as tuning
-        from metarl.sweep import changed_options, option
+        from metarl.sweep_grid import changed_options, option
 
-        if trials < 1 or side_by_side < 1 or total_timesteps < 1:
-            raise ValueError("trials, side-by-side and total-timesteps must be at least 1")
+        whole("trials", trials)
+        whole("side_by_side", side_by_side)
+        whole("total_timesteps", total_timesteps)
         name = variant.of(family).name  # says what is wrong with it before anything runs
         config.check()
         # `start` has the defaults of the algorithm that was given, and this among them

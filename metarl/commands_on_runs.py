@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metarl.envs.distributions import Split
+from metarl.envs.plain import whole
 from metarl.evaluation.settings import (
     AdaptationSettings,
     ChangeSettings,
@@ -25,6 +27,7 @@ from metarl.family_option import RunSettings, family_words, run_family
 from metarl.options import documented
 from metarl.showing.settings import FilmSettings
 from metarl.skills.config import SimilarityConfig
+from metarl.system.files import make_folder
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
@@ -88,6 +91,9 @@ def evaluate(
 
     if not run_folders:
         raise ValueError("name at least one run folder")
+    for name, given in asdict(tables).items():
+        if not given:
+            raise ValueError(f"--{name} needs at least one value")
     if task_file is not None and tables.split != TableSettings.split:
         raise ValueError("--split draws tasks and --task-file gives them: choose one of the two")
     first, *others = run_folders
@@ -96,6 +102,7 @@ def evaluate(
             raise ValueError("--change is of one run, and takes no --library and no --rollouts")
         sample = {"seed": adaptation.seed, "tasks": adaptation.tasks} | _given(task_file)
         learner, folder = run.learner(first), out or folder_of(first)
+        _check_place(folder)
         for part in tables.split:
             _recovery(learner, change, {**sample, "split": part}, folder)
         return
@@ -108,6 +115,7 @@ def evaluate(
     ]
     folder, chosen = out or folder_of(first), asdict(adaptation) | _given(task_file)
     chosen |= {"library": skills}
+    _check_place(folder)
     with _going_on(folder / f"evaluation{PARTIAL}") as partial:
         for part, count in each:
             evaluation = evaluate(
@@ -169,10 +177,13 @@ def compare(
     if not run_folders:
         raise ValueError("name at least one run folder")
     out = out or folder_of(run_folders[0])
+    runs = [run.learner(folder) for folder in run_folders]
+    libraries = [SkillLibrary.load(path) for path in library]
+    _check_place(out)
     with _going_on(out / f"comparison{PARTIAL}") as partial:
         result = compare(
-            [run.learner(folder) for folder in run_folders],
-            libraries=[SkillLibrary.load(path) for path in library],
+            runs,
+            libraries=libraries,
             progress_bar=True,
             partial=partial,
             **asdict(comparison) | _given(task_file),
@@ -201,8 +212,10 @@ def similarity(
     from metarl.skills.encoder_training import train_similarity
     from metarl.skills.library import SkillLibrary
 
+    whole("skills", skills)
     folder = folder_of(run_folder)
     learner = run.learner(run_folder)
+    _check_place(folder)
     encoder = train_similarity(learner, progress_bar=True, **asdict(config))
     quality = retrieval(learner, encoder, seed=config.seed)
     numbers, *pictures = figures.save(quality, folder)
@@ -285,6 +298,21 @@ def report(
         **asdict(adaptation) | _given(task_file),
     )
     print(f"report: {path}")
+
+
+def _check_place(folder: Path) -> None:
+    """Make a folder and try to write in it, before anything is measured.
+
+    Raises:
+        OSError: when it is a file, or cannot be written to.
+    """
+    try:
+        make_folder(folder)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(f"{folder} cannot be written to: {error.strerror}") from None
 
 
 @contextmanager

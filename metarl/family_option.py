@@ -12,7 +12,6 @@ import json
 import re
 import shlex
 import sys
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,10 +22,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cloudpickle
 from tyro.conf import arg
 
-import metarl
 from metarl import envs
 from metarl.envs import catalogue
 from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.own_code import in_words, place
 from metarl.envs.task_family import TaskFamily
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def family_of(reference: str) -> OwnFamily:
         function = getattr(module, name, None)
         family = function() if callable(function) else function
     except Exception as error:
-        raise ValueError(f"{reference} failed{_place(error)}: {_words(error)}") from error
+        raise ValueError(f"{reference} failed{place(error)}: {in_words(error)}") from error
     if function is None:
         raise ValueError(f"{where} has no function {name!r} to return a family")
     if not isinstance(family, OwnFamily):
@@ -175,8 +174,8 @@ def run_family(run_folder: Path, reference: str | None) -> OwnFamily | None:
     checkpoint = run_folder / CHECKPOINT if run_folder.is_dir() else run_folder
     try:
         saved = state.read(checkpoint).family
-    except FileNotFoundError:
-        return None  # who loads it says so
+    except (FileNotFoundError, ValueError):
+        return None  # none or a damaged one: who loads it says so, with what helps
     if reference is not None:
         return changed(family_of(reference), {n: saved[n] for n in _OF_THE_RUN if n in saved})
     kept = _kept(checkpoint.parent)
@@ -218,24 +217,3 @@ def _module_of_file(path: Path) -> ModuleType:
     spec.loader.exec_module(module)
     cloudpickle.register_pickle_by_value(module)
     return module
-
-
-def _place(error: Exception) -> str:
-    """Return where in the user's own code an error came up, or nothing when it never ran."""
-    if isinstance(error, SyntaxError):
-        return f" ({error.filename}, line {error.lineno})"
-    # of metarl's own functions, the line that called them is what can be mended
-    own = tuple(str(Path(path).resolve()) for path in (*metarl.__path__, *envs.__path__))
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_file()
-        and "importlib" not in frame.filename
-        and not str(Path(frame.filename).resolve()).startswith(own)
-    ]
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-
-
-def _words(error: Exception) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {' '.join(text.split())}"

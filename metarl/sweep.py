@@ -2,22 +2,24 @@
 
 import csv
 import itertools
+import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from metarl.envs.nearest import nearest
 from metarl.evaluation.interval import interval
 from metarl.family_option import is_reference
-from metarl.learner.config import Config
-from metarl.system.files import whole_file
+from metarl.learner.progress_table import columns
+from metarl.sweep_grid import Point, option, settings_at
+from metarl.system.files import make_folder, whole_file
 from metarl.system.stopping import CHILDREN, Stopped, Stopping
 
 LAST = 10
@@ -25,6 +27,9 @@ LAST = 10
 
 LOG = "log.txt"
 """What a run says, in its folder."""
+
+_BEGUN = "config.json"
+"""In the folder of a run that was begun."""
 
 _START = """
 from metarl.system.stopping import stop_with_parent
@@ -41,11 +46,13 @@ class Run:
     """One run of a sweep."""
 
     folder: Path
-    point: tuple[tuple[str, str], ...]
+    point: Point
     """The settings that the grid gives it, as written there."""
     seed: int
     words: tuple[str, ...]
     """What `metarl` is called with to train it."""
+    total_timesteps: int = 0
+    """Environment steps to go on to, where it was begun for fewer."""
 
     @property
     def setting(self) -> str:
@@ -53,66 +60,11 @@ class Run:
         return ", ".join(f"{name}={value}" for name, value in self.point) or "defaults"
 
 
-def grid_of(words: Iterable[str]) -> list[tuple[tuple[str, str], ...]]:
-    """Return the points of a grid: every combination of the values of its settings.
-
-    Args:
-        words: `NAME=VALUE,VALUE,...` each, such as `inner_lr=0.05,0.1` or `hidden=64x64,100x100`.
-
-    Raises:
-        ValueError: for a word of another form, an unknown setting, or a value that is not allowed.
-    """
-    known = [field.name for field in fields(Config) if field.name != "seed"]
-    axes = []
-    for word in words:
-        name, equals, values = word.partition("=")
-        name = name.replace("-", "_")
-        if not equals or not all(values.split(",")):
-            raise ValueError(f"a setting of the grid is NAME=VALUE,VALUE,..., got {word!r}")
-        if name not in known:
-            raise ValueError(f"no setting {name!r}{nearest(name, known)}")
-        for value in values.split(","):
-            Config.of({name: _value(name, value)})
-        axes.append([(name, value) for value in values.split(",")])
-    return list(itertools.product(*axes))
-
-
-def _value(name: str, word: str) -> Any:  # noqa: ANN401
-    """Return a setting's value from the command line's word for it."""
-    default = getattr(Config, name)
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[word.lower()]
-        if isinstance(default, tuple):
-            return tuple(int(size) for size in word.split("x"))
-        return word if word.startswith("ray") else type(default)(word)
-    except (ValueError, KeyError):
-        raise ValueError(f"{name} cannot be {word!r}") from None
-
-
-def changed_options(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
-    """Return the options of `metarl train` for those fields that differ from the defaults."""
-    before = asdict(defaults)
-    words = []
-    for name, value in asdict(settings).items():
-        if name not in besides and value != before[name]:
-            words += option(name, value)
-    return words
-
-
-def option(name: str, value: Any) -> list[str]:  # noqa: ANN401
-    """Return the words that give a setting to `metarl train`."""
-    dashed = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{dashed}" if value else f"--no-{dashed}"]
-    return [f"--{dashed}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
-
-
 def runs_of(
     family: str,
     out: Path,
     seeds: Sequence[int],
-    points: Sequence[tuple[tuple[str, str], ...]],
+    points: Sequence[Point],
     words: Sequence[str],
 ) -> list[Run]:
     """Return the runs of a sweep, one folder each: every point of the grid with every seed.
@@ -132,11 +84,68 @@ def runs_of(
     result = []
     for point, seed in itertools.product(points, seeds):
         name = "_".join([*(f"{setting}-{value}" for setting, value in point), f"seed-{seed}"])
-        given = itertools.chain.from_iterable(option(n, _value(n, v)) for n, v in point)
+        given = itertools.chain.from_iterable(option(n, v) for n, v in settings_at(point).items())
         folder = out / name
         command = ("train", family, "--out", str(folder), *words, *given, "--seed", str(seed))
         result.append(Run(folder, point, seed, command))
     return result
+
+
+def check_begun(run: Run, family: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Check that a run which was begun before is the one that is asked for now.
+
+    Args:
+        run: with its environment steps, which may be more than before.
+        family: as plain data.
+        settings: that decide its numbers.
+
+    Raises:
+        ValueError: with what differs.
+    """
+    if not (run.folder / _BEGUN).is_file():
+        return
+    from metarl.learner.runs import read_config
+
+    before = read_config(run.folder)
+    of_family = differences(before.get("family", {}), family)
+    # of another family, the first difference has the others in its train
+    differs = [f"the family's {words}" for words in of_family[:1]]
+    differs = differs or differences(before.get("config", {}), settings)
+    if before["total_timesteps"] > run.total_timesteps:
+        differs += differences(before, {"total_timesteps": run.total_timesteps})
+    if differs:
+        words = "; ".join(differs)
+        raise ValueError(
+            f"{run.folder} was begun with other settings: {words}; choose another --out"
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what has changed, in words; what was not known before is left out.
+
+    Args:
+        before: plain data from a file.
+        now: plain data, which may have tuples.
+    """
+    return [
+        f"{name} was {before[name]!r} and is {value!r}"
+        for name, value in json.loads(json.dumps(now)).items()
+        if name in before and before[name] != value
+    ]
+
+
+def failure(run: Run, code: int) -> str:
+    """Return in words why a run failed: its last words, or the signal that ended it.
+
+    Args:
+        run: that ended.
+        code: that its process ended with.
+    """
+    log = run.folder / LOG
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    last = next((line for line in reversed(lines) if re.search(r"\w", line)), "it said nothing")
+    why = f"signal {-code} ended it" if code < 0 else " ".join(last.split())
+    return f"{run.folder.name} failed: {why.removeprefix('metarl: ')} (see {log})"
 
 
 class Training(Protocol):
@@ -163,6 +172,7 @@ def side_by_side(runs: Sequence[Run], count: int, begin: Callable[[Run], Trainin
         begin: begins one.
 
     Raises:
+        OSError: when a run's folder cannot be made.
         KeyboardInterrupt: when a signal asked to stop; the runs have saved their iterations.
     """
     left, codes = list(enumerate(runs)), [0] * len(runs)
@@ -173,7 +183,7 @@ def side_by_side(runs: Sequence[Run], count: int, begin: Callable[[Run], Trainin
             while left and len(running) < count and not stopping.asked:
                 number, run = left.pop(0)
                 print(f"{run.setting}, seed {run.seed}: {run.folder}", flush=True)
-                run.folder.mkdir(parents=True, exist_ok=True)
+                make_folder(run.folder)
                 running[number] = begin(run)
             if stopping.asked and not is_told:
                 is_told = True
@@ -200,11 +210,14 @@ class TrainingHere:
             run: its folder must be there.
             threads: that it may keep busy.
         """
-        words = run.words
-        if (run.folder / "config.json").is_file():
-            family = words[1]
+        words, begun = run.words, run.folder / _BEGUN
+        if begun.is_file():
+            family, steps = words[1], run.total_timesteps
             own = ["--family", family] if is_reference(family) else []
-            words = ("resume", str(run.folder), *own)
+            # fewer than it has, as when it ended with a whole iteration, are refused
+            is_longer = steps and steps > json.loads(begun.read_text())["total_timesteps"]
+            more = option("total_timesteps", steps) if is_longer else []
+            words = ("resume", str(run.folder), *own, *more)
         with (run.folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START, *words],
@@ -249,11 +262,16 @@ class Row:
 
 
 def table(runs: Sequence[Run]) -> Iterator[Row]:
-    """Yield a row for each point of the grid: returns in training, over the last iterations."""
+    """Yield a row for each point of the grid that has numbers: returns over the last iterations.
+
+    Raises:
+        ValueError: when a run's `progress.csv` cannot be read.
+    """
     for setting, group in itertools.groupby(runs, key=lambda run: run.setting):
         ends = [end for run in group if (end := _last_returns(run.folder)) is not None]
-        columns = [_words(values) for values in zip(*ends, strict=True)]
-        yield Row(setting, len(ends), *(columns or ["", ""]))
+        if ends:
+            before, after = (_words(values) for values in zip(*ends, strict=True))
+            yield Row(setting, len(ends), before, after)
 
 
 def _words(values: Sequence[float]) -> str:
@@ -262,14 +280,12 @@ def _words(values: Sequence[float]) -> str:
 
 
 def _last_returns(folder: Path) -> tuple[float, float] | None:
+    names = ("rollout/return_before", "rollout/return_after")
     try:
-        with (folder / "progress.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))[-LAST:]
+        before, after = (column[-LAST:] for column in columns(folder / "progress.csv", names))
     except FileNotFoundError:
         return None
-    names = ("rollout/return_before", "rollout/return_after")
-    means = [float(np.mean([float(row[name]) for row in rows])) for name in names] if rows else []
-    return (means[0], means[1]) if means else None
+    return (float(before.mean()), float(after.mean())) if len(after) else None
 
 
 def save(rows: Sequence[Row], out: Path) -> Path:

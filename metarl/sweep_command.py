@@ -1,16 +1,18 @@
 """The command `sweep`: several seeds and settings, here or on a cluster."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from metarl.commands_of_training import RUNS
+from metarl.commands_of_training import MACHINE, RUNS, defaults_for
+from metarl.envs.family import Family
+from metarl.envs.plain import whole
 from metarl.family_option import Variant
-from metarl.learner.config import Config
+from metarl.learner.config import CLUSTER, Config
 from metarl.options import documented, in_groups
 
 if TYPE_CHECKING:
@@ -45,12 +47,16 @@ class Places:
             runs: of the sweep.
 
         Raises:
-            ValueError: when the cluster cannot be had.
+            ValueError: for a value that is not allowed, or when the cluster cannot be had.
         """
         from metarl.sweep import TrainingHere
         from metarl.system.cores import cores
 
+        whole("side_by_side", self.side_by_side, 0)
         if self.cluster is not None:
+            if not CLUSTER.fullmatch(self.cluster):
+                expected = "ray, ray:auto or ray:HOST:PORT"
+                raise ValueError(f"cluster must be {expected}, got {self.cluster!r}")
             from metarl.sweep_on_cluster import Cluster
 
             cluster = Cluster(self.cluster, runs, self.side_by_side)
@@ -58,6 +64,9 @@ class Places:
         count = min(runs, self.side_by_side or cores())
         return count, lambda run: TrainingHere(run, max(1, cores() // count))
 
+
+_NAMED = 3
+"""Runs that failed whose reasons are told."""
 
 for _kind in (Points, Places):
     documented(_kind)
@@ -88,18 +97,24 @@ def sweep_command(start: Config) -> Callable[..., None]:
             places: Where the runs are trained.
         """
         from metarl import sweep as sweeping
+        from metarl.sweep_grid import changed_options, grid_of, option
 
-        grid = sweeping.grid_of(points.grid)
+        grid = grid_of(points.grid)
         # `start` has the defaults of the algorithm that was given, and this among them
         in_grid = any(name == "algorithm" for name, _ in grid[0])
         given = [
-            *([] if in_grid else sweeping.option("algorithm", config.algorithm)),
-            *sweeping.changed_options(config, start, {"algorithm", "seed"}),
-            *sweeping.changed_options(variant, Variant(), set()),
-            *sweeping.option("total_timesteps", total_timesteps),
+            *([] if in_grid else option("algorithm", config.algorithm)),
+            *changed_options(config, start, {"algorithm", "seed"}),
+            *changed_options(variant, Variant(), set()),
+            *option("total_timesteps", total_timesteps),
         ]
-        folder = out or RUNS / f"{variant.of(family).name}-sweep"
-        runs = sweeping.runs_of(family, folder, points.seeds, grid, given)
+        made = variant.of(family)
+        folder = out or RUNS / f"{made.name}-sweep"
+        runs = [
+            replace(run, total_timesteps=total_timesteps)
+            for run in sweeping.runs_of(family, folder, points.seeds, grid, given)
+        ]
+        _check(runs, made, {n: v for n, v in asdict(config).items() if v != getattr(start, n)})
         count, begin = places.found(len(runs))
         try:
             codes = sweeping.side_by_side(runs, count, begin)
@@ -108,13 +123,39 @@ def sweep_command(start: Config) -> Callable[..., None]:
             sys.exit(getattr(stopped, "code", 130))
         rows = list(sweeping.table(runs))
         for row in rows:
-            print(f"{row.setting}, {row.seeds} seeds: return {row.before} -> {row.after}")
-        print(f"table: {sweeping.save(rows, folder)}")
-        failed = [str(run.folder) for run, code in zip(runs, codes, strict=True) if code]
+            noun = "seed" if row.seeds == 1 else "seeds"
+            print(f"{row.setting}, {row.seeds} {noun}: return {row.before} -> {row.after}")
+        if rows:
+            print(f"table: {sweeping.save(rows, folder)}")
+        ended = zip(runs, codes, strict=True)
+        failed = [sweeping.failure(run, code) for run, code in ended if code]
         if failed:
-            raise ValueError(
-                f"{len(failed)} runs failed, see {sweeping.LOG} in {', '.join(failed)}"
-            )
+            more = [f"{len(failed) - _NAMED} more failed"] if len(failed) > _NAMED else []
+            raise ValueError("; ".join([*failed[:_NAMED], *more]))
 
     sweep.__annotations__["config"] = in_groups(start)
     return sweep
+
+
+def _check(runs: "Sequence[Run]", family: Family, changed: Mapping[str, Any]) -> None:
+    """Check all runs of a sweep before any begins.
+
+    Args:
+        runs: with their environment steps.
+        family: of all of them.
+        changed: settings that were given to all of them.
+
+    Raises:
+        ValueError: for a value that is not allowed, or a run that was begun with other settings.
+    """
+    from metarl.sweep import check_begun
+    from metarl.sweep_grid import settings_at
+
+    described = {name: value for name, value in family.describe().items() if name != "source"}
+    for run in runs:
+        whole("total_timesteps", run.total_timesteps)
+        own = {**changed, **settings_at(run.point), "seed": run.seed}
+        settings = replace(defaults_for(run.words[1:]), **own)
+        settings.check()
+        kept = settings.kept().items()
+        check_begun(run, described, {name: value for name, value in kept if name not in MACHINE})

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metarl.learner.config import Config
+from metarl.learner.progress_table import columns
 from metarl.search_space import Searched, of_defaults, search_space, suggested
-from metarl.sweep import LOG, Run, TrainingHere, option
+from metarl.sweep import LOG, Run, TrainingHere, differences, failure
+from metarl.sweep_grid import option
 from metarl.system.cores import cores
-from metarl.system.files import whole_file
+from metarl.system.files import make_folder, whole_file
 from metarl.system.ownership import owned
 from metarl.system.stopping import Stopped, Stopping
 
@@ -110,12 +112,13 @@ def tune(plan: Plan, trials: int, side_by_side: int = 1) -> "optuna.Study":
         side_by_side: how many at a time.
 
     Raises:
+        OSError: when the folder cannot be made.
         RuntimeError: where Optuna is not installed.
         ValueError: when the folder holds another study, or is in use, or a trial fails before any
             has come to its end.
         KeyboardInterrupt: when a signal asked to stop; the same call goes on.
     """
-    plan.out.mkdir(parents=True, exist_ok=True)
+    make_folder(plan.out)
     with owned(plan.out), Stopping(_STOPPING) as stopping:
         study = opened(plan)
         left = trials - len(_finished(study))
@@ -150,7 +153,6 @@ def opened(plan: Plan) -> "optuna.Study":
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = plan.out / JOURNAL
-    is_new = not path.exists()
     # the folder is ours: a lock in it is of a process that was killed
     path.with_name(f"{JOURNAL}.lock").unlink(missing_ok=True)
     study = optuna.create_study(
@@ -160,11 +162,12 @@ def opened(plan: Plan) -> "optuna.Study":
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(COMPLETE_FIRST, n_warmup_steps=UNJUDGED + 1),
     )
-    if is_new:
+    if "of" not in study.user_attrs:  # new, or its first process was killed at once
         study.set_user_attr("of", plan.described())
         study.enqueue_trial(of_defaults(plan.space, plan.config), {"folder": FIRST})
-    elif (of := study.user_attrs.get("of")) != plan.described():
-        raise ValueError(f"{plan.out} holds another study, of {of}; choose another folder")
+    elif differs := differences(study.user_attrs["of"], plan.described()):
+        words = "; ".join(differs)
+        raise ValueError(f"{plan.out} holds another study: {words}; choose another --out")
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         study.enqueue_trial(trial.params, dict(trial.user_attrs))
@@ -192,7 +195,7 @@ def _begun(study: "optuna.Study", plan: Plan, threads: int) -> Trained:
     trial.set_user_attr("folder", folder)
     trial.set_user_attr("settings", settings)
     run = plan.run(folder, settings)
-    run.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(run.folder)
     print(f"{folder}: {run.setting}", flush=True)
     return Trained(trial, run, TrainingHere(run, threads), [])
 
@@ -217,7 +220,7 @@ def _has_ended(study: "optuna.Study", trained: Trained, plan: Plan) -> bool:
         return False
     if code or not returns:
         study.tell(trial, state=TrialState.FAIL)
-        words = f"{run.folder.name} failed, see {run.folder / LOG}"
+        words = failure(run, code)
         if not study.get_trials(states=(TrialState.COMPLETE,)):
             raise ValueError(words)
         print(words, flush=True)
@@ -243,6 +246,13 @@ def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
         for trial in study.get_trials()
         if trial.state.is_finished()
     }
+    if not any(trial.state.name == "COMPLETE" for trial in finished.values()):
+        failed = [folder for folder, trial in finished.items() if trial.state.name == "FAIL"]
+        raise ValueError(
+            f"no trial in {plan.out} came to its end: {len(failed)} of {len(finished)} failed, see "
+            f"{plan.out / failed[0] / LOG}; mend the cause and choose another --out, or raise "
+            "--trials"
+        )
     path = plan.out / "trials.csv"
     with whole_file(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -299,17 +309,13 @@ def returns_by_tenth(folder: Path, total_timesteps: int) -> dict[int, float]:
         total_timesteps: its environment steps in all.
     """
     try:
-        text = (folder / "progress.csv").read_text()
+        names = ("time/total_timesteps", "rollout/return_after")
+        steps, returns = columns(folder / "progress.csv", names)
     except FileNotFoundError:
         return {}
-    whole = text[: text.rfind("\n") + 1]  # the last line may be half-written
-    rows = [
-        (int(row["time/total_timesteps"]), float(row["rollout/return_after"]))
-        for row in csv.DictReader(whole.splitlines())
-    ]
     tenths: dict[int, list[float]] = {}
-    for steps, value in rows:
-        tenth = min(TENTHS, math.ceil(TENTHS * steps / total_timesteps))
+    for step, value in zip(steps, returns, strict=True):
+        tenth = min(TENTHS, math.ceil(TENTHS * step / total_timesteps))
         tenths.setdefault(tenth, []).append(value)
-    last = TENTHS * rows[-1][0] // total_timesteps if rows else 0
+    last = TENTHS * steps[-1] // total_timesteps if len(steps) else 0
     return {tenth: float(np.mean(values)) for tenth, values in tenths.items() if tenth <= last}

@@ -249,10 +249,13 @@ def test_a_library_is_made_and_used(run_folder: Path):
         (["train", "Point2D", "--preset", "maml2018"], "maml2017"),
         (["train", "Point2D", "--inner-lr", "-1"], "inner_lr must be a positive number, got -1.0"),
         (["train", "Point2D", "--horizon", "0"], "horizon must be at least 1 step, got 0"),
-        (["train", "Point2D", "--total-timesteps", "0"], "total_timesteps must be at least 1"),
+        (
+            ["train", "Point2D", "--total-timesteps", "0"],
+            "total_timesteps must be a whole number of at",
+        ),
         (["train", "Point2D", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
-        (["evaluate", "nowhere"], "no checkpoint at nowhere"),
-        (["resume", "nowhere"], "nowhere holds no run"),
+        (["evaluate", "nowhere"], "no run folder or checkpoint nowhere"),
+        (["resume", "nowhere"], "there is no run folder nowhere"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_code_2(words: list[str], message: str, tmp_path: Path):
@@ -282,6 +285,82 @@ def test_bad_films_end_with_one_line_and_code_2(run_folder: Path, words: list[st
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert set(run_folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "RUN", "--rollouts"], "--rollouts needs at least one value"),
+        (["evaluate", "RUN", "--split"], "--split needs at least one value"),
+        (["evaluate", "RUN", "--out", "FILE"], "file is a file; it must be a folder"),
+        (["evaluate", "RUN", "--out", "FILE/in"], "file is a file; it must be a folder"),
+        (["evaluate", "RUN", "--change", "3", "--out", "FILE"], "it must be a folder"),
+        (["evaluate", "RUN", "--change", "3", "--memory-window", "3"], "maml-trpo run has none"),
+        (["evaluate", "RUN", "--out", "/proc/nothing"], "/proc/nothing cannot be written to"),
+        (["compare", "RUN", "--out", "FILE"], "it must be a folder"),
+        (["sweep", "Point2D", "--out", "FILE"], "file is a file; it must be a folder"),
+        (["tune", "Point2D", "--out", "FILE"], "file is a file; it must be a folder"),
+        (
+            ["render", "RUN", "--out", "/proc/nothing/a.gif"],
+            "nothing/a.gif cannot be written",
+        ),
+        (["similarity", "RUN", "--skills", "0"], "skills must be a whole number of at least 1"),
+    ],
+)
+def test_bad_options_show_before_anything_is_measured(
+    run_folder: Path, tmp_path: Path, words: list[str], message: str
+):
+    (tmp_path / "file").touch()
+    places = {"RUN": str(run_folder), "FILE": str(tmp_path / "file")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metarl.learner.maml.MAML.sampler", lambda *_: pytest.fail("measured"))
+        done = metarl(*(re.sub("RUN|FILE", lambda name: places[name[0]], word) for word in words))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("word", ["1e1", "10", "1_0", "10.0"])
+def test_whole_numbers_may_be_written_with_an_exponent(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+    monkeypatch.setattr("metarl.demo.demo", lambda *given: asked.append(given) or ("", {}))
+    done = metarl("demo", "--total-timesteps", word)
+    assert (done.returncode, asked[0][1]) == (0, 10)
+
+
+@pytest.mark.parametrize("word", ["2.5", "much", "inf", "nan"])
+def test_what_is_no_whole_number_is_told_with_an_example(word: str):
+    done = metarl("demo", "--total-timesteps", word)
+    assert done.returncode == 2
+    assert "whole number, such as 1_000_000" in " ".join(done.stderr.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "not enough memory; fewer tasks or rollouts"),
+        (MemoryError("Unable to allocate 7.28 TiB for an array"), "memory for 7.28 TiB; fewer"),
+        (
+            RuntimeError("[alloc_cpu.cpp:127] you tried to allocate 80 bytes."),
+            "for 80 bytes; fewer",
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."), "for 20.00 GiB; fewer"),
+        (RuntimeError("nothing draws here"), "metarl: nothing draws here"),
+    ],
+)
+def test_where_memory_is_short_a_line_says_what_to_do(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("metarl.demo.demo", fail)
+    done = metarl("demo")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_unwritable_output_ends_with_one_line():

@@ -23,7 +23,7 @@ from metarl.family_option import (
 OWN = '''
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gymnasium
 import numpy as np
@@ -81,6 +81,10 @@ def misread():
 
 def needs(size):
     return size
+
+
+def twice():
+    return replace(NUMBER, horizon=1)
 '''
 QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--threads", "1"]
 
@@ -167,6 +171,8 @@ def test_what_a_reference_is(words: str, expected: bool):
         ("own.py:broken", r"broken failed \(.*own.py, line 53\): ZeroDivisionError: division"),
         # the line of the file, not that of metarl which it called
         ("own.py:misread", r"misread failed \(.*own.py, line 57\): ValueError: .*horizon"),
+        # nor that of a library
+        ("own.py:twice", r"twice failed \(.*own.py, line 65\): TypeError"),
         ("unreadable.py:family", r"\(.*unreadable.py, line 1\): SyntaxError: invalid syntax"),
         ("none.py:family", "there is no file .*none.py to take the family"),
         ("none:family", "failed: ModuleNotFoundError"),
@@ -255,8 +261,19 @@ def test_only_a_name_that_can_be_meant_is_shown(run_folder: Path, kept: object):
         RunSettings().learner(run_folder / "checkpoint.safetensors")
 
 
+def test_a_damaged_checkpoint_is_told_with_the_one_before(
+    run_folder: Path, reference: str, capsys: pytest.CaptureFixture[str]
+):
+    checkpoint = run_folder / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-8])
+    for option in ([], ["--family", reference]):
+        with pytest.raises(SystemExit):
+            call("resume", run_folder, *option)
+        assert "An older one is kept: copy" in capsys.readouterr().err
+
+
 def test_another_family_is_refused(run_folder: Path, folder: Path):
-    with pytest.raises(ValueError, match="name was 'Stay' and is 'PendulumMass'"):
+    with pytest.raises(ValueError, match="on Stay, not on PendulumMass, the family given here"):
         RunSettings(f"{folder / 'own.py'}:pendulum", "cpu").learner(run_folder)
 
 

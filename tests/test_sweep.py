@@ -1,21 +1,28 @@
 """Sweeps: the grid, a process and a folder for each run, the table, what is stopped and resumed."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tyro
 
 import metarl
 from metarl import sweep
 from metarl.cli import main
+from metarl.commands_of_training import defaults_for
 from metarl.evaluation.interval import interval
-from metarl.sweep import Run, grid_of, option, runs_of, table
+from metarl.sweep import Run, check_begun, failure, runs_of, table
+from metarl.sweep_command import sweep_command
+from metarl.sweep_grid import grid_of, option
 
 
 def test_a_grid_is_every_combination():
@@ -34,15 +41,27 @@ def test_a_grid_is_every_combination():
         ("inner_lr", "a setting of the grid is NAME=VALUE,VALUE,..., got 'inner_lr'"),
         ("inner_lr=0.1,", "a setting of the grid is NAME=VALUE"),
         ("iner_lr=0.1", "no setting 'iner_lr'.*inner_lr"),
-        ("seed=1,2", "no setting 'seed'"),
+        ("seed=1,2", "seeds are given by --seeds"),
+        ("total-timesteps=3", "total_timesteps is of all runs: give --total-timesteps"),
+        ("horizon=3", "horizon is of all runs: give --horizon"),
         ("inner_lr=-1", "inner_lr must be a positive number"),
-        ("tasks=many", "tasks cannot be 'many'"),
-        ("learned_rates=perhaps", "learned_rates cannot be 'perhaps'"),
+        ("tasks=many", "tasks must be a whole number, got 'many'"),
+        ("tasks=2.5", "tasks must be a whole number, got '2.5'"),
+        ("inner_lr=fast", "inner_lr must be a number, got 'fast'"),
+        ("learned_rates=perhaps", "learned_rates must be True or False, got 'perhaps'"),
+        ("hidden=8,wide", "hidden must be sizes such as 64x64, got 'wide'"),
+        ("workers=some", "workers must be a whole number, or ray"),
+        ("inner_lr=0.1,0.2,0.10", "inner_lr=0.10 is named twice in the grid"),
     ],
 )
 def test_what_is_wrong_with_a_grid_shows_before_anything_runs(word: str, message: str):
     with pytest.raises(ValueError, match=message):
         grid_of([word])
+
+
+def test_a_setting_stands_in_the_grid_once():
+    with pytest.raises(ValueError, match="inner_lr is named twice in the grid"):
+        grid_of(["inner_lr=0.1", "inner-lr=0.2"])
 
 
 def test_settings_become_options():
@@ -66,11 +85,11 @@ def test_each_run_has_a_folder_and_its_own_words():
 
 def test_the_table_has_a_row_a_setting(tmp_path: Path):
     runs = []
-    for setting in ("a", "b"):
+    for setting in ("a", "b", "c"):
         for seed in (0, 1, 2):
             folder = tmp_path / f"{setting}{seed}"
             runs.append(Run(folder, (("x", setting),), seed, ()))
-            if (setting, seed) == ("b", 2):
+            if setting == "c" or (setting, seed) == ("b", 2):
                 continue  # has not begun
             folder.mkdir()
             with (folder / "progress.csv").open("w", newline="") as file:
@@ -81,6 +100,8 @@ def test_the_table_has_a_row_a_setting(tmp_path: Path):
     assert (first.setting, first.seeds, second.setting, second.seeds) == ("x=a", 3, "x=b", 2)
     assert first.after == str(interval(np.array([14.5, 114.5, 214.5]))), "rows 10 to 19"
     assert second.before == str(interval(np.array([14.5, 14.5])))
+    with (runs[0].folder / "progress.csv").open("a") as file:
+        file.write("99")  # a line that was being written when the process was killed
     (alone,) = table(runs[:1])
     assert alone.after == "14.5", "a single seed has no interval"
     path = sweep.save([first, second], tmp_path)
@@ -96,9 +117,95 @@ def test_a_run_that_was_begun_is_resumed_with_its_family(tmp_path: Path, monkeyp
         run.folder.mkdir(parents=True)
         sweep.TrainingHere(run, 1)
         assert calls.pop()[3:] == list(run.words)
-        (run.folder / "config.json").write_text("{}")
-        sweep.TrainingHere(run, 1)
-        assert calls.pop()[3:] == ["resume", str(run.folder), *own]
+        (run.folder / "config.json").write_text('{"total_timesteps": 600}')
+        for steps, more in ((0, []), (600, []), (900, ["--total-timesteps", "900"])):
+            sweep.TrainingHere(replace(run, total_timesteps=steps), 1)
+            assert calls.pop()[3:] == ["resume", str(run.folder), *own, *more]
+
+
+def began(folder: Path, **settings: Any) -> None:
+    folder.mkdir(parents=True)
+    written = {
+        "family": {"name": "Point2D", "horizon": 12},
+        "config": {"inner_lr": 0.1, **settings},
+    }
+    (folder / "config.json").write_text(json.dumps({"total_timesteps": 600, **written}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"settings": {"inner_lr": 0.3}},
+            "run was begun with .*: inner_lr was 0.1 and is 0.3;",
+        ),
+        ({"family": {"name": "Pend", "horizon": 9}}, "the family's name was 'Point2D' and is 'Pe"),
+        ({"family": {"name": "Point2D", "horizon": 9}}, "the family's horizon was 12 and is 9"),
+        ({"steps": 599}, "total_timesteps was 600 and is 599; choose another --out"),
+        ({"steps": 9000}, ""),
+        ({"settings": {"hidden": (8, 8), "new": 1}}, ""),
+    ],
+)
+def test_a_run_that_was_begun_with_other_settings_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+):
+    run = Run(tmp_path / "run", (), 0, (), changes.get("steps", 600))
+    family = changes.get("family", {"name": "Point2D", "horizon": 12})
+    settings = changes.get("settings", {"inner_lr": 0.1})
+    check_begun(run, family, settings)  # there is none yet
+    began(run.folder, hidden=[8, 8])
+    if not message:
+        return check_begun(run, family, settings)
+    with pytest.raises(ValueError, match=message):
+        check_begun(run, family, settings)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--inner-lr", "-1"], "inner_lr must be a positive number, got -1.0"),
+        (["--grid", "episodes=2", "--rollouts", "3"], "rollouts must be a multiple of the 2"),
+        (["--seeds", "-1"], "seed must be a whole number of at least 0 .*got -1"),
+        (["--total-timesteps", "0"], "total_timesteps must be a whole number of at least 1, got 0"),
+        (["--side-by-side", "-1"], "side_by_side must be a whole number of at least 0, got -1"),
+        (["--side-by-side", "-1", "--cluster", "ray"], "side_by_side must be a whole number"),
+        (["--cluster", "foo"], "cluster must be ray, ray:auto or ray:HOST:PORT, got 'foo'"),
+        (["--tasks", "7"], "begun-already/seed-1 was begun with other .*: tasks was 20 and is 7"),
+    ],
+)
+def test_bad_settings_of_a_sweep_show_before_anything_runs(
+    tmp_path: Path, monkeypatch, words: list[str], message: str
+):
+    out = tmp_path / "begun-already"
+    began(out / "seed-1", tasks=20)
+    monkeypatch.setattr(sweep, "side_by_side", lambda *_: pytest.fail("runs began"))
+    command = sweep_command(defaults_for(["Point2D", "--horizon", "12", *words]))
+    with pytest.raises(ValueError, match=message):
+        tyro.cli(command, args=["Point2D", "--horizon", "12", "--out", str(out), *words])
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "words"),
+    [
+        (2, "10 % of it\nmetarl: no such thing\n\n", "seed-3 failed: no such thing (see "),
+        (-9, "10 % of it\n", "seed-3 failed: signal 9 ended it (see "),
+        (1, "", "seed-3 failed: it said nothing (see "),
+    ],
+)
+def test_why_a_run_failed_is_quoted(tmp_path: Path, code: int, log: str, words: str):
+    run = Run(tmp_path / "seed-3", (), 3, ())
+    run.folder.mkdir()
+    (run.folder / "log.txt").write_text(log)
+    assert failure(run, code) == f"{words}{run.folder / 'log.txt'})"
+
+
+def test_of_many_runs_that_failed_a_few_reasons_are_told(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "side_by_side", lambda runs, *_: [2] * len(runs))
+    command = sweep_command(defaults_for(["Point2D"]))
+    words = ["Point2D", "--out", str(tmp_path), "--seeds", "0", "1", "2", "3", "4"]
+    with pytest.raises(ValueError, match=r"seed-0 .*; seed-1 .*; seed-2 .*; 2 more failed$"):
+        tyro.cli(command, args=words)
+    assert capsys.readouterr().out == "", "no empty table"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +221,12 @@ def test_all_runs_have_the_algorithm_that_was_asked_for(
 ):
     begun: list[Run] = []
     monkeypatch.setattr(sys, "argv", ["metarl", "sweep", "Point2D", "--out", str(tmp_path), *words])
-    monkeypatch.setattr(sweep, "side_by_side", lambda runs, *_: [begun.append(run) for run in runs])
+
+    def begin(runs: list[Run], *_: object) -> list[int]:
+        begun.extend(runs)
+        return [0] * len(runs)
+
+    monkeypatch.setattr(sweep, "side_by_side", begin)
     main()
     assert len(begun) == 3 * len(algorithms)
     for run in begun:
@@ -141,13 +253,16 @@ def test_runs_are_those_of_train_and_what_fails_is_named(tmp_path: Path):
     alone += [*QUICK, "--total-timesteps", "600", "--seed", "2", "--inner-lr", "0.3"]
     subprocess.run(alone, check=True, capture_output=True)
     names = [tmp_path / "alone", tmp_path / "sweep" / "inner_lr-0.3_seed-2"]
+    told = subprocess.run([*command, "--tasks", "5"], capture_output=True, text=True)
+    assert "inner_lr-0.3_seed-1 was begun with other settings: tasks was 4 and is 5" in told.stderr
     one, two = ((folder / "checkpoint.safetensors").read_bytes() for folder in names)
     assert one == two
 
     (names[1] / "checkpoint.safetensors").write_bytes(b"damaged")
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "1 runs failed, see log.txt in" in done.stderr
+    assert "inner_lr-0.3_seed-2 failed: " in done.stderr
+    assert "is damaged or not a checkpoint" in done.stderr
     assert "is damaged or not a checkpoint" in (names[1] / "log.txt").read_text()
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
 from optuna.trial import TrialState
 
 from metarl import tune
+from metarl.commands_of_training import tune_command
 from metarl.learner.config import Config
 from metarl.learner.defaults import TUNED
-from metarl.sweep import Run
+from metarl.sweep import LOG, Run
 from metarl.tune import Plan, report, returns_by_tenth
 
 TOTAL = 1000
@@ -120,7 +122,9 @@ def test_the_seed_decides_the_search_and_a_study_goes_on(trained: list[Run], tmp
     assert len(points) == 14
     assert points[13] != points[1], "another seed draws others"
     assert trained[13].words[-4:-2] == ("--seed", "1")
-    with pytest.raises(ValueError, match=r"holds another study, of .*; choose another folder"):
+    with pytest.raises(
+        ValueError, match=r"study: total_timesteps was 1000 and is 5; choose another"
+    ):
         tune.tune(plan_of(tmp_path / "whole", total_timesteps=5), 6)
 
 
@@ -150,19 +154,30 @@ def test_a_trial_that_fails(trained: list[Run], tmp_path: Path, monkeypatch, cap
     def failing(run: Run, threads: int) -> subprocess.Popen[bytes]:
         works = begin(run, threads)
         works.wait()
+        (run.folder / LOG).write_text("metarl: it broke\n")
         bad = run.folder.name == ("trial-000" if first else "trial-001")
         return subprocess.Popen(["false"]) if bad else works
 
     monkeypatch.setattr(tune, "TrainingHere", failing)
     plan = plan_of(tmp_path)
     if first:
-        with pytest.raises(ValueError, match=r"trial-000 failed, see .*log\.txt"):
-            tune.tune(plan, 3)
+        with pytest.raises(ValueError, match=r"trial-000 failed: it broke \(see .*log\.txt\)"):
+            tune.tune(plan, 1)
+        study = tune.tune(plan, 1)  # has its one trial
+        with pytest.raises(ValueError, match=r"1 of 1 failed, see .*log\.txt; .*raise --trials"):
+            list(report(study, plan))
         return
     study = tune.tune(plan, 3)
-    assert "trial-001 failed, see " in capsys.readouterr().out
+    assert "trial-001 failed: it broke " in capsys.readouterr().out
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert next(report(study, plan)).startswith("best of 3 trials: ")
+
+
+@pytest.mark.parametrize("name", ["trials", "side-by-side", "total-timesteps"])
+def test_a_count_below_one_is_named(name: str):
+    command = tune_command(Config())
+    with pytest.raises(ValueError, match=f"^{name.replace('-', '_')} must be .* 1, got 0"):
+        tyro.cli(command, args=["Point2D", f"--{name}", "0"])
 
 
 def test_without_optuna_the_message_says_what_to_install(tmp_path: Path, monkeypatch):

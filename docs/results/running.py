@@ -293,6 +293,8 @@ def _rl2(family: str) -> np.ndarray | None:
     return np.array(found) if found else None
 
 
+ENDS = ("one-policy", "told")
+"""The methods between which adaptation is looked at."""
 LEFT = -0.5
 """Where the figure ends; worse bars are cut off and have their number."""
 
@@ -319,11 +321,22 @@ def _marks(family: str, method: str) -> str:
     return marks
 
 
+def _gains(low: np.ndarray, high: np.ndarray) -> bool:
+    """Return whether being told the task brings a twentieth more than one policy for all."""
+    return bool(high.mean() - low.mean() > abs(low.mean()) / 20.0)
+
+
 def _part(low: np.ndarray | None, high: np.ndarray | None, reached: np.ndarray | None) -> str:
-    """Return the part of the way from one policy for all to being told."""
-    if low is None or high is None or reached is None:
+    """Return the part of the way from one policy for all to being told, if it is one."""
+    if low is None or high is None or reached is None or not _gains(low, high):
         return ""
     return f"{(reached.mean() - low.mean()) / (high.mean() - low.mean()):.0%}"
+
+
+def _before(family: str, method: str) -> np.ndarray:
+    """Return mean returns on test tasks before any adaptation, [seed]."""
+    returned = [run["evaluations"]["test"]["returns"] for run in runs(family, method)]
+    return np.array([each[0]["mean"] for each in returned])
 
 
 def figure() -> Figure:
@@ -337,14 +350,12 @@ def figure() -> Figure:
         family
         for family in FAMILIES
         if all(runs(family, method) for method in ("one-policy", "told", "siamese"))
+        and _gains(*(_before(family, end) for end in ENDS))
     ]
     drawing = Figure(figsize=(8.0, 0.9 + 0.8 * len(shown)), layout="constrained")
     axes = drawing.subplots()
     for row, family in enumerate(shown):
-        low, high = (
-            np.mean([run["evaluations"]["test"]["returns"][0]["mean"] for run in runs(family, end)])
-            for end in ("one-policy", "told")
-        )
+        low, high = (_before(family, end).mean() for end in ENDS)
         for place, (label, method, what, color) in enumerate(bars):
             values = returns(family, method, "test", what)
             if values is None:

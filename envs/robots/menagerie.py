@@ -80,6 +80,8 @@ def menagerie_file(robot: str, scene: str = "scene") -> Path:
     Raises:
         FileNotFoundError: when it is not there; the message has what brings it.
     """
+    if Path(robot).suffix or Path(robot).name != robot:  # no folder's name: a file is meant
+        raise FileNotFoundError(f"there is no file {robot}")
     folders = _folders(robot)
     for folder in folders:
         if (path := folder / f"{scene}.xml").is_file():

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from metarl.agents.actor import Actor, AdaptedPolicy
+from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
 
 
 class ContextVecEnv(VecEnvWrapper):
@@ -26,7 +26,7 @@ class ContextVecEnv(VecEnvWrapper):
         Raises:
             ValueError: for a policy without memory.
         """
-        actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
+        actor = actor_of(policy)
         if actor.rules is None:
             raise ValueError("the policy has no memory: use the environments as they are")
         size = actor.observation_size + actor.rules.context_size

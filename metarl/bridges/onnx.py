@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metarl.agents.actor import Actor, AdaptedPolicy
+from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
 from metarl.agents.memory import TaskMemory
 from metarl.system.files import whole_file
 
@@ -90,7 +90,7 @@ def export(policy: AdaptedPolicy | Actor, path: str | Path) -> Path:
         raise ImportError(
             "export needs onnx and onnxscript: pip install 'metarl[export]'"
         ) from None
-    actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
+    actor = actor_of(policy)
     sizes = {"observation": actor.observation_size}
     outputs = ["action"]
     module: torch.nn.Module = _MostLikelyAction(actor)

@@ -11,7 +11,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
-from metarl.agents.actor import Actor, AdaptedPolicy
+from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import CONTEXT
 
@@ -53,7 +53,7 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
         ValueError: for a policy with an adapted context, which PPO's network has no place for, or
             an environment with other spaces, or whose actions have no bounds.
     """
-    actor = policy.actor if isinstance(policy, AdaptedPolicy) else policy
+    actor = actor_of(policy)
     network = actor.policy
     sizes = (env.observation_space.shape, env.action_space.shape)
     if actor.rules and sizes[0] == (actor.observation_size,):

@@ -16,6 +16,7 @@ from metarl.comparing.comparison import Comparison, Curve, joined
 from metarl.comparing.scoring import SCORED, Model, model_return, policy_returns
 from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily
+from metarl.envs.plain import whole
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.evaluation.evaluate import decided_by, difference
@@ -71,6 +72,8 @@ def compare(
             that meta-learns, a library that none of them has, or bad counts.
     """
     chosen = settings_of(ComparisonSettings, settings)
+    if chosen.workers is not None:
+        whole("workers", chosen.workers, 0)
     meta, family = _checked(runs, libraries)
     pretrained = [run for run in runs if run.config.algorithm == "pretrain" and not _is_told(run)]
     told = [run for run in runs if _is_told(run)]
@@ -110,15 +113,27 @@ def _checked(
     """Return the meta-learners and their family, when everything can be compared with them."""
     meta = [run for run in runs if run.config.algorithm != "pretrain" and not _is_told(run)]
     if not meta:
-        raise ValueError("a comparison needs at least one run that was meta-learned")
+        got = [f"{r.config.algorithm}{' (--reveal-task)' * _is_told(r)}" for r in runs]
+        raise ValueError(
+            "a comparison needs at least one run that was meta-learned and is not told the task, "
+            f"got {', '.join(got) or 'none'}"
+        )
     family = meta[0].family
     if not isinstance(family, TaskFamily | ForeignFamily):
         raise ValueError(f"{family.name} has no environments that PPO could be trained in")
     for run in runs:
         # a policy that is told the task observes it: other observations of the same tasks
         ignored = {"reveals_task": False, "observation_size": 0}
-        if run.family.describe() | ignored != family.describe() | ignored:
+        ours, theirs = family.describe() | ignored, run.family.describe() | ignored
+        if family.name != run.family.name:
             raise ValueError(f"runs of {family.name} and {run.family.name} cannot be compared")
+        if ours != theirs:
+            differs = "; ".join(
+                f"{name} is {ours.get(name)!r} and {theirs.get(name)!r}"
+                for name in ours | theirs
+                if ours.get(name) != theirs.get(name)
+            )
+            raise ValueError(f"only runs of one and the same {family.name} compare: {differs}")
     for library in libraries:
         if not any(library.fits(run) for run in meta):
             library.check(meta[0])

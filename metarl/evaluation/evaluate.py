@@ -1,7 +1,7 @@
 """How well a learner adapts to tasks it never saw: returns before and after each inner step."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Unpack
 
@@ -21,7 +21,9 @@ from metarl.evaluation.settings import (
 )
 from metarl.evaluation.tasks import TaskChoice, new_tasks
 from metarl.experience.rollouts import Rollouts
+from metarl.learner.inner_loop import require_skills
 from metarl.learner.maml import MAML
+from metarl.learner.runs import known_learner
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
@@ -150,10 +152,13 @@ def decided_by(
 
 def _alike(learner: MAML | Sequence[MAML]) -> list[MAML]:
     """Return the learners as a list, when they may be taken together."""
-    learners = [learner] if isinstance(learner, MAML) else list(learner)
+    learners = [known_learner(each) for each in _each(learner)]
     if not learners:
         raise ValueError("there is no learner to evaluate")
     for other in learners[1:]:
+        names = [run.family.name for run in (learners[0], other)]
+        if names[0] != names[1]:
+            raise ValueError(f"runs of {' and '.join(names)} cannot be evaluated together")
         differs = difference(learners[0], other)
         if differs:
             raise ValueError(f"runs that are evaluated together may differ in seed only: {differs}")
@@ -164,11 +169,18 @@ def _libraries_of(
     learners: Sequence[MAML], library: SkillLibrary | Sequence[SkillLibrary] | None
 ) -> list[SkillLibrary | None]:
     """Return each learner's library: none where there are none at all."""
-    given = [library] if isinstance(library, SkillLibrary) else list(library or ())
+    given: list[SkillLibrary] = [] if library is None else _each(library)
+    for skills in given:
+        require_skills(skills)
     fitting = [next((skills for skills in given if skills.fits(run)), None) for run in learners]
     if given and None in fitting:
         given[0].check(learners[fitting.index(None)])
     return fitting
+
+
+def _each(given: Any) -> list[Any]:  # noqa: ANN401, whatever a user gives
+    """Return several things as a list, or a single one as a list of one; a path is one."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def _inner_lrs(learner: MAML, settings: EvaluationSettings) -> list[float]:

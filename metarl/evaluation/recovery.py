@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.envs.distributions import Split
+from metarl.envs.plain import whole
 from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
@@ -125,10 +126,12 @@ def recovery(
         split: where tasks are drawn from.
 
     Raises:
-        ValueError: for a change that the family does not allow, or that is outside the episode, or
-            for fewer than 2 tasks that change and whose episodes last until then.
+        ValueError: for a change that the family does not allow, or that is outside the episode,
+            for fewer than 2 tasks that change and whose episodes last until then, or for a window
+            of a policy without memory.
     """
     family = learner.family
+    check_window(learner, memory_window)
     change = TaskChange.parse(change) if isinstance(change, str) else change
     at = change.step(family)
     assert isinstance(family, TaskFamily), "others are refused above"
@@ -160,7 +163,7 @@ def recovery(
         {
             "seconds": change.seconds,
             "change": dict(change.task),
-            "memory_window": memory_window if learner.state.memory else None,
+            "memory_window": memory_window,
             "smoothed_s": SMOOTHED,
             "recovered": RECOVERED,
             "ended_before_the_change": int((~lasts).sum()),
@@ -173,6 +176,24 @@ def recovery(
             "versions": versions(),
         },
     )
+
+
+def check_window(learner: MAML, window: int | None) -> None:
+    """Check that a window [control steps] is of a policy that remembers its task.
+
+    Args:
+        learner: whose policy it is.
+        window: None for no window.
+
+    Raises:
+        ValueError: for a policy without memory, or less than 1.
+    """
+    if window is None:
+        return
+    if not learner.state.memory:
+        name = learner.config.algorithm
+        raise ValueError(f"memory_window is of policies with a memory; this {name} run has none")
+    whole("memory_window", window)
 
 
 class _Policy(NamedTuple):

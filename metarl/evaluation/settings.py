@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from metarl.envs.distributions import Split
 from metarl.envs.nearest import nearest
-from metarl.envs.plain import plain
+from metarl.envs.plain import check_seed, plain, whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -26,6 +26,14 @@ class TaskSettings:
     """How many tasks to draw."""
     seed: int = 0
     """Decides tasks, start states and exploration."""
+
+    def check(self) -> None:
+        """Check every value but the tasks, which may be given instead.
+
+        Raises:
+            ValueError: with the setting's name, its value and what is allowed.
+        """
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,13 @@ class AdaptationSettings(TaskSettings):
     deterministic: bool = False
     """Judge the most likely actions, by rollouts that no step learns from."""
 
+    def check(self) -> None:
+        """Check every value; see `TaskSettings.check`."""
+        super().check()
+        whole("scored", self.scored)
+        if self.steps is not None:
+            whole("steps", self.steps)
+
 
 @dataclass(frozen=True)
 class EvaluationSettings(AdaptationSettings):
@@ -53,6 +68,11 @@ class EvaluationSettings(AdaptationSettings):
     split: Split = "test"
     """Where tasks are drawn from: the training range, apart from the draws of training (test), or
     as in training (train), or outside the training range (extrapolate)."""
+
+    def check(self) -> None:
+        """Check every value; see `TaskSettings.check`."""
+        super().check()
+        whole("rollouts", self.rollouts)
 
 
 @dataclass(frozen=True)
@@ -126,9 +146,13 @@ def settings_of(kind: type[S], keywords: Mapping[str, Any]) -> S:
     Raises:
         TypeError: for a name that is no field, with the nearest one, as Python has it for an
             unexpected keyword argument.
+        ValueError: for a value of `TaskSettings` that is not allowed.
     """
     known = [field.name for field in dataclasses.fields(kind)]
     for name in keywords:
         if name not in known:
             raise TypeError(f"no setting {name!r}{nearest(name, known)}")
-    return kind(**{name: plain(value) for name, value in keywords.items()})
+    settings = kind(**{name: plain(value) for name, value in keywords.items()})
+    if isinstance(settings, TaskSettings):
+        settings.check()
+    return settings

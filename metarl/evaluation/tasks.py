@@ -22,6 +22,11 @@ _FORMS = (
     "how many to draw, a table (metarl.envs.Tasks), a task such as {'velocity': 1.2}, a list of "
     "such tasks, or the path of a .json or .csv file"
 )
+_CONTENT = {
+    ".json": 'a list of objects, such as [{"velocity": 1.2}]',
+    ".csv": "the parameters' names in the first line, and a line of numbers for each task",
+}
+"""What a file of tasks holds, by its ending."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,13 @@ def new_tasks(
         if tasks < least:
             raise ValueError(f"at least {_counted(least)} needed, got {tasks}")
         return family.sample_tasks(int(tasks), seed=seed, split=split)
-    table = family.task(_table(tasks))
+    table = _table(tasks)
+    try:
+        table = family.task(table)
+    except ValueError as error:
+        if isinstance(tasks, str | Path):
+            raise ValueError(f"{tasks}: {error}") from None
+        raise
     if len(table) < least:
         raise ValueError(f"at least {_counted(least)} needed, got {len(table)}")
     return table
@@ -178,6 +189,8 @@ def read_tasks(path: str | Path) -> Tasks:
         raise FileNotFoundError(f"there is no file of tasks {path}")
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte-order mark
+        if not text.strip():
+            raise ValueError(f"the file is empty; expected {_CONTENT[path.suffix]}")
         return Tasks.from_dicts(
             _rows_of_json(text) if path.suffix == ".json" else _rows_of_csv(text)
         )
@@ -198,10 +211,13 @@ def _table(tasks: Any) -> Tasks:  # noqa: ANN401
 
 
 def _rows_of_json(text: str) -> list[dict[str, float]]:
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno} is not JSON: {error.msg}") from None
     rows = [content] if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError('expected a list of objects, such as [{"velocity": 1.2}]')
+        raise ValueError(f"expected {_CONTENT['.json']}")
     return rows
 
 
@@ -211,10 +227,15 @@ def _rows_of_csv(text: str) -> list[dict[str, float]]:
     for row in reader:
         if None in row or None in row.values():
             raise ValueError(f"line {reader.line_num} has another number of columns than the first")
-        try:
-            rows.append({name.strip(): float(value) for name, value in row.items()})
-        except ValueError as error:
-            raise ValueError(f"line {reader.line_num}: {error}") from None
+        task = {}
+        for name, value in row.items():
+            try:
+                task[name.strip()] = float(value)
+            except ValueError:
+                raise ValueError(
+                    f"line {reader.line_num}: {name.strip()} must be a number, got {value!r}"
+                ) from None
+        rows.append(task)
     return rows
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from metarl.envs.nearest import nearest
-from metarl.envs.plain import make_plain
+from metarl.envs.plain import check_seed, make_plain
 
 AlgorithmName = Literal[
     "maml-trpo",
@@ -120,11 +120,11 @@ class Config:
     max_backtracks: int = 15
     """Trust region: how many lengths the line search tries."""
     outer_lr: float = 1e-3
-    """maml-vpg, maml-ppo, promp: Adam's step size."""
+    """maml-vpg, maml-ppo, promp, siamese: Adam's step size."""
     outer_epochs: int = 5
-    """maml-ppo, promp: steps of Adam in an iteration."""
+    """maml-ppo, promp, siamese: steps of Adam in an iteration."""
     clip_ratio: float = 0.3
-    """maml-ppo, promp: how far ratios of probabilities may be from 1 and still gain."""
+    """maml-ppo, promp, siamese: how far ratios of probabilities may be from 1 and still gain."""
     inner_kl_penalty: float = 5e-4
     """promp: what the KL divergence before adaptation [nat] counts for."""
     exploration_weight: float = 0.05
@@ -192,16 +192,15 @@ class Config:
         if isinstance(self.workers, str):
             expected = "a whole number, or ray, ray:auto or ray:HOST:PORT"
             self._check("workers", CLUSTER.fullmatch(self.workers) is not None, expected)
-        counts = ("seed", "threads") + (() if isinstance(self.workers, str) else ("workers",))
-        for name in counts:
+        check_seed(self.seed)
+        for name in ("threads",) if isinstance(self.workers, str) else ("threads", "workers"):
             self._check(
                 name,
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number of at least 0",
             )
-        for name in counts[1:]:  # of a stranger's file, too
+            # of a stranger's file, too
             self._check(name, getattr(self, name) <= _MOST_THREADS, f"at most {_MOST_THREADS}")
-        self._check("seed", self.seed < 2**63, "below 2^63")  # a word of the streams' key
         for name in _POSITIVE:
             self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
         for name in ("cg_damping", "inner_kl_penalty", "exploration_weight", "entropy_bonus"):

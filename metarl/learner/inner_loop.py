@@ -1,7 +1,7 @@
 """The inner loop: roll out, take a gradient step, roll out again, for all tasks at once."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -61,6 +61,31 @@ class Skills(Protocol):
             stepped: what the ordinary inner step gives, for tasks unlike all known ones.
         """
         ...
+
+
+def require_skills(skills: Any) -> None:  # noqa: ANN401, whatever a user gives
+    """Check that something is skills.
+
+    Raises:
+        TypeError: when it is not, with what was probably meant.
+    """
+    if not hasattr(skills, "first_step"):
+        raise TypeError(
+            f"a skill library is asked for, such as metarl.SkillLibrary.load(path) returns, "
+            f"got {skills!r}"
+        )
+
+
+def check_skills(skills: Skills | None, learner: Fingerprinted) -> None:
+    """Check that skills, where there are any, started from a learner's policy.
+
+    Raises:
+        TypeError: for something else.
+        ValueError: when they started from another one.
+    """
+    if skills is not None:
+        require_skills(skills)
+        skills.check(learner)
 
 
 def common(parameters: Parameters, tasks: int) -> dict[str, Tensor]:

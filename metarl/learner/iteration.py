@@ -39,9 +39,11 @@ class Progress(NamedTuple):
     encoder_loss: float | None
     """Of the encoder on the iteration's tasks, before it was trained on them; None without one."""
     failures: int
-    """Episodes whose physics blew up."""
+    """Episodes whose physics blew up, or whose environment returned numbers that are not finite."""
     failing: tuple[str, ...]
     """The tasks whose episodes all ended so, in words."""
+    environment: str | None
+    """Name of the family when its environment is not of metarl; None for others."""
 
 
 def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
@@ -139,6 +141,7 @@ def update(
         encoder_loss=encoder_loss,
         failures=sum(int(stage.rollouts.failed.sum()) for stage in stages),
         failing=tuple(tasks.label(task) for task in _failing(stages)),
+        environment=None if family.native else family.name,
     )
     steps = sum(stage.rollouts.steps for stage in stages)
     after = State(

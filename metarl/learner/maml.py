@@ -15,12 +15,13 @@ from torch import Tensor
 from metarl.agents.actor import Actor, AdaptedPolicy
 from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.envs.family import Family
+from metarl.envs.plain import check_seed, whole
 from metarl.envs.tasks import Tasks
 from metarl.experience.log import Experience
 from metarl.experience.memories import Remembered, nothing_seen
 from metarl.experience.rollouts import Rollouts
 from metarl.learner import state
-from metarl.learner.inner_loop import Skills, Stage, common, inner_loop, inner_loop_on
+from metarl.learner.inner_loop import Skills, Stage, check_skills, common, inner_loop, inner_loop_on
 from metarl.learner.iteration import roll_out, training_sampler, update
 from metarl.learner.recipe import Recipe, device_of, known_family, tuned_config
 from metarl.learner.record import Callback, Clock, callbacks, record_iteration
@@ -108,9 +109,8 @@ class MAML:
             reset_num_timesteps: start counting steps at 0.
             progress_bar: show one.
         """
-        for name, value in (("total_timesteps", total_timesteps), ("log_interval", log_interval)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        total_timesteps = whole("total_timesteps", total_timesteps)
+        log_interval = whole("log_interval", log_interval)
         if reset_num_timesteps:
             self.state = dataclasses.replace(self.state, num_timesteps=0)
         goal = self.num_timesteps + total_timesteps
@@ -164,7 +164,7 @@ class MAML:
         if len(table) != 1:
             raise ValueError(f"adapt takes one task, got {len(table)}")
         key = Key(seed, Phase.ADAPT)
-        inner_lrs = self.recipe.inner_lrs(steps)
+        inner_lrs = self.recipe.inner_lrs(whole("steps", steps))
         stages = list(self.adaptation(table, rollouts, inner_lrs, key, library))
         last = {name: value[0] for name, value in stages[-1].parameters.items()}
         returns = np.stack([stage.rollouts.returns[0].double().numpy() for stage in stages])
@@ -186,8 +186,7 @@ class MAML:
         Raises:
             ValueError: for no experience, arrays that do not fit, or a library of another learner.
         """
-        if library is not None:
-            library.check(self)
+        check_skills(library, self)
         if not experience:
             raise ValueError("adapt_from needs the experience of at least one step")
         adapted, memory = inner_loop_on(
@@ -248,13 +247,9 @@ class MAML:
             key: decides start states and exploration.
             library: skills to take the first step from; see `adapt`.
         """
-        if library is not None:
-            library.check(self)
-        if rollouts < 1 or not inner_lrs:
-            raise ValueError(
-                f"adaptation needs at least 1 rollout and 1 step, got {rollouts} "
-                f"and {len(inner_lrs)}"
-            )
+        check_skills(library, self)
+        rollouts = whole("rollouts", rollouts)
+        whole("steps", len(inner_lrs))
 
         def stages() -> Iterator[Stage]:
             with self.sampler(len(tasks), rollouts) as sampler:
@@ -286,7 +281,7 @@ class MAML:
         cls,
         path: str | Path,
         *,
-        family: Family | None = None,
+        family: str | Family | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> "MAML":
         """Return the learner that was saved.
@@ -297,8 +292,10 @@ class MAML:
             settings: what to change, such as `device="cpu"` or `threads=1`.
         """
         saved = state.read(path)
-        family = family or saved.catalogue_family()
+        known = family in (None, saved.family["name"])
+        family = saved.catalogue_family() if known else known_family(family)
         saved.check_family(family)
+        saved.check_changes(settings)
         saved.check_shapes(Recipe(saved.checked_config(), torch.device("cpu")).shapes(family))
         learner = cls(family, **{**saved.config, **settings})
         learner.state = saved.restore(learner.state, learner.recipe.device)
@@ -344,6 +341,8 @@ class MAML:
             seed: of its exploration, or a generator.
             memory: of the task, such as a stage's; None for a task not met before.
         """
+        if not isinstance(seed, np.random.Generator):
+            check_seed(seed)
         memory = memory or nothing_seen(self.state.memory, 1)
         remembered = (memory.rules, memory.start[0].numpy()) if memory else None
         scale = self.family.action_scale

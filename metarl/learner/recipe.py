@@ -21,6 +21,7 @@ from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_regio
 from metarl.algorithms.table import ALGORITHMS, Algorithm
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.envs.family import Family
+from metarl.envs.plain import whole
 from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.config import Config
@@ -105,7 +106,11 @@ class Recipe:
         Args:
             steps: how many.
             halve: whether gradient steps after the first are half as long.
+
+        Raises:
+            ValueError: for a number of steps that is none.
         """
+        steps = whole("steps", steps, 0)
         lr, later = self.config.inner_lr, self.config.inner_lr / (2.0 if halve else 1.0)
         if self.config.context != "none" and not self.algorithm.adapts_in_training:
             return ([0.0, lr] + [later] * steps)[:steps]
@@ -193,13 +198,22 @@ def device_of(name: str) -> torch.device:
     """Return the device with a name; `auto` is a GPU when there is one.
 
     Raises:
-        ValueError: when it cannot be used.
+        ValueError: when it is none, or cannot be used.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type == "meta":  # holds no numbers
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}")
+    try:
         torch.empty(0, device=device)
+    except NotImplementedError:  # torch's reason lists all that it has
+        raise ValueError(
+            f"device {name!r} cannot be used: this build of torch has no {device.type.upper()}"
+        ) from None
     except (RuntimeError, AssertionError, ImportError) as error:
         # it may hold the name, and that a stranger's characters that a terminal obeys
         reason = in_a_line(str(error).split("\n\n")[0])

@@ -211,15 +211,25 @@ def _tell_failures(iteration: int, progress: Progress, clock: Clock) -> None:
     clock.failing = clock.failing + 1 if progress.failing else 0
     if not progress.failures:
         return
-    named = "; ".join(progress.failing[:_NAMED])
-    always = f", all of {len(progress.failing)} tasks: {named}" if progress.failing else ""
-    words = f"iteration {iteration}: the physics of {progress.failures} episodes blew up{always}"
+    named = "; ".join(filter(None, progress.failing[:_NAMED]))
+    tasks = _count(len(progress.failing), "task")
+    always = f", all of {tasks}{': ' if named else ''}{named}" if progress.failing else ""
+    episodes, foreign = _count(progress.failures, "episode"), progress.environment
+    step = "" if foreign else ", a shorter time step"
+    what = f"the physics of {episodes} blew up"
+    if foreign:
+        what = f"the environment of {foreign} returned numbers that are not finite in {episodes}"
+    words = f"iteration {iteration}: {what}{always}"
     if clock.failing == PATIENCE:
         raise RuntimeError(
-            f"{words}; so it has been for {PATIENCE} iterations. Smaller actions (action_scale), a "
-            "shorter time step or another range of tasks may help"
+            f"{words}; so it has been for {PATIENCE} iterations. Smaller actions (action_scale)"
+            f"{step} or another range of tasks may help"
         )
     warnings.warn(f"{words}; each ended there", RuntimeWarning, stacklevel=3)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 class ProgressBar(BaseCallback):

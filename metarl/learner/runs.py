@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metarl.envs.family import Family
+from metarl.envs.plain import whole
 from metarl.learner import state
 from metarl.learner.config import Saving
 from metarl.learner.maml import MAML
@@ -17,7 +18,7 @@ from metarl.learner.record import run_logger
 from metarl.learner.saving import SaveCheckpoints, kept
 from metarl.pretrained.policies import checkpoint_of, is_pretrained
 from metarl.system.checkpoint import sound, versions
-from metarl.system.files import remove_leftovers, write_json
+from metarl.system.files import make_folder, remove_leftovers, write_json
 from metarl.system.ownership import owned
 from metarl.system.stopping import Stopped, Stopping
 
@@ -58,16 +59,21 @@ def train(
     """
     out, saving = Path(out), saving or Saving()
     saving.check()
-    if total_timesteps < 1:
-        raise ValueError(f"total_timesteps must be at least 1, got {total_timesteps}")
-    total_timesteps = int(total_timesteps)
-    out.mkdir(parents=True, exist_ok=True)
+    total_timesteps = whole("total_timesteps", total_timesteps)
+    make_folder(out)
+    begin = learner.iteration
     with owned(out):
         if (out / CONFIG).exists():
             raise ValueError(f"{out} holds a run already; resume it, or choose another folder")
         learner.save(out / CHECKPOINT)
         _write_config(learner, out, total_timesteps, family_reference)
-        return _learn(learner, out, total_timesteps, progress_bar, saving)
+        try:
+            return _learn(learner, out, total_timesteps, progress_bar, saving)
+        except Exception:
+            if learner.iteration == begin:  # nothing is there to resume
+                (out / CONFIG).unlink(missing_ok=True)
+                (out / CHECKPOINT).unlink(missing_ok=True)
+            raise
 
 
 def resume(
@@ -93,11 +99,21 @@ def resume(
 
     Raises:
         FileNotFoundError: when the folder holds no run.
-        ValueError: when the checkpoint is damaged, or another process trains in the folder.
+        ValueError: when the checkpoint is damaged, another process trains in the folder, or it is
+            no folder.
         KeyboardInterrupt: see `train`.
     """
+    if is_pretrained(out):
+        raise ValueError(
+            f"pretrained policies cannot be resumed, got {out}; metarl train begins a run"
+        )
     out, saving = Path(out), saving or Saving()
     saving.check()
+    if out.is_file():
+        meant = f": metarl resume {out.parent}" if (out.parent / CONFIG).is_file() else ""
+        raise ValueError(f"resume takes a run folder, got the file {out}{meant}")
+    if not out.exists():
+        raise FileNotFoundError(f"there is no run folder {out}")
     if not (out / CONFIG).is_file():
         raise FileNotFoundError(f"{out} holds no run: there is no {CONFIG}")
     with owned(out):
@@ -108,11 +124,13 @@ def resume(
         settings: dict[str, Any] = {} if workers is None else {"workers": workers}
         learner = MAML.load(out / CHECKPOINT, family=family, **settings)
         reference = family_reference or started.get("family_reference")
-        goal = int(started["total_timesteps"] if total_timesteps is None else total_timesteps)
+        goal = started["total_timesteps"]
+        if total_timesteps is not None:
+            goal = whole("total_timesteps", total_timesteps)
         if total_timesteps is not None and goal < learner.num_timesteps:
             raise ValueError(
                 f"the run has {learner.num_timesteps} environment steps already; "
-                f"total_timesteps must be more than that, got {total_timesteps}"
+                f"total_timesteps must be at least that, got {goal}"
             )
         if (goal, reference) != (started["total_timesteps"], started.get("family_reference")):
             _write_config(learner, out, goal, reference)
@@ -139,17 +157,40 @@ def read_config(out: Path) -> dict[str, Any]:
     return config
 
 
-def load(path: str | Path, *, family: Family | None = None, **settings: Any) -> MAML:  # noqa: ANN401
+def load(
+    path: str | Path,
+    *,
+    family: str | Family | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> MAML:
     """Return a learner from a run folder, a checkpoint or `pretrained:NAME`; see `MAML.load`."""
     path = checkpoint_of(path) if is_pretrained(path) else Path(path)
-    return MAML.load(path / CHECKPOINT if path.is_dir() else path, family=family, **settings)
+    if path.is_dir():
+        if not (path / CHECKPOINT).is_file():
+            raise FileNotFoundError(f"{path} holds no {CHECKPOINT}")
+        path = path / CHECKPOINT
+    return MAML.load(path, family=family, **settings)
+
+
+def known_learner(learner: Any) -> MAML:  # noqa: ANN401, whatever a user gives
+    """Return a learner as it is.
+
+    Raises:
+        TypeError: for something else, with what was probably meant.
+    """
+    if isinstance(learner, MAML):
+        return learner
+    if isinstance(learner, str | Path):
+        learner = str(learner)
+        raise TypeError(f"a learner is asked for, got {learner!r}: metarl.load({learner!r})")
+    raise TypeError(f"a learner is asked for, such as metarl.load(path) returns, got {learner!r}")
 
 
 def folder_of(path: str | Path) -> Path:
     """Return where what is made of a run goes: its folder; of a pretrained one, a folder here."""
     if is_pretrained(path):
         folder = Path("pretrained", checkpoint_of(path).stem)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return folder
     path = Path(path)
     return path if path.is_dir() else path.parent

@@ -35,6 +35,16 @@ CHANGEABLE = (
 )
 """Fields of a family that a checkpoint has in full."""
 
+FIXED = (
+    "hidden",
+    "context",
+    "context_size",
+    "embedding_size",
+    "learned_rates",
+    "normalise_observations",
+)
+"""Settings that say what tensors there are."""
+
 _MOST = 2**63
 """Counters of random streams are below this."""
 
@@ -171,6 +181,22 @@ class Saved:
                 raise ValueError("workers must be a whole number in a file")
             return config
 
+    def check_changes(self, settings: Mapping[str, Any]) -> None:
+        """Check that settings which are changed leave the tensors as they are.
+
+        Raises:
+            ValueError: for one that does not, with both values.
+        """
+        kept = self.checked_config()
+        changed = replace(kept, **{name: settings[name] for name in FIXED if name in settings})
+        for name in FIXED:
+            was, becomes = getattr(kept, name), getattr(changed, name)
+            if was != becomes:
+                raise ValueError(
+                    f"{name} cannot be changed when a checkpoint is loaded: it has {was!r}, "
+                    f"got {becomes!r}"
+                )
+
     def check_shapes(self, expected: Mapping[str, tuple[int, ...]]) -> None:
         """Check the shapes of some tensors, before anything of a size that a file asks for is made.
 
@@ -186,9 +212,16 @@ class Saved:
         """Check that a family is the one that was trained on.
 
         Raises:
-            ValueError: with every field that differs.
+            ValueError: with its name, or with every field that differs.
         """
         known = family.describe()
+        if known["name"] != self.family["name"]:
+            known_here = catalogue.knows(self.family["name"])
+            mend = "leave it out" if known_here else "give the one it was trained on"
+            raise ValueError(
+                f"{self.path} was trained on {self.family['name']}, not on {known['name']}, the "
+                f"family given here; {mend}"
+            )
         difference = "; ".join(
             f"{name} was {_short(value)} and is {_short(known.get(name))}"
             for name, value in self.family.items()
@@ -254,11 +287,15 @@ def read(path: str | Path) -> Saved:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is damaged or foreign.
+        ValueError: when it is a folder, or the file is damaged or foreign.
     """
-    path = Path(path)
+    given = path = Path(path)
     if not path.suffix and not path.exists():
         path = path.with_suffix(ENDING)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; of a run folder: metarl.load({str(path)!r})")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no run folder or checkpoint {given}")
     tensors, data = checkpoint.read(path)
     with checkpoint.sound(path, "learner"):
         for name in ("iteration", "num_timesteps"):

@@ -79,10 +79,15 @@ class TaskEncoder:
         """Return one that has learned nothing yet; its weights depend on the seed.
 
         Raises:
-            ValueError: for a family with a single task.
+            ValueError: for a family with a single task, or episodes shorter than any window.
         """
         if not family.parameters:
             raise ValueError(f"{family.name} has a single task: there is none to tell from others")
+        if family.horizon < SHORTEST:
+            raise ValueError(
+                f"horizon must be at least {SHORTEST} steps for context=siamese, "
+                f"got {family.horizon}"
+            )
         encoder = SiameseEncoder(
             family.observation_size,
             family.action_size,

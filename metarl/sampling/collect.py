@@ -106,7 +106,7 @@ class NotFiniteError(Exception):
 
         Args:
             what: such as `action`.
-            value: of one simulation.
+            value: of one simulation, [number].
             task: the task's number in the chunk.
             simulation: the simulation's number among those of its task.
             when: in the episode.
@@ -125,10 +125,14 @@ class NotFiniteError(Exception):
             begin: number of the episode's first rollout.
         """
         iteration = f"iteration {key.iteration}, " if key.phase is Phase.TRAIN else ""
+        number = int(np.isfinite(self._value).argmin())
+        after = f" after {key.step} inner step{'s' * (key.step > 1)}" if key.step else ""
+        if after and self._what == "action":  # observations are the environment's
+            after += "; a smaller inner_lr may help"
         return (
             f"{family}: {self._what} of {iteration}task {first + self._task}, rollout "
-            f"{begin + self._simulation}, {self._when}, with {key.step} inner steps taken is not "
-            f"finite: {self._value}"
+            f"{begin + self._simulation}, {self._when}, is not finite (number {number} is "
+            f"{self._value[number]}){after}"
         )
 
 

@@ -35,7 +35,9 @@ def connected(address: str) -> Any:  # noqa: ANN401, the module is not there for
     try:
         ray = importlib.import_module("ray")
     except ImportError:
-        raise ValueError(f'workers={address} needs Ray: pip install "metarl[cluster]"') from None
+        raise ValueError(
+            f'the cluster {address} needs Ray: pip install "metarl[cluster]"'
+        ) from None
     if ray.is_initialized():
         return ray
     where = address.removeprefix("ray").removeprefix(":") or os.environ.get("RAY_ADDRESS", "")

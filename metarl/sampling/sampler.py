@@ -14,6 +14,7 @@ import torch
 from metarl.agents.policy import Parameters
 from metarl.envs.family import Family
 from metarl.envs.mujoco_log import quiet
+from metarl.envs.plain import whole
 from metarl.envs.tasks import Tasks
 from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
@@ -130,10 +131,8 @@ class Sampler:
             threads: 0 for one a core.
             part: which of `chunks_of(family, tasks)` are sampled here, when others have the rest.
         """
-        counts = (("tasks", tasks), ("rollouts", rollouts), ("episodes", trial.episodes))
-        for name, value in counts:
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        tasks, rollouts = whole("tasks", tasks), whole("rollouts", rollouts)
+        whole("episodes", trial.episodes)
         if rollouts % trial.episodes:
             raise ValueError(f"{rollouts} rollouts cannot be taken {trial.episodes} in a row")
         self._trial = trial

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from metarl.envs.plain import check_seed
+
 
 class Phase(IntEnum):
     """What the rollouts are for."""
@@ -68,7 +70,11 @@ def streams(
         key: see `stream`.
         purpose: see `stream`.
         rollouts: the number of the task and of the rollout within it, each.
+
+    Raises:
+        ValueError: for a seed that is negative or too large.
     """
+    check_seed(key.seed)
     step = 0 if purpose is Purpose.START else key.step
     words = np.array([key.seed, (key.phase << 48) | (purpose << 32) | step], np.uint64)
     bits = np.random.Philox()

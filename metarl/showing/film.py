@@ -14,6 +14,7 @@ from metarl.envs.robot import Array
 from metarl.envs.simulator import Simulator
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
+from metarl.evaluation.recovery import check_window
 from metarl.evaluation.tasks import TaskChange
 from metarl.experience.memories import Remembered
 from metarl.learner.maml import MAML
@@ -79,7 +80,12 @@ def shoot_all(
         task: a task's parameters, or a table with a row a task.
         settings: of the film.
         library: skills to take the first step from; see `MAML.adapt`.
+
+    Raises:
+        ValueError: for a task or a change that the family does not have, or a window of a policy
+            without memory.
     """
+    check_window(learner, settings.memory_window)
     table, key = family.task(task), Key(settings.seed, Phase.ADAPT)
     inner_lrs = learner.recipe.inner_lrs(max(settings.steps))
     change = TaskChange.parse(settings.change) if settings.change else None

@@ -1,7 +1,6 @@
 """A run as one HTML file that needs no network: tables, figures, a film and every setting."""
 
 import base64
-import csv
 import io
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -30,6 +29,7 @@ from metarl.evaluation.settings import (
 )
 from metarl.evaluation.tasks import TaskChoice
 from metarl.learner.maml import MAML
+from metarl.learner.progress_table import columns
 from metarl.learner.runs import folder_of, load
 from metarl.showing.figures import (
     DOTS_PER_INCH,
@@ -79,37 +79,40 @@ def report(
     Raises:
         TypeError: for another setting.
         FileNotFoundError: when there is no run.
+        OSError: when the file cannot be written.
+        ValueError: when the run's `progress.csv` cannot be read.
     """
     chosen = settings_of(EvaluationSettings, settings)
     folder = folder_of(run_folder)
     out = Path(out) if out else folder / "report.html"
     learner = load(run_folder, device=device, family=family)
-    outside = isinstance(tasks, int) and learner.family.extrapolates
-    splits: list[Split] = ["test", "extrapolate"] if outside else ["test"]
-    evaluations = [
-        evaluate(learner, tasks=tasks, split=split, library=library, **settings) for split in splits
-    ]
-    one = learner.family.task(task) if task else _drawn(learner.family, chosen.seed)
-    page = {
-        "title": f"{learner.family.name}, {learner.config.algorithm}",
-        "subtitle": f"{learner.num_timesteps:,} environment steps of training, "
-        f"seed {learner.config.seed}; {chosen.rollouts} rollouts a step of adaptation",
-        "verdict": evaluations[0].verdict(),
-        "evaluations": [_evaluation(evaluation) for evaluation in evaluations],
-        "settings": _settings(learner),
-        "task": one.label(0),
-        "similar": [
-            _data(path.read_bytes(), "image/png")
-            for path in (folder / "task_map.png", folder / "task_distances.png")
-            if path.is_file()
-        ],
-    }
-    if (folder / "progress.csv").is_file():
-        page["training"] = _training(folder / "progress.csv")
-    if isinstance(learner.family, TaskFamily):
-        film = FilmSettings(rollouts=chosen.rollouts, seed=chosen.seed)
-        page |= _before_and_after(learner, learner.family, one, film, library)
+    # the file is opened first: a place that cannot be written to shows before all is measured
     with whole_file(out) as temporary:
+        page = {"training": _training(folder / "progress.csv")}
+        outside = isinstance(tasks, int) and learner.family.extrapolates
+        splits: list[Split] = ["test", "extrapolate"] if outside else ["test"]
+        evaluations = [
+            evaluate(learner, tasks=tasks, split=split, library=library, **settings)
+            for split in splits
+        ]
+        one = learner.family.task(task) if task else _drawn(learner.family, chosen.seed)
+        page |= {
+            "title": f"{learner.family.name}, {learner.config.algorithm}",
+            "subtitle": f"{learner.num_timesteps:,} environment steps of training, "
+            f"seed {learner.config.seed}; {chosen.rollouts} rollouts a step of adaptation",
+            "verdict": evaluations[0].verdict(),
+            "evaluations": [_evaluation(evaluation) for evaluation in evaluations],
+            "settings": _settings(learner),
+            "task": one.label(0),
+            "similar": [
+                _data(path.read_bytes(), "image/png")
+                for path in (folder / "task_map.png", folder / "task_distances.png")
+                if path.is_file()
+            ],
+        }
+        if isinstance(learner.family, TaskFamily):
+            film = FilmSettings(rollouts=chosen.rollouts, seed=chosen.seed)
+            page |= _before_and_after(learner, learner.family, one, film, library)
         temporary.write_text(_html(page), encoding="utf-8")
     return out
 
@@ -174,18 +177,14 @@ def _mp4(pictures: list[Frame], rate: float) -> bytes:
         return path.read_bytes()
 
 
-def _training(path: Path) -> str:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = {
-        name: np.array([float(row[key]) for row in rows])
-        for name, key in (
-            ("steps", "time/total_timesteps"),
-            ("before", "rollout/return_before"),
-            ("after", "rollout/return_after"),
-        )
-    }
-    return _picture(training_figure(**columns))
+def _training(path: Path) -> str | None:
+    """Return the figure of a run's `progress.csv`; None where there is none, or no iteration."""
+    names = ("time/total_timesteps", "rollout/return_before", "rollout/return_after")
+    try:
+        steps, before, after = columns(path, names)
+    except FileNotFoundError:
+        return None
+    return _picture(training_figure(steps, before, after)) if len(steps) else None
 
 
 def _settings(learner: MAML) -> list[tuple[str, Any]]:

@@ -5,7 +5,11 @@ from dataclasses import dataclass, replace
 from typing import TypedDict, get_args
 
 from metarl.envs.drawing import Renderer
+from metarl.envs.plain import check_seed, whole
 from metarl.evaluation.settings import ChangeSettings, EvaluationSettings, settings_of
+
+_HIGHEST = 4320
+"""A film's height [pixel] at most, that of 8K."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,20 @@ class FilmSettings(ChangeSettings):
         """Check every value.
 
         Raises:
-            ValueError: for no or negative steps, a height below 120, or an unknown renderer.
+            ValueError: for no or negative steps, a height below 120 or above 4320, an unknown
+                renderer, or a window without a change.
         """
+        whole("rollouts", self.rollouts)
+        check_seed(self.seed)
         if not self.steps or min(self.steps) < 0 or max(self.steps) < 1:
             raise ValueError(
                 f"steps must be numbers of inner steps, such as (0, 1, 3), not 0 alone; "
                 f"got {self.steps}"
             )
-        if self.height < 120:
-            raise ValueError(f"height must be at least 120 pixels, got {self.height}")
+        if not 120 <= self.height <= _HIGHEST:
+            raise ValueError(f"height must be 120 to {_HIGHEST} pixels, got {self.height}")
+        if self.change is None and self.memory_window is not None:
+            raise ValueError("memory_window is of a change, which is left out")
         if self.renderer not in get_args(Renderer):
             raise ValueError(
                 f"renderer must be one of {', '.join(get_args(Renderer))}, got {self.renderer!r}"

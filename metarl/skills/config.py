@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from metarl.envs.plain import make_plain
+from metarl.envs.plain import check_seed, make_plain
 from metarl.learner.config import checked
 
 Loss = Literal["contrastive", "triplet", "info-nce"]
@@ -51,7 +51,8 @@ class SimilarityConfig:
         if self.loss not in known:
             raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
         least = {"tasks": 10, "rollouts": 2, "batch": 2, "embedding_size": 2}
-        least |= {"iterations": 0, "seed": 0}
+        least |= {"iterations": 0}
+        check_seed(self.seed)
         for name in (*least, "window", "hidden"):
             if getattr(self, name) < least.get(name, 1):
                 raise ValueError(

@@ -37,13 +37,16 @@ def train_similarity(
         settings: fields of `SimilarityConfig`.
 
     Raises:
-        ValueError: for an unknown setting or a value that is not allowed, or a family with a
-            single task.
+        ValueError: for an unknown setting or a value that is not allowed, a family with a single
+            task, or no iterations of a policy without memory.
     """
     config = SimilarityConfig.of(settings)
     family = learner.family
+    memory = learner.state.memory
     if not family.parameters:
         raise ValueError(f"{family.name} has a single task: there is nothing to compare")
+    if not memory and not config.iterations:
+        raise ValueError("iterations must be at least 1 for a policy without memory, got 0")
     counts = {"train": config.tasks, "held out": max(10, config.tasks // 5)}
     drawn = [
         family.sample_tasks(count, seed=(config.seed, number))
@@ -55,7 +58,6 @@ def train_similarity(
         )
         for number, tasks in enumerate(drawn)
     ]
-    memory = learner.state.memory
     if memory:  # one encoder a run: the one that tells the policy its task
         encoder = copy.deepcopy(memory.encoder)
         config = replace(

@@ -50,6 +50,8 @@ class SkillLibrary:
     """Before adaptation, and the best that was seen, [skill, 2]."""
     origin: str
     """A digest of the policy before adaptation that all skills started from."""
+    path: Path | None = None
+    """The file that it was loaded from."""
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -220,9 +222,11 @@ class SkillLibrary:
             ValueError: when they started from another policy.
         """
         if not self.fits(learner):
+            where = f" {self.path}" if self.path else ""
             raise ValueError(
-                "the library's skills started from other parameters than this learner's; build "
-                "one for it: SkillLibrary.build(learner, train_similarity(learner))"
+                f"the skills of the library{where} started from other parameters than this "
+                "learner's; make one for it: metarl similarity RUN, or "
+                "SkillLibrary.build(learner, train_similarity(learner)) in Python"
             )
 
     def save(self, path: str | Path) -> None:
@@ -267,4 +271,4 @@ class SkillLibrary:
                 raise ValueError("not every skill has an embedding")
             if not skills or any(len(value) != len(tasks) for value in skills.values()):
                 raise ValueError("not every skill has all parts")
-            return cls(similarity, tasks, embeddings, skills, returns, str(data["origin"]))
+            return cls(similarity, tasks, embeddings, skills, returns, str(data["origin"]), path)

@@ -95,13 +95,16 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
         ValueError: when the file is damaged, not a checkpoint, or of another version.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
+        made = "; metarl similarity RUN writes one" if kind == "skill library" else ""
+        raise FileNotFoundError(f"there is no {kind} {path}{made}")
     content = path.read_bytes()
+    if not content:
+        raise ValueError(f"{path} is empty")
     try:
         header, body = _split(content)
         tensors, metadata = load(content), json.loads(header).get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged or not a checkpoint: {_told(error)}") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{path} is damaged or not a checkpoint") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is a safetensors file, but not a metarl checkpoint")
     if metadata.get("version") not in READABLE:

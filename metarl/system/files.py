@@ -17,10 +17,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     a crash of the machine included, `path` is what it was before or what was written.
 
     Raises:
-        OSError: when the folder cannot be made or written to, or the disk is full.
+        OSError: when the folder cannot be made or written to, the disk is full, or the path is that
+            of a folder.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; it must be a file")
     with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor, name = tempfile.mkstemp(
             dir=path.parent, prefix=_beginning(path), suffix=path.suffix
         )
@@ -36,6 +39,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where there is none, and those above it.
+
+    Raises:
+        OSError: when it cannot be made; a file that is in its place is named.
+    """
+    there = next(above for above in (path, *path.parents) if above.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file; it must be a folder")
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def write_json(path: Path, data: Mapping[str, Any], indent: int | None = 2) -> None:

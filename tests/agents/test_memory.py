@@ -260,3 +260,8 @@ def test_a_tolerance_must_be_positive(memory: TaskMemory):
     for wrong in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="tolerance must be above 0"):
             replace(memory, tolerance=wrong)
+
+
+def test_a_window_is_of_one_step_at_least(memory: TaskMemory):
+    with pytest.raises(ValueError, match="memory_window must be at least 1 control step, got 0"):
+        memory.forgetting(0)

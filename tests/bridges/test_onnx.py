@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -9,6 +10,7 @@ import pytest
 
 import metarl
 from metarl import envs
+from metarl.bridges.context_vec_env import ContextVecEnv
 from metarl.envs.gymnasium_env import TaskEnv
 from tests.conftest import SMALL
 
@@ -76,3 +78,17 @@ def test_says_what_to_install(learner: metarl.MAML, tmp_path: Path, monkeypatch)
     adapted = learner.adapt({"x": 0.1, "y": 0.1}, rollouts=3)
     with pytest.raises(ImportError, match=r"pip install 'metarl\[export\]'"):
         metarl.export(adapted, tmp_path / "policy.onnx")
+
+
+def test_a_policy_is_asked_for_where_a_learner_is_given(tmp_path: Path):
+    learner: Any = metarl.MAML("Point2D", **SMALL)
+    venv: Any = None
+    for call in (
+        lambda policy: metarl.export(policy, tmp_path / "a.onnx"),
+        lambda policy: metarl.to_ppo(policy, venv),
+        lambda policy: ContextVecEnv(venv, policy),
+    ):
+        with pytest.raises(TypeError, match=r"got a learner: learner\.actor\(\) or learner\.adapt"):
+            call(learner)
+        with pytest.raises(TypeError, match="a policy is asked for, got 'runs/x'"):
+            call("runs/x")

@@ -157,11 +157,20 @@ class HalfOfTheRange:
 
 def test_what_cannot_be_compared_is_named():
     pretrained = metarl.MAML(FAMILY, **SMALL, algorithm="pretrain")
-    with pytest.raises(ValueError, match="at least one run that was meta-learned"):
-        compare([pretrained])
+    told = metarl.MAML(FAMILY.replace(reveals_task=True), **SMALL)
+    with pytest.raises(ValueError, match=r"one run that .*got pretrain, maml-trpo \(--reveal-task"):
+        compare([pretrained, told])
     other = metarl.MAML(envs.make("Point2D", horizon=6), **SMALL)
-    with pytest.raises(ValueError, match="cannot be compared"):
+    with pytest.raises(ValueError, match=r"one and the same Point2D .*: horizon is 5 and 6$"):
         compare([metarl.MAML(FAMILY, **SMALL), other])
+    noisy = metarl.MAML(FAMILY.replace(sensor_noise=0.1), **SMALL)
+    with pytest.raises(ValueError, match=r"sensor_noise is None and 0\.1"):
+        compare([metarl.MAML(FAMILY, **SMALL), noisy])
+    cheetah = metarl.MAML(envs.make("HalfCheetahVel", horizon=5), **SMALL)
+    with pytest.raises(ValueError, match="runs of Point2D and HalfCheetahVel cannot be compared"):
+        compare([metarl.MAML(FAMILY, **SMALL), cheetah])
+    with pytest.raises(ValueError, match="workers must be a whole number of at least 0, got -1"):
+        compare([metarl.MAML(FAMILY, **SMALL)], workers=-1)
     steeper = metarl.MAML(FAMILY, **{**SMALL, "inner_lr": 0.1})
     with pytest.raises(ValueError, match=r"may differ in seed only: inner_lr is 0\.5 and 0\.1"):
         compare([metarl.MAML(FAMILY, **SMALL), steeper])

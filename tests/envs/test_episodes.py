@@ -1,6 +1,7 @@
 """`Episodes`: clocks, generators and tasks of each simulation, and what every interface tells."""
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -222,8 +223,10 @@ def test_several_environments_take_a_task_each_or_one_for_some(kind: Any):
         env.set_task([HERE, AWAY])
     with pytest.raises(IndexError, match="there is no environment 3; there are 3, from 0"):
         env.set_task(HERE, indices=[3])
-    with pytest.raises(ValueError, match=r"a task is a mapping .* \(x, y\) to numbers, got 3"):
-        env.set_task(3)
+    for none in (3, "x=1", [3]):
+        message = f"a task of Point2D is {{'x': ..., 'y': ...}} or a row of Tasks, got {none!r}"
+        with pytest.raises(TypeError, match=re.escape(message)):
+            env.set_task(none)
 
 
 def change_task(interface: str, env: Any, task: Any) -> None:

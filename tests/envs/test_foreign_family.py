@@ -407,3 +407,56 @@ def test_numpys_numbers_are_task_values():
         simulator.reset([np.random.default_rng(0)])
         assert seen[-1] == float(value)
         assert type(seen[-1]) is float
+
+
+class Wrong(Countdown):
+    """Is wrong in the way that its task tells."""
+
+    def reset(self, *, seed=None, options=None):
+        if self.length == 1.0:
+            raise KeyError("start")
+        return super().reset()
+
+    def step(self, action) -> Any:
+        observation, reward, *others = super().step(action)
+        if self.length == 2.0:
+            raise KeyError("speed")
+        observation = np.zeros(3) if self.length == 3.0 else observation
+        return observation, "x" if self.length == 4.0 else reward, *others
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (0, r"set_task of Wrong failed \(.*test_foreign_family.py, line \d+\): KeyError: 'tasks'"),
+        (1, r"reset of Wrong failed \(.*test_foreign_family.py, line \d+\): KeyError: 'start'"),
+        (2, r"step of Wrong failed \(.*test_foreign_family.py, line \d+\): KeyError: 'speed'"),
+        (3, r"environment of Wrong returned an observation of shape \[3\], its space has \[1\]"),
+        (4, r"the environment of Wrong returned a reward that is no number: 'x'"),
+    ],
+)
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_faults_of_the_users_own_code_are_told_in_a_line(task: int, message: str, processes: bool):
+    def set_length(env: gymnasium.Env, task: dict[str, float]) -> None:
+        env.unwrapped.length = task["length" if task["length"] else "tasks"]  # type: ignore[attr-defined]
+
+    lengths = (Uniform("length", 0.0, 9.0),)
+    family = ForeignFamily("Wrong", Wrong, set_length, lengths, 5, processes=processes)
+    simulator = family.simulate(1)
+    simulator.set_tasks(family.task({"length": task}))
+
+    def episode() -> None:
+        simulator.reset([np.random.default_rng(0)])
+        simulator.step(np.zeros((1, 1)))
+
+    try:
+        with pytest.raises((RuntimeError, ValueError), match=message) as raised:
+            episode()
+        assert "\n" not in str(raised.value)
+    finally:
+        simulator.close()
+
+
+def test_a_step_before_a_reset_is_gymnasiums_error():
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        pendulum().environment({"mass": 1.0}).step(np.zeros(1, np.float32))

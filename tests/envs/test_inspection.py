@@ -1,5 +1,6 @@
 """What `metarl inspect` prints, and that the lines to paste make a family that trains."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_what_may_surprise_is_said(tmp_path: Path, edit: tuple[str, str], warnin
     model = ARM.replace(*edit, 1).replace("<worldbody>", mesh) if edit[0] else ARM
     text = inspect(written(tmp_path, model))
     assert warning in text[text.index("warnings") :]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        (r' ctrlrange="[^"]*"', 'no actuator has a control range; write ctrlrange="-1 1"'),
+        (r"(?s)<actuator>.*</actuator>", "the model has no actuators"),
+    ],
+)
+def test_a_robot_that_nothing_drives_is_described_with_the_reason(
+    tmp_path: Path, pattern: str, reason: str
+):
+    path = written(tmp_path, re.sub(pattern, "", ARM))
+    *described, end = inspect(path).split("\n\n")
+    assert end.startswith(f"no family is proposed: {reason}")
+    assert any(block.startswith("warnings\n") and "actuators" in block for block in described)
+    with pytest.raises(ValueError, match=reason):
+        lines(path)
 
 
 def test_motors_are_given_gains_and_an_arm_its_surroundings(tmp_path: Path):

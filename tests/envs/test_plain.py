@@ -1,6 +1,7 @@
 """NumPy's scalars and paths are taken wherever Python's own are."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from metarl import envs
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign_family import ForeignFamily
-from metarl.envs.plain import plain
+from metarl.envs.plain import check_seed, plain, whole
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,28 @@ def test_task_parameters_may_be_numpys_and_nothing_but_numbers():
     for bad in ("fast", np.zeros(2), {}):
         with pytest.raises(ValueError, match="task parameter x must be a number, got"):
             family.task({"x": bad, "y": 0.0})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.int64(3), np.float32(3.0), np.array(3)])
+def test_counts_of_any_kind_become_whole_numbers(value: Any):
+    assert whole("rollouts", value) == 3
+    assert type(whole("rollouts", value)) is int
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, 1.5, "3", None, True, float("nan"), float("inf"), np.float64(2.5), [3]]
+)
+def test_what_is_no_count_is_named_with_its_value(value: Any):
+    expected = f"rollouts must be a whole number of at least 1, got {plain(value)!r}"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        whole("rollouts", value)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "1", None, True, np.int64(-1)])
+def test_what_is_no_seed_is_refused_in_one_way(seed: Any):
+    message = rf"seed must be a whole number of at least 0 and below 2\^63, got {plain(seed)!r}"
+    with pytest.raises(ValueError, match=message):
+        check_seed(seed)
+    with pytest.raises(ValueError, match=message):
+        envs.make("Point2D").sample_tasks(2, seed=(3, seed))
+    check_seed(np.uint64(2**63 - 1))

@@ -74,7 +74,7 @@ def test_a_space_without_parameters_has_equal_tasks():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: SPACE.sample(0, seed=0), "at least one task is needed, got 0"),
+        (lambda: SPACE.sample(0, seed=0), "at least 1 task is needed, got 0"),
         (
             lambda: TaskSpace("test", (Disc(1.0), Uniform("x", 0.0, 1.0))),
             "task parameters must have different names, got x, y, x",
@@ -99,7 +99,11 @@ def test_a_space_without_parameters_has_equal_tasks():
             lambda: envs.make("HalfCheetahVel").task({"speed": 1.0}),
             "HalfCheetahVel has the task parameters velocity; got speed",
         ),
-        (lambda: envs.make("HalfCheetahVel").task({"velocity": float("nan")}), "must be finite"),
+        (lambda: envs.make("HalfCheetahVel").task({"velocity": float("nan")}), "must be a finite"),
+        (
+            lambda: SPACE.check(Tasks(SPACE.names, np.array([[1.0] * 4, [9.0, 1.0, 0.0, 0.0]]))),
+            r"speed 9 is outside the range: speed in .* \(task 2 of 2\)$",
+        ),
         (
             lambda: envs.make("AntDir").sample_tasks(2, seed=0, split="extrapolate"),
             "declares no range outside",

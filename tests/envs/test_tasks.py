@@ -62,11 +62,15 @@ def test_many_parameters_are_counted_in_a_label():
             r"need values of shape \[task, 1\], got \[2, 2\]",
         ),
         (lambda: Tasks(("x",), np.zeros(2)), r"need values of shape \[task, 1\], got \[2\]"),
-        (lambda: Tasks(("x",), np.array([[np.inf]])), "must be finite numbers"),
-        (lambda: Tasks.from_dicts([]), "at least one task is needed"),
+        (lambda: Tasks(("x",), np.array([[np.inf]])), "x must be a finite number, got inf$"),
+        (
+            lambda: Tasks(("x", "y"), np.array([[0.0, 1.0], [2.0, np.nan]])),
+            r"parameter y must be a finite number, got nan \(task 2 of 2\)",
+        ),
+        (lambda: Tasks.from_dicts([]), "at least 1 task is needed, got 0"),
         (
             lambda: Tasks.from_dicts([{"x": 1.0}, {"y": 1.0}]),
-            r"must have the same parameters: \['x'\] and \['y'\]",
+            r"must have the same parameters: x in the first, got y \(task 2 of 2\)",
         ),
         (lambda: Tasks.from_json('{"x": 1.0}'), "must be a JSON list of objects"),
         (lambda: Tasks.from_json("[1.0]"), "must be a JSON list of objects"),

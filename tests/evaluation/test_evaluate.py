@@ -142,6 +142,20 @@ def test_several_runs_are_taken_together(point: envs.TaskFamily):
     other = metarl.MAML(envs.make("Point2D", horizon=13), **SMALL)
     with pytest.raises(ValueError, match="may differ in seed only: horizon is 12 and 13"):
         metarl.evaluate([runs[0], other], tasks=4)
+    other = metarl.MAML("HalfCheetahVel", **SMALL)
+    together = "^runs of Point2D and HalfCheetahVel cannot be evaluated together$"
+    with pytest.raises(ValueError, match=together):
+        metarl.evaluate([runs[0], other], tasks=4)
+
+
+@pytest.mark.parametrize("runs", ["runs/x", Path("runs/x"), ["runs/x"]])
+def test_a_learner_is_asked_for_where_its_folder_is_given(runs: Any):
+    with pytest.raises(
+        TypeError, match=r"a learner is asked for, got 'runs/x': metarl\.load\('runs/x'\)"
+    ):
+        metarl.evaluate(runs)
+    with pytest.raises(TypeError, match=r"a learner is asked for, .* returns, got 3"):
+        metarl.evaluate(3)  # type: ignore[arg-type]
 
 
 def test_the_worst_tasks_are_named():
@@ -209,8 +223,9 @@ def test_writes_every_number(learner: metarl.MAML, tmp_path: Path):
     ("settings", "message"),
     [
         ({"tasks": 0}, "at least 1 task is needed, got 0"),
-        ({"rollouts": 0}, "at least 1 rollout and 1 step, got 0"),
-        ({"steps": 0}, "at least 1 rollout and 1 step, got 20 and 0"),
+        ({"rollouts": 0}, "rollouts must be a whole number of at least 1, got 0"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"tasks": {"x": 0.1, "y": 0.1}, "seed": -1}, "seed must be a whole number of at least 0"),
         ({"split": "held-out"}, "split must be one of train, test, extrapolate"),
     ],
 )

@@ -129,6 +129,16 @@ def test_bad_changes_are_refused(siamese: metarl.MAML, change: str, message: str
         recovery(siamese, change, tasks=4)
 
 
+@pytest.mark.parametrize("window", [3, 0, -4])
+def test_a_window_is_of_a_policy_with_a_memory(siamese: metarl.MAML, window: int):
+    without = metarl.MAML(FAMILY, **SMALL)
+    with pytest.raises(ValueError, match="is of policies with a memory; this maml-trpo run"):
+        recovery(without, CHANGE, memory_window=window)
+    if window < 1:
+        with pytest.raises(ValueError, match="memory_window must be a whole number of at least 1"):
+            recovery(siamese, CHANGE, memory_window=window)
+
+
 def test_at_least_two_tasks_must_change(siamese: metarl.MAML):
     rows = [{"direction": 1.0}, {"direction": -1.0}, {"direction": -1.0}]
     with pytest.raises(ValueError, match="at least 2 tasks must change, got 1 of 3"):

@@ -32,3 +32,17 @@ def test_keywords_become_settings():
 def test_an_unknown_setting_is_named_with_the_nearest():
     with pytest.raises(TypeError, match=r"no setting 'rolouts'; did you mean rollouts\?"):
         settings_of(EvaluationSettings, {"rolouts": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", -1), ("steps", 1.5), ("scored", 0), ("scored", -1), ("rollouts", 0), ("seed", -1)],
+)
+def test_a_value_that_is_not_allowed_is_named(name: str, value: float):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of .*, got {value}"):
+        settings_of(EvaluationSettings, {name: value})
+
+
+def test_a_comparisons_seed_is_checked_too():
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
+        settings_of(ComparisonSettings, {"seed": -1})

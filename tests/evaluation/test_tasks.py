@@ -63,7 +63,7 @@ def test_one_task_is_a_table_of_one(tmp_path: Path):
         (True, TypeError, "got True"),
         (None, TypeError, "got None"),
         ([0.25, -0.5], TypeError, r"a list of such tasks, .*; got \[0.25, -0.5\]"),
-        ([], ValueError, "at least one task is needed"),
+        ([], ValueError, "at least 1 task is needed"),
         ([{"x": 0.1}], ValueError, "task parameters x, y; got x"),
         ([{"x": 0.1, "y": 9.0}], ValueError, "y 9 is outside the range"),
         ([{"x": 0.1, "y": None}], ValueError, "parameter y must be a number, got None"),
@@ -90,22 +90,41 @@ def test_fewer_than_needed_are_refused(tasks: Any):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", "[{", r"a.json: Expecting property name .*line 1"),
+        ("a.json", "[{", "a.json: line 1 is not JSON: Expecting property name"),
         ("a.json", "3", r"a.json: expected a list of objects"),
         ("a.json", "[[1, 2]]", r"a.json: expected a list of objects"),
         ("a.json", '[{"x": "far"}]', "a.json: the task parameter x must be a number, got 'far'"),
-        ("a.json", '[{"x": NaN}]', "a.json: task parameters must be finite numbers"),
-        ("a.csv", "", "a.csv: at least one task is needed"),
-        ("a.csv", "x,y\n", "a.csv: at least one task is needed"),
+        ("a.json", '[{"x": NaN}]', "a.json: the task parameter x must be a finite number, got nan"),
+        ("a.json", '[{"x": 1}, {"x": null}]', r"x must be a number, got None \(task 2 of 2\)"),
+        ("a.json", " \n", r"a.json: the file is empty; expected a list of objects, such as"),
+        ("a.csv", "", "a.csv: the file is empty; expected the parameters' names"),
+        ("a.csv", "x,y\n", "a.csv: at least 1 task is needed"),
         ("a.csv", "x,y\n1,2\n1\n", "a.csv: line 3 has another number of columns"),
         ("a.csv", "x,y\n1,2,3\n", "a.csv: line 2 has another number of columns"),
-        ("a.csv", "x,y\n1,2\n1,far\n", "a.csv: line 3: could not convert .*'far'"),
+        ("a.csv", "x,y\n1,2\n1,far\n", "a.csv: line 3: y must be a number, got 'far'"),
     ],
 )
 def test_a_file_says_where_it_is_wrong(tmp_path: Path, name: str, text: str, message: str):
     with pytest.raises(ValueError, match=message) as raised:
         read_tasks(file(tmp_path, name, text))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '[{"x": 0, "y": 0}, {"x": 0, "y": 9}]', r"y 9 is .* \(task 2 of 2\)$"),
+        ("a.csv", "x,y\n0,9\n", "y 9 is outside the range"),
+        ("a.csv", "foo\n1\n", "Point2D has the task parameters x, y; got foo"),
+    ],
+)
+def test_a_file_whose_tasks_the_family_lacks_is_named(
+    tmp_path: Path, name: str, text: str, message: str
+):
+    path = file(tmp_path, name, text)
+    for given in (path, str(path)):
+        with pytest.raises(ValueError, match=f"^{path}: {message}"):
+            new_tasks(FAMILY, given, 0, "test")
 
 
 def test_intervals_of_a_single_task_are_over_its_rollouts(learner: metarl.MAML):

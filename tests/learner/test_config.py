@@ -40,6 +40,7 @@ def test_every_setting_is_described_and_passes_its_own_check():
         ("fisher_fraction", 0.0),
         ("backtrack_ratio", 1.5),
         ("seed", -1),
+        ("seed", 2**63),
         ("threads", -1),
         ("algorithm", "maml"),
     ],

@@ -1,5 +1,6 @@
 """The learner: it learns, adapts, and has the manners of a Stable-Baselines3 algorithm."""
 
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -252,14 +253,9 @@ def test_predicts_for_stable_baselines_own_evaluation():
         (lambda: metarl.MAML("Point2D", discount=1.5), r"discount must be in \[0, 1\], got 1.5"),
         (lambda: metarl.MAML("Point2D", algorithm="mamel"), "algorithm must be one of maml-trpo"),
         (lambda: metarl.MAML("Point2D", device="cuda:99"), "device 'cuda:99' cannot be used"),
-        (lambda: metarl.MAML("Point2D", device="gpu"), "device 'gpu' cannot be used"),
-        (lambda: metarl.MAML("Point2D").learn(0), "total_timesteps must be at least 1"),
+        (lambda: metarl.MAML("Point2D", device="gpu"), "device must be auto, cpu, .* got 'gpu'"),
         (lambda: metarl.MAML("Point2D").adapt({"x": 1.0}), "task parameters x, y; got x"),
         (lambda: metarl.MAML("Point2D").adapt({"x": 5.0, "y": 0.0}), "outside the range"),
-        (
-            lambda: metarl.MAML("Point2D").adapt({"x": 0.1, "y": 0.0}, steps=0),
-            "at least 1 rollout and 1 step, got 20 and 0",
-        ),
     ],
 )
 def test_bad_input_is_named(call, message: str):
@@ -267,6 +263,77 @@ def test_bad_input_is_named(call, message: str):
         call()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("steps", -1),
+        ("steps", 1.5),
+        ("rollouts", 0),
+        ("rollouts", 1.5),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("seed", 1.5),
+    ],
+)
+def test_counts_and_seeds_of_an_adaptation_are_checked(learner: metarl.MAML, name: str, value: Any):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number .*, got {value}"):
+        learner.adapt({"x": 0.1, "y": 0.0}, **{name: value})
+
+
+@pytest.mark.parametrize("value", [0, "a", float("nan"), 0.5])
+def test_only_counts_of_steps_are_learnt_for(learner: metarl.MAML, value: Any):
+    for counts in ({"total_timesteps": value}, {"total_timesteps": 1, "log_interval": value}):
+        with pytest.raises(ValueError, match=f"must be a whole number .*, got {value!r}"):
+            learner.learn(**counts)
+    assert learner.learn(1e2).num_timesteps >= 100  # type: ignore[arg-type]
+
+
+def test_the_seed_of_an_actor_is_checked(learner: metarl.MAML):
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
+        learner.actor(seed=-1)
+
+
 def test_predict_explores_anew_each_time(learner: metarl.MAML):
     first, second = (learner.predict(np.zeros(2))[0] for _ in range(2))
     assert not np.array_equal(first, second)
+
+
+def test_skills_are_asked_for_where_their_file_is_given(learner: metarl.MAML):
+    library: Any = "lib.safetensors"
+    message = "a skill library is asked for, such as metarl.SkillLibrary.load.*'lib.safetensors'"
+    with pytest.raises(TypeError, match=message):
+        learner.adapt({"x": 0.1, "y": 0.0}, library=library)
+    with pytest.raises(TypeError, match=message):
+        metarl.evaluate(learner, library=library)
+    with pytest.raises(TypeError, match=message):
+        learner.adapt_from(library=library)
+
+
+def test_a_family_may_be_named_when_a_learner_is_loaded(learner: metarl.MAML, tmp_path: Path):
+    learner.save(tmp_path / "point")
+    path = tmp_path / "point.safetensors"
+    assert metarl.load(path, family="Point2D").family.describe() == learner.family.describe()
+    named = "was trained on Point2D, not on HalfCheetahVel, the family given here"
+    with pytest.raises(ValueError, match=named) as told:
+        metarl.load(path, family="HalfCheetahVel")
+    assert len(str(told.value)) < 250, "no field of either"
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        ({"hidden": (3,)}, r"hidden .*: it has \(8,\), got \(3,\)"),
+        ({"context": "siamese"}, "context .*: it has 'none', got 'siamese'"),
+        ({"learned_rates": True}, "learned_rates .*: it has False, got True"),
+    ],
+)
+def test_what_a_checkpoint_is_made_of_cannot_be_changed(
+    learner: metarl.MAML, tmp_path: Path, settings: dict[str, Any], values: str
+):
+    learner.save(tmp_path / "point")
+    path = tmp_path / "point.safetensors"
+    message = values.replace(".*", "cannot be changed when a checkpoint is loaded")
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        metarl.load(path, **settings)
+    assert metarl.load(path, hidden=[8], threads=1).config.threads == 1

@@ -102,10 +102,23 @@ def test_inner_losses_are_those_of_the_table():
 def test_devices_are_known_or_refused():
     assert device_of("cpu") == CPU
     assert device_of("auto").type in ("cpu", "cuda")
-    for name in ("gpu", "cuda:99", "", "hpu", "\x1b[31m\nx"):
-        with pytest.raises(ValueError, match=re.escape(f"device {name!r} cannot be used")) as told:
+    for name in ("cuda:99", "hpu"):
+        with pytest.raises(ValueError, match=f"device {name!r} cannot be used") as told:
             device_of(name)
         assert str(told.value).isprintable()
+    for name in ("gpu", "", "meta", "\x1b[31m\nx"):
+        allowed = f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}"
+        with pytest.raises(ValueError, match=re.escape(allowed)) as told:
+            device_of(name)
+        assert str(told.value).isprintable()
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="torch has MPS here")
+@pytest.mark.parametrize("name", ["mps", "xla"])
+def test_a_device_that_torch_was_built_without_is_named(name: str):
+    reason = f"device '{name}' cannot be used: this build of torch has no {name.upper()}$"
+    with pytest.raises(ValueError, match=reason):
+        device_of(name)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.logger import Logger
 
 import metarl
-from metarl.learner.record import STEP_COLUMN, ProgressFile
+from metarl.learner.iteration import Progress
+from metarl.learner.record import STEP_COLUMN, Clock, ProgressFile, _tell_failures
 from tests.learner.test_maml import Rows
 
 
@@ -123,3 +124,19 @@ def test_what_a_callback_dumps_is_no_row_of_the_progress(tmp_path: Path):
     file.write({STEP_COLUMN: 9, "a": 3.0}, {STEP_COLUMN: (), "a": ()})
     file.close()
     assert (tmp_path / "progress.csv").read_text().split() == [f"{STEP_COLUMN},a", "5,1.0", "9,3.0"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "failing", "expected"),
+    [
+        (None, ("g 11.37",), "the physics of 1 episode blew up, all of 1 task: g 11.37; each"),
+        (None, ("", ""), "the physics of 1 episode blew up, all of 2 tasks; each ended there"),
+        ("Nan", (), "the environment of Nan returned numbers that are not finite in 1 episode; "),
+    ],
+)
+def test_failed_episodes_are_told_of_physics_or_of_an_environment(
+    environment: str | None, failing: tuple[str, ...], expected: str
+):
+    progress = Progress([], 1.0, None, None, 1, failing, environment)  # type: ignore[arg-type]
+    with pytest.warns(RuntimeWarning, match=f"^iteration 3: {expected}"):
+        _tell_failures(3, progress, Clock(0))

@@ -233,9 +233,45 @@ def test_a_disk_that_is_full_ends_the_run_with_its_checkpoint_whole(
 def test_bad_folders_are_named(learner: metarl.MAML, tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"holds no run: there is no config\.json"):
         metarl.resume(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"there is no run folder {tmp_path / 'none'}"):
+        metarl.resume(tmp_path / "none")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        metarl.train(learner, tmp_path / "file" / "run", 100)
-    with pytest.raises(ValueError, match="total_timesteps must be at least 1"):
+    for folder in (tmp_path / "file" / "run", tmp_path / "file"):
+        with pytest.raises(OSError, match=f"^{tmp_path / 'file'} is a file; it must be a folder$"):
+            metarl.train(learner, folder, 100)
+    with pytest.raises(ValueError, match="total_timesteps must be a whole number of at least 1"):
         metarl.train(learner, tmp_path / "run", 0)
     assert not (tmp_path / "run").exists()
+
+
+def test_resume_says_what_it_takes(run_folder: Path):
+    checkpoint = run_folder / "checkpoint.safetensors"
+    with pytest.raises(ValueError, match=f"takes a run folder, .*: metarl resume {run_folder}$"):
+        metarl.resume(checkpoint)
+    with pytest.raises(ValueError, match="pretrained policies cannot be resumed"):
+        metarl.resume("pretrained:Point2D")
+
+
+def test_a_run_may_be_lengthened_by_nothing_but_not_be_shortened(run_folder: Path):
+    steps = metarl.load(run_folder).num_timesteps
+    assert metarl.resume(run_folder, total_timesteps=steps).num_timesteps == steps
+    with pytest.raises(ValueError, match=f"must be at least that, got {steps - 1}"):
+        metarl.resume(run_folder, total_timesteps=steps - 1)
+    with pytest.raises(ValueError, match="total_timesteps must be a whole number"):
+        metarl.resume(run_folder, total_timesteps=steps + 0.5)  # type: ignore[arg-type]
+
+
+def test_a_run_that_failed_before_its_first_iteration_can_be_trained_again(
+    point: envs.TaskFamily, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise ValueError("no cluster")
+
+    run = tmp_path / "run"
+    monkeypatch.setattr("metarl.learner.maml.training_sampler", fail)
+    with pytest.raises(ValueError, match="no cluster"):
+        metarl.train(metarl.MAML(point, seed=3, **SMALL), run, 100)
+    assert not list(run.glob("*.safetensors")) + list(run.glob("*.json"))
+    monkeypatch.undo()
+    metarl.train(metarl.MAML(point, seed=3, **SMALL), run, 100)
+    assert len(progress(run)) == metarl.load(run).iteration > 0

@@ -42,6 +42,13 @@ def learner(hopper: envs.TaskFamily) -> metarl.MAML:
     return siamese(hopper, seed=1, changes=0.0).learn(600)
 
 
+def test_episodes_shorter_than_any_window_are_refused_before_a_run_begins():
+    for settings in ({"algorithm": "siamese"}, {"context": "siamese"}):
+        with pytest.raises(ValueError, match=r"horizon must be at least 5 steps .*, got 4"):
+            metarl.MAML(envs.make("Point2D", horizon=4), **{**SETTINGS, **settings})
+    siamese(envs.make("Point2D", horizon=5), rollouts=4).learn(1)
+
+
 def test_contexts_are_embeddings_of_what_was_seen_so_far(learner: metarl.MAML):
     """The sampler's NumPy memory against the encoder on whole windows, with early ends."""
     tasks = learner.family.sample_tasks(3, seed=0)

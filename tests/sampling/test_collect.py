@@ -172,7 +172,9 @@ def faulty(kind: float) -> tuple[Simulations, Callable[[], Rollouts]]:
 
 def test_a_start_that_is_no_number_is_located():
     simulator, collected = faulty(1.0)
-    where = r"observation of iteration 2, task 5, rollout 0, reset, .* \[ 0. nan\]"
+    where = (
+        r"observation of iteration 2, task 5, rollout 0, reset, is not finite \(number 1 is nan\)$"
+    )
     with pytest.raises(ValueError, match=f"Faulty: {where}"):
         collected()
     simulator.close()
@@ -212,9 +214,12 @@ def test_an_action_that_is_no_number_is_located():
     family = envs.make("Point2D", horizon=5)
     simulator = envs.Simulator(family, 4)
     simulator.set_tasks(family.sample_tasks(2, seed=0).repeat(2))
-    expected = "Point2D: action of iteration 2, task 8, rollout 1, step 3, with 1 inner steps"
+    expected = (
+        r"^Point2D: action of iteration 2, task 8, rollout 1, step 3, is not finite \(number \d is "
+        r"(nan|-?inf)\) after 1 inner step; a smaller inner_lr may help$"
+    )
     with pytest.raises(ValueError, match=expected):
         collect(simulator, Lost(), {}, KEY._replace(step=1), empty_rollouts(family, 2, 2), first=7)
     key = Key(7, Phase.ADAPT)
-    with pytest.raises(ValueError, match="Point2D: action of task 1, rollout 1, step 3"):
+    with pytest.raises(ValueError, match=r"Point2D: action of task 1, rollout 1, step 3,.*\)$"):
         collect(simulator, Lost(), {}, key, empty_rollouts(family, 2, 2))

@@ -120,8 +120,8 @@ def test_bad_tasks_are_refused_as_here():
     sampler = Sampler(family, TASKS, ROLLOUTS)
     with pytest.raises(ValueError, match="this sampler has 43 tasks, got 3"):
         sampler.set_tasks(tasks[:3])
-    with pytest.raises(ValueError, match="rollouts must be at least 1"):
-        Sampler(family, TASKS, 0)
+    with pytest.raises(ValueError, match=r"rollouts must be a whole number of .*, got 1\.5"):
+        Sampler(family, TASKS, 1.5)  # type: ignore[arg-type]
     far = envs.Tasks(("velocity",), np.full((TASKS, 1), 99.0))
     shapes = policy.shapes
     with Workers(family, TASKS, ROLLOUTS, shapes, count=2) as workers:
@@ -226,16 +226,17 @@ def test_physics_that_blows_up_ends_its_episode_and_no_other():
 
 def test_training_goes_on_while_some_tasks_blow_up_and_not_when_they_always_do():
     learner = metarl.MAML(blowing_up(0.4), tasks=6, rollouts=4, hidden=(4,), workers=1)
-    with pytest.warns(
-        RuntimeWarning, match=r"physics of \d+ episodes blew up, all of \d tasks: bad"
-    ):
+    told = r"the environment of BlowingUp returned numbers that are not finite in \d+ episodes"
+    with pytest.warns(RuntimeWarning, match=rf"{told}, all of \d tasks?: bad"):
         learner.learn(1)
     assert learner.logger.name_to_value["rollout/failures"] % 8 == 0
     assert all(value.isfinite().all() for value in learner.parameters.values())
     for_ever = metarl.MAML(blowing_up(0.6), tasks=2, rollouts=2, hidden=(4,), workers=1)
     with (
-        pytest.warns(RuntimeWarning, match="blew up"),
-        pytest.raises(RuntimeError, match=r"has been for 10 iterations\. Smaller actions"),
+        pytest.warns(RuntimeWarning, match="not finite"),
+        pytest.raises(
+            RuntimeError, match=r"for 10 iterations\. Smaller actions \(\w+\) or another"
+        ),
     ):
         for_ever.learn(10_000)
     assert for_ever.iteration == 10

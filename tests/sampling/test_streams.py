@@ -1,6 +1,7 @@
 """Random streams: reproducible, distinct, independent of who draws."""
 
 import numpy as np
+import pytest
 
 from metarl.sampling.streams import Key, Phase, Purpose, stream, streams
 
@@ -48,3 +49,9 @@ def test_streams_are_philox_by_key_and_counter():
         np.testing.assert_array_equal(generator.standard_normal(7, np.float32), drawn)
         alone = stream(key, Purpose.NOISE, task, rollout)
         np.testing.assert_array_equal(alone.standard_normal(7, np.float32), drawn)
+
+
+def test_a_seed_that_is_no_word_of_a_key_is_named():
+    for seed in (-1, 2**63):
+        with pytest.raises(ValueError, match=f"seed must be a whole number .*, got {seed}"):
+            stream(Key(seed, Phase.ADAPT), Purpose.NOISE, 0, 0)

@@ -10,7 +10,7 @@ import pytest
 from selenium import webdriver
 
 import metarl
-from metarl.showing.report import report
+from metarl.showing.report import _training, report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 QUIET = ("no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-background-networking")
@@ -97,6 +97,38 @@ def test_on_paper_pictures_stand_for_the_film(browser: Any, page: Path):
 
 
 def test_without_a_run_nothing_is_written(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="there is no run folder or checkpoint"):
         report(tmp_path / "nothing", tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def unmeasured(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of which nothing can be measured."""
+    shutil.copy(page.parent / "checkpoint.safetensors", tmp_path)
+    shutil.copy(page.parent / "progress.csv", tmp_path)
+    monkeypatch.setattr("metarl.showing.report.evaluate", lambda *_, **__: pytest.fail("measured"))
+    return tmp_path
+
+
+def test_a_place_that_cannot_be_written_to_shows_before_all_is_measured(unmeasured: Path):
+    with pytest.raises(OSError, match=r"/proc/nothing/.* cannot be written"):
+        report(unmeasured, "/proc/nothing/report.html")
+
+
+def test_a_foreign_progress_file_is_named(unmeasured: Path):
+    (unmeasured / "progress.csv").write_text("steps\n5\n")
+    with pytest.raises(ValueError, match=r"progress\.csv cannot be read: it lacks the column"):
+        report(unmeasured)
+    assert not list(unmeasured.glob("*report*"))
+
+
+def test_a_half_written_iteration_is_left_out(unmeasured: Path):
+    path = unmeasured / "progress.csv"
+    whole = _training(path)
+    with path.open("a") as file:
+        file.write("0.5,12")
+    assert _training(path) == whole
+    for text in (path.read_text().splitlines()[0] + "\n", ""):
+        path.write_text(text)
+        assert _training(path) is None, "no iteration, no figure"

@@ -85,7 +85,12 @@ def test_tasks_in_rows_and_steps_in_columns(cheetah: metarl.MAML, tmp_path: Path
         ({"steps": 0}, "steps must be numbers of inner steps"),
         ({"steps": (0, -1, 2)}, "steps must be numbers of inner steps"),
         ({"steps": ()}, "steps must be numbers of inner steps"),
-        ({"height": 100}, "height must be at least 120 pixels, got 100"),
+        ({"height": 100}, "height must be 120 to 4320 pixels, got 100"),
+        ({"height": 10**9}, "height must be 120 to 4320 pixels, got 1000000000"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"rollouts": 0}, "rollouts must be a whole number of at least 1, got 0"),
+        ({"memory_window": 3}, "memory_window is of a change, which is left out"),
+        ({"memory_window": 3, "change": "0.2"}, "memory_window is of policies with a memory"),
     ],
 )
 def test_bad_settings_are_refused(

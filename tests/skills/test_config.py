@@ -24,7 +24,7 @@ def test_the_defaults_pass_their_own_check():
         ("embedding_size", 1, "at least 2"),
         ("window", 0, "at least 1"),
         ("hidden", 0, "at least 1"),
-        ("seed", -1, "at least 0"),
+        ("seed", -1, "a whole number of at least 0 and below 2^63"),
         ("margin", 0.0, "positive"),
         ("lr", float("inf"), "positive"),
         ("lr", float("nan"), "positive"),

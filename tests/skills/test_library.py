@@ -252,12 +252,16 @@ def test_damaged_and_foreign_files_are_refused(library: metarl.SkillLibrary, tmp
             metarl.SkillLibrary.load(tmp_path / "part.safetensors")
 
 
-def test_skills_of_another_learner_are_refused(library: metarl.SkillLibrary):
+def test_skills_of_another_learner_are_refused(library: metarl.SkillLibrary, tmp_path: Path):
     other = metarl.MAML(envs.make("Point2D", horizon=12), seed=4, **SMALL)
     with pytest.raises(ValueError, match="started from other parameters than this learner's"):
         metarl.evaluate(other, tasks=2, rollouts=2, steps=1, library=library)
     with pytest.raises(ValueError, match="other parameters"):
         other.adapt({"x": 0.1, "y": 0.2}, library=library)
+    library.save(tmp_path / "skills.safetensors")
+    loaded = metarl.SkillLibrary.load(tmp_path / "skills.safetensors")
+    with pytest.raises(ValueError, match=r"library .*skills\.safetensors .*metarl similarity RUN"):
+        loaded.check(other)
 
 
 def _same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:

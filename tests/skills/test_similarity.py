@@ -176,6 +176,7 @@ def test_damaged_and_foreign_files_are_refused(
         ({"rollouts": 1}, "rollouts must be at least 2, got 1"),
         ({"tasks": 9}, "tasks must be at least 10, got 9"),
         ({"margin": 0.0}, "margin must be positive, got 0.0"),
+        ({"iterations": 0}, "iterations must be at least 1 for a policy without memory, got 0"),
     ],
 )
 def test_bad_settings_are_named(cheetah: metarl.MAML, settings: dict, message: str):

@@ -32,9 +32,12 @@ def test_damaged_files_are_refused(learner: metarl.MAML, tmp_path: Path):
     path = tmp_path / "learner.safetensors"
     learner.save(path)
     whole = path.read_bytes()
-    for content in (b"", b"not a checkpoint", whole[: len(whole) // 2], whole[:-8], whole[:40]):
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"^{path} is empty$"):
+        metarl.load(path)
+    for content in (b"not a checkpoint", whole[: len(whole) // 2], whole[:-8], whole[:40]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="is damaged or not a checkpoint"):
+        with pytest.raises(ValueError, match=rf"^{path} is damaged or not a checkpoint$"):
             metarl.load(path)
 
 
@@ -58,8 +61,23 @@ def test_foreign_files_are_refused_and_never_run(tmp_path: Path):
         ValueError, match=r"has checkpoint version .99.; this metarl reads versions 2 and 3"
     ):
         metarl.load(foreign)
-    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
-        metarl.load(tmp_path / "nothing.safetensors")
+
+
+def test_what_is_not_there_is_named_as_it_was_given(tmp_path: Path, run_folder: Path):
+    for path in (tmp_path / "nothing", tmp_path / "nothing.safetensors"):
+        missing = f"^there is no run folder or checkpoint {path}$"
+        with pytest.raises(FileNotFoundError, match=missing):
+            metarl.load(path)
+    library = tmp_path / "library"
+    missing = f"^there is no skill library {library}; metarl similarity"
+    with pytest.raises(FileNotFoundError, match=missing):
+        metarl.SkillLibrary.load(library)
+    meant = rf"is a folder; of a run folder: metarl\.load\('{run_folder}'\)"
+    with pytest.raises(ValueError, match=meant):
+        metarl.MAML.load(run_folder)
+    (run_folder / "checkpoint.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=f"{run_folder} holds no checkpoint.safetensors"):
+        metarl.load(run_folder)
 
 
 def test_parameters_that_do_not_fit_are_refused(learner: metarl.MAML, tmp_path: Path):

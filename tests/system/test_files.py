@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metarl.system.files import remove_leftovers, whole_file, write_json
+from metarl.system.files import make_folder, remove_leftovers, whole_file, write_json
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path):
@@ -53,8 +53,22 @@ def test_others_may_read_it_as_the_umask_says(tmp_path: Path, mask: int):
 
 def test_a_place_that_cannot_be_written_to_shows_before_the_work(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"), whole_file(tmp_path / "file" / "a"):
+    for place in (tmp_path / "file" / "a", tmp_path / "file" / "deep" / "a"):
+        reason = f"^{tmp_path / 'file'} is a file; it must be a folder$"
+        with pytest.raises(NotADirectoryError, match=reason), whole_file(place):
+            pytest.fail("the block ran")
+    reason = f"^{tmp_path} is a folder; it must be a file$"
+    with pytest.raises(IsADirectoryError, match=reason), whole_file(tmp_path):
         pytest.fail("the block ran")
+
+
+def test_a_folder_is_made_where_no_file_is_in_its_place(tmp_path: Path):
+    for _ in range(2):
+        make_folder(tmp_path / "deep" / "er")
+    assert (tmp_path / "deep" / "er").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file; it must be a folder"):
+        make_folder(tmp_path / "file")
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,12 @@ def test_a_checkout_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         MenagerieRobot("unitree_go1", scene="scen")
 
 
+@pytest.mark.parametrize("name", ["arm.urdf", "robots/arm", "./arm"])
+def test_a_file_that_is_not_there_is_no_robot_of_menagerie(name: str):
+    with pytest.raises(FileNotFoundError, match=f"^there is no file {name}$"):
+        menagerie.menagerie_file(name)
+
+
 @pytest.mark.usefixtures("nowhere")
 def test_the_package_downloads_what_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Through the calls that the documentation of mujoco-menagerie names."""
