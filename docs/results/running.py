@@ -234,7 +234,8 @@ def table() -> str:
         ]
         if split == "test":
             one, told = (returns(family, m, split, "second half") for m in ("one-policy", "told"))
-            row += [_part(one, told, cells[3]), _part(cells[0], cells[1], cells[4])]
+            after = _part(cells[0], cells[1], cells[4])
+            row += [_part(one, told, cells[3]) if after else "", after]
         rows.append(row)
     return tables.table(names, rows)
 
