@@ -56,12 +56,17 @@ class RunSettings:
     `--workers` of `metarl train`; the same numbers."""
 
     def learner(self, run_folder: Path) -> "MAML":
-        """Return the learner of a run folder or a checkpoint."""
+        """Return the learner of a run folder or a checkpoint.
+
+        Raises:
+            ValueError: for a value that is not allowed, or a run that cannot be loaded.
+        """
+        from metarl.learner.config import check_cluster
         from metarl.learner.runs import load
 
         settings: dict[str, Any] = {"device": self.device, "threads": self.threads}
         if self.cluster is not None:
-            settings["workers"] = self.cluster
+            settings["workers"] = check_cluster(self.cluster)
         return load(run_folder, family=run_family(run_folder, self.family), **settings)
 
 

@@ -12,7 +12,7 @@ from metarl.commands_of_training import MACHINE, RUNS, defaults_for
 from metarl.envs.family import Family
 from metarl.envs.plain import whole
 from metarl.family_option import Variant
-from metarl.learner.config import CLUSTER, Config
+from metarl.learner.config import Config, check_cluster
 from metarl.options import documented, in_groups
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class Places:
 
         whole("side_by_side", self.side_by_side, 0)
         if self.cluster is not None:
-            if not CLUSTER.fullmatch(self.cluster):
-                expected = "ray, ray:auto or ray:HOST:PORT"
-                raise ValueError(f"cluster must be {expected}, got {self.cluster!r}")
+            check_cluster(self.cluster)
             from metarl.sweep_on_cluster import Cluster
 
             cluster = Cluster(self.cluster, runs, self.side_by_side)

@@ -60,6 +60,18 @@ _POSITIVE = (
 CLUSTER = re.compile(r"ray(:auto|:[^:\s]+:\d+)?")
 """What a Ray cluster is named by."""
 
+
+def check_cluster(name: str) -> str:
+    """Return the name of a Ray cluster, when it is one.
+
+    Raises:
+        ValueError: for another one, with what is allowed.
+    """
+    if not CLUSTER.fullmatch(name):
+        raise ValueError(f"cluster must be ray, ray:auto or ray:HOST:PORT, got {name!r}")
+    return name
+
+
 _MOST_THREADS = 4096
 
 

@@ -436,6 +436,7 @@ class Wrong(Countdown):
     ],
 )
 @pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore:.*ERROR:")  # Gymnasium's vector says it, too, as a warning
 def test_faults_of_the_users_own_code_are_told_in_a_line(task: int, message: str, processes: bool):
     def set_length(env: gymnasium.Env, task: dict[str, float]) -> None:
         env.unwrapped.length = task["length" if task["length"] else "tasks"]  # type: ignore[attr-defined]
