@@ -292,6 +292,7 @@ def test_bad_films_end_with_one_line_and_code_2(run_folder: Path, words: list[st
     [
         (["evaluate", "RUN", "--rollouts"], "--rollouts needs at least one value"),
         (["evaluate", "RUN", "--split"], "--split needs at least one value"),
+        (["evaluate", "RUN", "--cluster", "foo"], "cluster must be ray, ray:auto or ray:HOST:PORT"),
         (["evaluate", "RUN", "--out", "FILE"], "file is a file; it must be a folder"),
         (["evaluate", "RUN", "--out", "FILE/in"], "file is a file; it must be a folder"),
         (["evaluate", "RUN", "--change", "3", "--out", "FILE"], "it must be a folder"),
