@@ -190,9 +190,10 @@ def test_what_is_lost_again_and_again_ends_the_sampling(
 @pytest.mark.filterwarnings("ignore:waiting for")  # a busy machine takes long to start a process
 def test_an_error_of_an_environment_is_raised_as_it_is(two_nodes: list, tmp_path: Path):
     family = marked("error", tmp_path)
-    with pytest.raises(KeyError, match="a joint") as raised:
+    told = r"step of Marked failed \(.*test_cluster.py, line \d+\): KeyError: 'a joint'"
+    with pytest.raises(RuntimeError, match=told) as raised:
         rollouts_of(Cluster(family, 4, 2, address=two_nodes[1]), family, 4)
-    assert type(raised.value) is KeyError
+    assert type(raised.value) is RuntimeError
     (note,) = raised.value.__notes__
     assert "in the cluster:" in note
     assert 'raise KeyError("a joint")' in note
