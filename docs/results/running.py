@@ -229,11 +229,11 @@ def table() -> str:
         first = next(run for _, method, _ in COLUMNS for run in runs(family, method))
         row = [family, f"{first['steps'] / 1e6:.1f}"] if split == "test" else ["- outside", ""]
         row += [
-            "" if cell is None else _words(cell) + _marks(family, method)
+            _words(cell, family, method)
             for cell, (_, method, _) in zip(cells, COLUMNS, strict=True)
         ]
         if split == "test":
-            one, told = (returns(family, m, split, "second half") for m in ("one-policy", "told"))
+            one, told = (returns(family, m, split, "second half") for m in ENDS)
             after = _part(cells[0], cells[1], cells[4])
             row += [_part(one, told, cells[3]) if after else "", after]
         rows.append(row)
@@ -251,10 +251,7 @@ def rivals() -> str:
             continue
         steps = f"{runs(family, 'siamese')[0]['steps'] / 1e6:.1f}"
         methods = [*(method for _, method, _ in RIVALS), "rl2"]
-        words = [
-            "" if c is None else _words(c) + _marks(family, m)
-            for m, c in zip(methods, cells, strict=True)
-        ]
+        words = [_words(c, family, method) for method, c in zip(methods, cells, strict=True)]
         rows.append([family, steps, *words])
     return tables.table(names, rows)
 
@@ -300,9 +297,12 @@ LEFT = -0.5
 """Where the figure ends; worse bars are cut off and have their number."""
 
 
-def _words(values: np.ndarray) -> str:
-    """Return a mean over seeds with its interval, or the one seed's number."""
-    return f"{values[0]:.1f}" if len(values) == 1 else f"{interval(values)} ({len(values)})"
+def _words(values: np.ndarray | None, family: str, method: str) -> str:
+    """Return a mean over seeds with its interval, or the one seed's number, and its marks."""
+    if values is None:
+        return ""
+    mean = f"{values[0]:.1f}" if len(values) == 1 else f"{interval(values)} ({len(values)})"
+    return mean + _marks(family, method)
 
 
 def _marks(family: str, method: str) -> str:

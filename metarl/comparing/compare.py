@@ -16,10 +16,9 @@ from metarl.comparing.comparison import Comparison, Curve, joined
 from metarl.comparing.scoring import SCORED, Model, model_return, policy_returns
 from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily
-from metarl.envs.plain import whole
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.evaluate import decided_by, difference
+from metarl.evaluation.evaluate import decided_by, difference, differing
 from metarl.evaluation.settings import (
     ComparisonKeywords,
     ComparisonSettings,
@@ -72,8 +71,6 @@ def compare(
             that meta-learns, a library that none of them has, or bad counts.
     """
     chosen = settings_of(ComparisonSettings, settings)
-    if chosen.workers is not None:
-        whole("workers", chosen.workers, 0)
     meta, family = _checked(runs, libraries)
     pretrained = [run for run in runs if run.config.algorithm == "pretrain" and not _is_told(run)]
     told = [run for run in runs if _is_told(run)]
@@ -128,12 +125,9 @@ def _checked(
         if family.name != run.family.name:
             raise ValueError(f"runs of {family.name} and {run.family.name} cannot be compared")
         if ours != theirs:
-            differs = "; ".join(
-                f"{name} is {ours.get(name)!r} and {theirs.get(name)!r}"
-                for name in ours | theirs
-                if ours.get(name) != theirs.get(name)
+            raise ValueError(
+                f"only runs of one and the same {family.name} compare: {differing(ours, theirs)}"
             )
-            raise ValueError(f"only runs of one and the same {family.name} compare: {differs}")
     for library in libraries:
         if not any(library.fits(run) for run in meta):
             library.check(meta[0])

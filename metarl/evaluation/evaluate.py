@@ -1,7 +1,7 @@
 """How well a learner adapts to tasks it never saw: returns before and after each inner step."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Unpack
 
@@ -120,11 +120,20 @@ def evaluate(
 
 def difference(one: MAML, other: MAML) -> str:
     """Return in what two learners differ besides seed, device, threads and workers, or nothing."""
-    both = [{**learner.family.describe(), **asdict(learner.config)} for learner in (one, other)]
+    ignored = dict.fromkeys(("seed", "device", "threads", "workers"))
+    both = (
+        {**learner.family.describe(), **asdict(learner.config), **ignored}
+        for learner in (one, other)
+    )
+    return differing(*both)
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return in words which entries of plain data differ, or nothing."""
     return "; ".join(
-        f"{name} is {value!r} and {both[1].get(name)!r}"
-        for name, value in both[0].items()
-        if name not in ("seed", "device", "threads", "workers") and both[1].get(name) != value
+        f"{name} is {one.get(name)!r} and {other.get(name)!r}"
+        for name in {**one, **other}
+        if one.get(name) != other.get(name)
     )
 
 

@@ -107,6 +107,12 @@ class ComparisonSettings(TaskSettings):
     workers: int | None = None
     """Processes for Stable-Baselines3's PPO; one a core when left out."""
 
+    def check(self) -> None:
+        """Check every value but the budget; see `TaskSettings.check`."""
+        super().check()
+        if self.workers is not None:
+            whole("workers", self.workers, 0)
+
 
 class AdaptationKeywords(TypedDict, total=False):
     """Fields of `EvaluationSettings` that everything which adapts on new tasks takes."""

@@ -153,16 +153,21 @@ def _before_and_after(
     settings: FilmSettings,
     library: SkillLibrary | None,
 ) -> dict[str, str]:
-    """Return what one step changed, a film of the task, and pictures from it for paper."""
-    changed = changes(
-        learner, task, rollouts=settings.rollouts, seed=settings.seed, library=library
-    )
+    """Return what one step changed, a film of the task, and pictures from it for paper.
+
+    What a policy remembers changes no parameter: of one with a memory there is the film alone.
+    """
+    page = {}
+    if not learner.state.memory:
+        changed = changes(
+            learner, task, rollouts=settings.rollouts, seed=settings.seed, library=library
+        )
+        page["changes"] = _picture(changes_figure(changed))
     rows = shoot_all(learner, family, task, settings, library)
     pictures = list(frames(family, rows, known=known_tasks(learner, settings.seed)))
     last = len(pictures) - 1
     stills = [pictures[round(last * part / _STILLS)] for part in range(1, _STILLS + 1)]
-    return {
-        "changes": _picture(changes_figure(changed)),
+    return page | {
         "video": _data(_mp4(pictures, frame_rate(family)), "video/mp4"),
         "poster": _jpeg(pictures[0]),
         "stills": _jpeg(np.concatenate(stills)),

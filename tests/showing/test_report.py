@@ -54,6 +54,17 @@ def test_needs_no_network(page: Path):
     assert left <= {".lock"}, "nothing half-written is left"
 
 
+def test_of_a_policy_with_a_memory_it_has_a_film_and_no_changed_parameters(tmp_path: Path):
+    from tests.conftest import SMALL
+
+    learner = metarl.MAML("Point2D", seed=3, **{**SMALL, "algorithm": "siamese", "rollouts": 4})
+    metarl.train(learner, tmp_path, 1)
+    task = {"x": 0.4, "y": 0.3}
+    text = report(tmp_path, tasks=4, rollouts=4, steps=1, task=task, device="cpu").read_text()
+    assert "data:video/mp4" in text
+    assert "Changes of the network" not in text
+
+
 def test_says_what_was_found(page: Path):
     text = page.read_text()
     for words in ("HalfCheetahVel, maml-trpo", "Returns on 4 test tasks", "4 extrapolate tasks"):
