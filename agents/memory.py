@@ -14,7 +14,7 @@ The last reward is kept since a transition holds by how much the reward has chan
 The memory is a plain array that belongs to a rollout; this object holds only the rules. That a
 policy should act on what it infers of its task from transitions is the idea of RL2 (Duan et al.
 2016), PEARL (Rakelly et al. 2019), VariBAD (Zintgraf et al. 2020) and RMA (Kumar et al. 2021); that
-a distance between tasks may teach the inference, of FOCAL (Li et al. 2021). A memory that forgets
+differences of tasks may teach the inference, of FOCAL (Li et al. 2021). A memory that forgets
 the faster the less it explains what comes is the variable forgetting factor of recursive least
 squares (Fortescue et al. 1981).
 """
@@ -33,8 +33,8 @@ from metarl.agents.siamese import CLIP, Products, SiameseEncoder
 Array = NDArray[np.float32]
 
 SCALE = 2.5
-"""What embeddings are divided by: tasks of average difference are trained to lie 5 apart, so that
-contexts differ by about 2, as normalised observations do."""
+"""What embeddings are divided by: two tasks lie 5 apart on average (`metarl.learner.task_map`), so
+that contexts differ by about 2, as normalised observations do."""
 
 PATIENCE = 5.0
 """Transitions after which 1 - 1/e of the embedding is believed. One alone may be misleading, and a

@@ -1,4 +1,4 @@
-"""Rollouts as transitions, which is what the encoder sees, and pairs of windows to train it on."""
+"""Rollouts as transitions, which is what an encoder sees, and windows of them to train it on."""
 
 import numpy as np
 import torch
@@ -58,19 +58,40 @@ class Pairs:
         Returns:
             [2, task, time, transition], [2, task, time] and [task, task].
         """
-        tasks, rollouts, horizon, _ = self.transitions.shape
-        window = min(window, horizon)
+        tasks, rollouts = self.valid.shape[:2]
         chosen = torch.randperm(tasks, generator=generator)[:count]
         first = torch.randint(rollouts, (len(chosen),), generator=generator)
         shift = torch.randint(1, rollouts, (len(chosen),), generator=generator)
         which = torch.stack([first, (first + shift) % rollouts])  # two different rollouts
-        lengths = self.valid.sum(-1).cpu()[chosen, which]
-        latest = (lengths - window).clamp_min(0)
-        begin = (torch.rand(which.shape, generator=generator) * (latest + 1)).long()
-        steps = begin.unsqueeze(-1) + torch.arange(window)
-        index = (chosen.view(1, -1, 1), which.unsqueeze(-1), steps)
+        index = windows_of(self.valid, chosen.expand_as(which), which, window, generator)
         apart = self.apart[chosen][:, chosen]
         return self.transitions[index], self.valid[index], apart
+
+
+def windows_of(
+    valid: Tensor, tasks: Tensor, rollouts: Tensor, window: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where windows lie in arrays [task, rollout, time, ...], as an index of them.
+
+    Each begins at random, as early as the episode's end asks for; where an episode is shorter, the
+    window goes on into what did not take place.
+
+    Args:
+        valid: which steps took place, [task, rollout, time].
+        tasks: the window's task, [...].
+        rollouts: the window's rollout, [...].
+        window: control steps; no more than the horizon are taken.
+        generator: draws where windows begin.
+
+    Returns:
+        The numbers of tasks [..., 1], rollouts [..., 1] and steps [..., time].
+    """
+    window = min(window, valid.shape[-1])
+    lengths = valid.sum(-1).cpu()[tasks, rollouts]
+    latest = (lengths - window).clamp_min(0)
+    begin = (torch.rand(tasks.shape, generator=generator) * (latest + 1)).long()
+    steps = begin.unsqueeze(-1) + torch.arange(window)
+    return tasks.unsqueeze(-1), rollouts.unsqueeze(-1), steps
 
 
 def task_differences(coordinates: NDArray[np.float64]) -> Tensor:

@@ -1,15 +1,11 @@
 """The encoder that tells the policy its task, and how it is trained along with the policy.
 
-Two copies of it: one learns, on windows of the rollouts that the policy is trained on, against how
-different their tasks are (known in training, never looked at afterwards); the other, which the
-policy sees, follows slowly. A policy whose contexts all change within an iteration loses what it
-had learned: with a single copy 428 fell to 309 on HalfCheetahDir within 0.5 million steps.
-
-Nor may it turn for ever. Distances say nothing of direction, so each step of Adam turns all
-embeddings a little, and after a million steps of HalfCheetahVel a fixed window's embedding still
-moved by a fifth to a half of the distance between tasks every ten iterations, which the policy had
-to learn anew: returns went up and down between -28 and -52. With steps that become smaller, as 1 /
-iteration (Robbins and Monro 1951), it moves by a twentieth, and returns rise to -25.
+Two copies of it: one learns, on windows of the rollouts that the policy is trained on, to embed
+them where their tasks lie on the family's map (`task_map`; tasks are known in training, and never
+looked at afterwards); the other, which the policy sees, follows slowly. A policy whose contexts all
+change within an iteration loses what it had learned: with a single copy 428 fell to 309 on
+HalfCheetahDir within 0.5 million steps. For the same reason the encoder's steps become smaller, as
+1 / iteration (Robbins and Monro 1951).
 """
 
 import copy
@@ -20,7 +16,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from metarl.agents.contrast import contrastive, pair_distances
 from metarl.agents.memory import KEEP_RECENT, TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.siamese import SiameseEncoder
@@ -28,20 +23,18 @@ from metarl.algorithms.outer_steps import moments_of, resumed_adam
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.experience.transitions import Pairs, task_differences, transitions
+from metarl.experience.transitions import transitions, windows_of
 from metarl.learner.config import Config
+from metarl.learner.task_map import SPREAD, task_map
 from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
 from metarl.system.library_threads import one_library_thread
 
 HIDDEN = 64
-MARGIN = 5.0
-"""Distance that tasks of average difference are kept apart; `metarl.agents.memory.SCALE` knows."""
-
 SHORTEST, LONGEST = 5, 60
 """Steps of the windows: the policy sees contexts of few transitions first, of many later."""
 
-MOST_TASKS = 256
-"""Tasks whose windows a step compares at most, since it compares every one with every other."""
+MOST_TASKS, MOST_ROLLOUTS = 256, 4
+"""Tasks, and rollouts of each, that a step takes a window of at most."""
 
 SETTLING = 30
 """Iterations after which the encoder's steps are half as large, a third after twice as many, ..."""
@@ -56,9 +49,9 @@ TOLERANCE = "tolerance"
 QUIET = 0.99
 """The share of the steps of unchanging tasks at which recent transitions and the whole memory are
 embedded within half of the memory's tolerance."""
-LEAST_TOLERANCE = MARGIN / 5.0
-"""The tolerance is never less: a fifth of the distance that average tasks are kept apart. Else a
-body unlike all of training's would be forgotten over and over for little surprises."""
+LEAST_TOLERANCE = SPREAD / 5.0
+"""The tolerance is never less: a fifth of the mean distance of tasks. Else a body unlike all of
+training's would be forgotten over and over for little surprises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +144,9 @@ def train_encoder(
 ) -> tuple[TaskEncoder, float | None]:
     """Return the encoder after an iteration's steps, and its loss on tasks that it had not seen.
 
-    Where all tasks of an iteration happen to be the same, nothing can be learned of them: the
-    encoder stays, and there is no loss.
+    The loss is the mean squared distance of windows' embeddings from where their tasks lie. Where
+    all tasks of an iteration happen to be the same, nothing can be learned of them: the encoder
+    stays, and there is no loss.
 
     Args:
         before: the encoder so far, on the CPU; it is not changed.
@@ -166,15 +160,15 @@ def train_encoder(
     coordinates = family.coordinates(tasks)
     if (coordinates == coordinates[0]).all():
         return before, None
-    windows = [transitions(part, before.learning) for part in rollouts]
-    windows = torch.cat(windows, dim=1).to(device)
+    seen = [transitions(part, before.learning) for part in rollouts]
+    seen = torch.cat(seen, dim=1).to(device)
     valid = torch.cat([part.valid for part in rollouts], dim=1).to(device)
-    pairs = Pairs(windows, valid, task_differences(coordinates).to(device))
+    places = task_map(family, config.embedding_size).places(coordinates).to(device)
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)
     generator = torch_generator(int(draws.integers(2**62)))
     with one_library_thread():
         encoder = copy.deepcopy(before.learning).to(device)
-        moments = before.moments.updated(encoder.changes(windows[valid]))
+        moments = before.moments.updated(encoder.changes(seen[valid]))
         encoder.mean.copy_(moments.mean)
         encoder.std.copy_(moments.std)
         leaves = dict(encoder.named_parameters())
@@ -183,8 +177,12 @@ def train_encoder(
         held_out = 0.0
         for step in range(config.encoder_steps):
             window = int(draws.integers(SHORTEST, min(LONGEST, family.horizon) + 1))
-            drawn, took_place, apart = pairs.draw(MOST_TASKS, window, generator)
-            loss = contrastive(pair_distances(encoder, drawn, took_place), apart, MARGIN)
+            chosen = torch.randperm(len(seen), generator=generator)[:MOST_TASKS]
+            shuffled = torch.rand((len(chosen), seen.shape[1]), generator=generator).argsort(1)
+            which = shuffled[:, :MOST_ROLLOUTS]
+            index = windows_of(valid, chosen[:, None].expand_as(which), which, window, generator)
+            embedded = encoder.forward_once(seen[index], valid[index])
+            loss = (embedded - places[chosen, None]).square().sum(-1).mean()
             if step == 0:
                 held_out = float(loss.detach())
             optimiser.zero_grad()
@@ -195,9 +193,9 @@ def train_encoder(
         slow = _between(before.memory.encoder, encoder.cpu(), part)
         # later episodes may begin in the middle of a change
         calm = slice(config.rollouts // config.episodes)
-        seen = tolerance_of(copy.deepcopy(slow).to(device), windows[:, calm], valid[:, calm])
+        quiet = tolerance_of(copy.deepcopy(slow).to(device), seen[:, calm], valid[:, calm])
         known = before.memory.tolerance
-        tolerance = known + part * (seen - known) if math.isfinite(known) else seen
+        tolerance = known + part * (quiet - known) if math.isfinite(known) else quiet
     memory = replace(before.memory, encoder=slow, tolerance=tolerance)
     return TaskEncoder(memory, encoder, moments, adam), held_out
 
