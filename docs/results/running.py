@@ -70,13 +70,14 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "PusherGoal": (1_000_000, {}),
     "FetchReach": (1_500_000, {}),
     "FetchPush": (1_000_000, {}),
-    "PandaReach": (600_000, {}),
+    "PandaReach": (1_200_000, {}),
     "Go1Vel": (1_500_000, {}),
     "Go1Motors": (1_500_000, {}),
 }
 """Environment steps of training, and what differs from the catalogue's family."""
-ENCODER = ["change of reward", "gross reward"]
-"""What encoders are given beside states, actions and rewards; files of before lack some of it."""
+ENCODER = ["change of reward", "gross reward", "places of tasks"]
+"""What encoders are given beside states, actions and rewards, and what they are taught by; files of
+before lack some of it."""
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]
 
 
