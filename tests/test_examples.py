@@ -36,15 +36,15 @@ def test_a_robot_of_ones_own(tmp_path: Path):
 
 @pytest.mark.slow
 def test_training_stops_when_it_is_good_enough(tmp_path: Path):
-    quick = ["--total-timesteps", "400000", "--wanted", "-1000", "--tasks", "4", "--out", tmp_path]
-    assert "Adaptation" in example("train.py", *quick)
+    quick = ["--total-timesteps", "40000", "--wanted", "-1000", "--tasks", "4", "--out", tmp_path]
+    assert "Rollouts seen before add" in example("train.py", *quick)
     assert (tmp_path / "checkpoint.safetensors").exists()
     settings = json.loads((tmp_path / "evaluation.json").read_text())["settings"]
-    assert settings["trained_timesteps"] == 80_000, "one iteration was enough"
-    never = ["--total-timesteps", "160000", "--wanted", "1000", "--tasks", "4", "--out", tmp_path]
+    assert settings["trained_timesteps"] == 8_000, "one iteration was enough"
+    never = ["--total-timesteps", "16000", "--wanted", "1000", "--tasks", "4", "--out", tmp_path]
     example("train.py", *never)
     settings = json.loads((tmp_path / "evaluation.json").read_text())["settings"]
-    assert settings["trained_timesteps"] == 160_000
+    assert settings["trained_timesteps"] == 16_000
 
 
 @pytest.mark.slow

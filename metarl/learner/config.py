@@ -158,8 +158,8 @@ class Config:
     encoder_steps: int = 40
     """context: steps of Adam on the encoder in an iteration."""
     encoder_lr: float = 3e-3
-    """context: their step size at first; it is half as large after 200 iterations, a third after 400,
-    and so on."""
+    """context: their step size at first; it is half as large after 200 iterations, a third after
+    400, and so on."""
     seed: int = 0
     """Decides everything random."""
     device: str = "auto"

@@ -1,6 +1,7 @@
 """Where a run's numbers go: Stable-Baselines3's logger, with outputs that a run can resume."""
 
 import csv
+import math
 import sys
 import time
 import warnings
@@ -183,7 +184,9 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
     log.record("train/kl", trace.kl)
     log.record("train/step_fraction", trace.step_fraction)
     log.record("train/gradient_norm", trace.gradient_norm)
-    log.record("train/cg_residual", trace.cg_residual)
+    # a column of the table must be there from the first row on; people need not read "nan"
+    without = ("stdout", "log", "tensorboard") if math.isnan(trace.cg_residual) else None
+    log.record("train/cg_residual", trace.cg_residual, exclude=without)
     log.record("train/std", float(state.policy.std(state.parameters).mean()))
     if progress.encoder_loss is not None:
         log.record("train/encoder_loss", progress.encoder_loss)

@@ -18,8 +18,10 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.logger import Logger
 
 import metarl
+from metarl import envs
 from metarl.learner.iteration import Progress
 from metarl.learner.record import STEP_COLUMN, Clock, ProgressFile, _tell_failures
+from tests.conftest import SMALL
 from tests.learner.test_maml import Rows
 
 
@@ -140,3 +142,13 @@ def test_failed_episodes_are_told_of_physics_or_of_an_environment(
     progress = Progress([], 1.0, None, None, 1, failing, environment)  # type: ignore[arg-type]
     with pytest.warns(RuntimeWarning, match=f"^iteration 3: {expected}"):
         _tell_failures(3, progress, Clock(0))
+
+
+def test_numbers_that_an_algorithm_does_not_have_are_not_shown(
+    point: envs.TaskFamily, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for algorithm, has in (("promp", False), ("maml-trpo", True)):
+        learner = metarl.MAML(point, algorithm=algorithm, verbose=1, seed=0, **SMALL)
+        metarl.train(learner, tmp_path / algorithm, 300)
+        assert ("cg_residual" in capsys.readouterr().out) is has
+        assert "train/cg_residual" in read(tmp_path / algorithm / "progress.csv")[0]

@@ -13,8 +13,8 @@ import metarl
 from metarl import envs
 from tests.conftest import SMALL
 
-UNTIL = 1200
-"""Environment steps: seven iterations or so."""
+UNTIL = 800
+"""Environment steps: five iterations."""
 
 
 def with_encoder() -> metarl.MAML:
