@@ -21,7 +21,7 @@ FAMILY = envs.make("HalfCheetahVel", horizon=STEPS)
 @pytest.fixture(scope="module")
 def trained() -> tuple[metarl.MAML, Similarity]:
     settings = {"tasks": 20, "rollouts": 4, "hidden": (16,), "embedding_size": 4, "threads": 1}
-    learner = metarl.MAML(FAMILY, algorithm="siamese", seed=1, **settings).learn(12_000)
+    learner = metarl.MAML(FAMILY, algorithm="siamese", seed=1, **settings).learn(24_000)
     return learner, metarl.train_similarity(learner, tasks=100, rollouts=2)
 
 
