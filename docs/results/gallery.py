@@ -23,6 +23,7 @@ TASKS: dict[str, list[dict[str, Any]]] = {
     "HalfCheetahCrippled": [{"dead_actuator": 4.0}, {"dead_actuator": 1.0}],
     "HalfCheetahDir": [{"direction": 1.0}, {"direction": -1.0}],
     "HalfCheetahVel": [{"velocity": 0.5}, {"velocity": 2.8}],
+    "PandaReach": [{"x": 0.6, "y": 0.28, "z": 0.4}, {"x": 0.45, "y": -0.25, "z": 0.7}],
     "Walker2dVel": [{"velocity": 2.5}, {"velocity": 0.5}],
 }
 """Tasks that are easy to tell apart by eye; others are drawn."""

@@ -263,6 +263,7 @@ GLANCE = {
     "HalfCheetahReversed": "which motors are reversed",
     "HalfCheetahCrippled": "which motor is dead",
     "AntDir2D": "in which direction",
+    "PandaReach": "a Franka Panda, which point to reach",
     "Go1Vel": "a Unitree Go1, at which speed",
 }
 """Families of the table in the README, and what a task of each hides."""
