@@ -33,8 +33,8 @@ from metarl.agents.siamese import CLIP, Products, SiameseEncoder
 Array = NDArray[np.float32]
 
 SCALE = 2.5
-"""What embeddings are divided by: two tasks lie 5 apart on average (`metarl.learner.task_map`), so
-that contexts differ by about 2, as normalised observations do."""
+"""What embeddings are divided by: two tasks lie 5 apart on average (`SPREAD` of
+`metarl.experience.task_map`), so that contexts differ by about 2, as normalised observations."""
 
 PATIENCE = 5.0
 """Transitions after which 1 - 1/e of the embedding is believed. One alone may be misleading, and a

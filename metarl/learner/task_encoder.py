@@ -23,15 +23,18 @@ from metarl.algorithms.outer_steps import moments_of, resumed_adam
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
+from metarl.experience.task_map import SPREAD, task_map
 from metarl.experience.transitions import transitions, windows_of
 from metarl.learner.config import Config
-from metarl.learner.task_map import SPREAD, task_map
 from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
 from metarl.system.library_threads import one_library_thread
 
 HIDDEN = 64
 SHORTEST, LONGEST = 5, 60
 """Steps of the windows: the policy sees contexts of few transitions first, of many later."""
+
+MAPPED = 500
+"""Tasks of the family that its map is drawn by."""
 
 MOST_TASKS, MOST_ROLLOUTS = 256, 4
 """Tasks, and rollouts of each, that a step takes a window of at most."""
@@ -165,7 +168,8 @@ def train_encoder(
     seen = [transitions(part, before.learning) for part in rollouts]
     seen = torch.cat(seen, dim=1).to(device)
     valid = torch.cat([part.valid for part in rollouts], dim=1).to(device)
-    places = task_map(family, config.embedding_size).places(coordinates).to(device)
+    drawn = family.coordinates(family.sample_tasks(MAPPED, seed=0))
+    places = task_map(drawn, config.embedding_size).places(coordinates).to(device)
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)
     generator = torch_generator(int(draws.integers(2**62)))
     with one_library_thread():

@@ -26,13 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarl.envs.family import Family
-
 SPREAD = 5.0
 """The mean distance of two tasks; `metarl.agents.memory.SCALE` knows."""
-
-_DRAWN = 500
-"""Tasks of the family that centre and scale are taken from."""
 
 
 class TaskMap(NamedTuple):
@@ -52,21 +47,20 @@ class TaskMap(NamedTuple):
         return (torch.from_numpy(coordinates).float() - self.centre) @ self.directions
 
 
-def task_map(family: Family, size: int) -> TaskMap:
-    """Return the map of a family's training tasks: their mean at 0, two of them 5 apart on average.
+def task_map(drawn: NDArray[np.float64], size: int) -> TaskMap:
+    """Return the map of a family's tasks: their mean at 0, two of them 5 apart on average.
 
     A coordinate is a number of the embedding; the numbers that are left over stay 0. More
     coordinates than numbers are turned at random first, and the numbers that are kept then keep
     distances roughly (Johnson and Lindenstrauss 1984).
 
     Args:
-        family: has coordinates of tasks.
+        drawn: coordinates of tasks of the family, [task, coordinate].
         size: numbers in an embedding.
 
     Raises:
-        ValueError: for a family whose tasks all have the same coordinates.
+        ValueError: when all have the same coordinates.
     """
-    drawn = family.coordinates(family.sample_tasks(_DRAWN, seed=0))
     points = torch.from_numpy(drawn)
     centre, coordinates = points.mean(0), points.shape[1]
     directions = torch.eye(coordinates, size, dtype=points.dtype)
@@ -75,6 +69,6 @@ def task_map(family: Family, size: int) -> TaskMap:
         directions, _ = torch.linalg.qr(torch.from_numpy(numbers))
     distances = torch.pdist(points @ directions)
     if not distances.any():
-        raise ValueError(f"all tasks of {family.name} are the same: there is nothing to tell")
+        raise ValueError("the family has a single task: there is nothing to tell apart")
     directions = directions * (SPREAD / distances.mean())
     return TaskMap(centre.float(), directions.float())
