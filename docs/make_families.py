@@ -57,7 +57,8 @@ What a policy earns that is told the task beside one policy for all tasks, where
 ([results](results/README.md), one seed each, AntDir2D with a horizon of 100):
 
 - Much: HalfCheetahVel (-17 and -83), HalfCheetahDir (409 and 0), AntDir2D (189 and 88),
-  AntGoal (416 and 257), **HalfCheetahReversed** (346 and 197).
+  AntGoal (416 and 257), ReacherGoal (-5.8 and -9.8), PandaReach (-1.1 and -10.7),
+  **HalfCheetahReversed** (346 and 197).
 - A sixth more: **HalfCheetahCrippled** (355 and 303), **HalfCheetahMass** (431 and 362, but no
   policy that adapts has got there).
 - **WalkerRandParams** varies within what one policy can do: there, policies that adapt have been

@@ -42,7 +42,7 @@ MOST_TASKS, MOST_ROLLOUTS = 256, 4
 SETTLING = 200
 """Iterations after which the encoder's steps are half as large, a third after twice as many, ...
 With 30, 200 and 1,000, ReacherGoal had -7.2, -6.1 and -7.1 after one rollout at 1 M environment
-steps (seed 0)."""
+steps (seed 0; seeds differ by 2)."""
 
 FOLLOW = 10
 """In iteration n, the slow copy goes FOLLOW / (FOLLOW + n) of the way to the learning one, and the
