@@ -73,8 +73,8 @@ def windows_of(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return where windows lie in arrays [task, rollout, time, ...], as an index of them.
 
-    Each begins at random, as early as the episode's end asks for; where an episode is shorter, the
-    window goes on into what did not take place.
+    Each begins at random, early enough to end within its episode; where an episode is shorter than
+    a window, the window begins with it and goes on into what did not take place.
 
     Args:
         valid: which steps took place, [task, rollout, time].

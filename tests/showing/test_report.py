@@ -10,7 +10,9 @@ import pytest
 from selenium import webdriver
 
 import metarl
+from metarl import envs
 from metarl.showing.report import _training, report
+from tests.conftest import SMALL
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 QUIET = ("no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-background-networking")
@@ -18,9 +20,6 @@ QUIET = ("no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-backgrou
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from metarl import envs
-    from tests.conftest import SMALL
-
     folder = tmp_path_factory.mktemp("report") / "run"
     learner = metarl.MAML(envs.make("HalfCheetahVel", horizon=10), seed=3, **SMALL)
     metarl.train(learner, folder, 800)
@@ -55,8 +54,6 @@ def test_needs_no_network(page: Path):
 
 
 def test_of_a_policy_with_a_memory_it_has_a_film_and_no_changed_parameters(tmp_path: Path):
-    from tests.conftest import SMALL
-
     learner = metarl.MAML("Point2D", seed=3, **{**SMALL, "algorithm": "siamese", "rollouts": 4})
     metarl.train(learner, tmp_path, 1)
     task = {"x": 0.4, "y": 0.3}
