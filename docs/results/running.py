@@ -57,7 +57,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "HalfCheetahReversed": (2_000_000, {}),
     "HalfCheetahCrippled": (3_000_000, {}),
     "AntDir": (2_000_000, {}),
-    "AntDir2D": (1_500_000, {"horizon": 100}),
+    "AntDir2D": (3_000_000, {}),
     "AntGoal": (2_000_000, {}),
     "AntVel": (2_000_000, {}),
     "AntCrippled": (2_000_000, {}),

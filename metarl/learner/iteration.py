@@ -31,7 +31,8 @@ class Progress(NamedTuple):
     """What an iteration brought, for the log and for callbacks."""
 
     returns: list[float]
-    """Mean return before adaptation and after each inner step."""
+    """Mean return before adaptation and after each inner step. Where the policy has a memory and
+    takes no inner steps, of a trial's episodes: nothing seen before, one episode seen, ..."""
     episode_length: float
     """Mean length of the last stage's episodes [control step]."""
     trace: Trace
@@ -135,7 +136,7 @@ def update(
             recipe.device,
         )
     progress = Progress(
-        returns=[float(stage.rollouts.returns.mean()) for stage in stages],
+        returns=_mean_returns(stages, recipe.config.episodes if state.encoder else 1),
         episode_length=float(stages[-1].rollouts.lengths.double().mean()),
         trace=trace,
         encoder_loss=encoder_loss,
@@ -148,6 +149,18 @@ def update(
         policy, parameters, optimiser, encoder, state.iteration + 1, state.num_timesteps + steps
     )
     return after, progress
+
+
+def _mean_returns(stages: Sequence[Stage], episodes: int) -> list[float]:
+    """Return what `Progress.returns` says, of trials of so many episodes.
+
+    The later episodes of the few trials in which the task changes (`config.changes`) count like all
+    others, although what was seen before them was another task.
+    """
+    if len(stages) > 1:
+        return [float(stage.rollouts.returns.mean()) for stage in stages]
+    returns = stages[0].rollouts.returns  # [task, episode * simulation]
+    return [float(part.mean()) for part in returns.chunk(episodes, dim=1)]
 
 
 def _failing(stages: Sequence[Stage]) -> list[int]:

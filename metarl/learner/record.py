@@ -250,7 +250,7 @@ class ProgressBar(BaseCallback):
 
     def _on_step(self) -> bool:
         returns = self.locals["returns"]
-        # one number of an algorithm whose training takes no inner steps
+        # one number where training takes no inner steps and nothing is remembered
         shown = dict.fromkeys((0, len(returns) - 1))
         words = " -> ".join(f"{returns[stage]:.1f}" for stage in shown)
         self._bar.set_postfix_str(f"return {words}", refresh=False)

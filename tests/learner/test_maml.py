@@ -17,7 +17,7 @@ from metarl.algorithms.table import ALGORITHMS
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv
 from metarl.learner.config import AlgorithmName, InnerLoss
-from metarl.learner.iteration import roll_out
+from metarl.learner.iteration import roll_out, training_sampler
 from tests.conftest import SMALL
 
 
@@ -76,6 +76,26 @@ def test_several_inner_steps_are_logged_one_by_one(point: envs.TaskFamily):
     assert len(set(steps)) == 4
     assert row["rollout/gain"] == pytest.approx(steps[-1] - steps[0])
     assert row["time/total_timesteps"] == learner.num_timesteps <= 4 * 3 * 4 * 12
+
+
+def test_the_log_of_a_policy_with_a_memory_tells_the_episodes_of_a_trial(point: envs.TaskFamily):
+    """Which rollout came when is known by how many transitions were remembered at its end."""
+    settings = {**SMALL, "rollouts": 6, "episodes": 3, "algorithm": "siamese", "encoder_steps": 1}
+    rows, learner = Rows(), metarl.MAML(point, **settings, changes=0.0, seed=3)
+    sampler = training_sampler(learner.state, learner.recipe, point)
+    rollouts = roll_out(learner.state, learner.recipe, point, sampler)[0].rollouts
+    memory = learner.state.memory
+    assert memory is not None
+    remembered = memory.count(rollouts.memories).squeeze(-1)
+    returns = [
+        float(rollouts.returns[remembered.round() == point.horizon * seen].mean())
+        for seen in (1, 2, 3)
+    ]
+    learner.set_logger(Logger(None, [rows]))
+    learner.learn(1)
+    logged = [rows.rows[0][f"rollout/return_{s}"] for s in ("before", "step_1", "after")]
+    assert logged == pytest.approx(returns)
+    assert rows.rows[0]["rollout/gain"] == pytest.approx(returns[2] - returns[0], abs=1e-4)
 
 
 def test_callbacks_are_those_of_stable_baselines(learner: metarl.MAML, tmp_path):
