@@ -79,6 +79,7 @@ def table(results: dict[str, Recovery]) -> str:
         for way, course in result.courses.items():
             rows.append([first, way, steady, f"{course.before.mean():.2f}", *cells(course)])
             first = steady = ""
+        rows.append(["", "in the new task from the start", "", "", *cells(result.unchanged)])
     return tables.table(names, rows)
 
 

@@ -90,18 +90,24 @@ class Course:
         """Return the cells of the table."""
         return {
             **{f"{name} [95 %]": mean_in_words(mean) for name, mean in self.means().items()},
-            "half-way": _middle(self.seconds(0.5)),
-            "90 %": _middle(self.seconds()),
+            "half-way": median_in_words(self.seconds(0.5)),
+            "90 %": median_in_words(self.seconds()),
             "90 % in 2 s": f"{self.recovered:.0%}",
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain data; a time is null where there is no recovery."""
+        """Return the numbers as plain data; see `times`."""
+        return {
+            **self.times(),
+            **{name.replace(" ", "_"): mean.to_dict() for name, mean in self.means().items()},
+            "rewards": self.rewards.mean(0).tolist(),
+        }
+
+    def times(self) -> dict[str, Any]:
+        """Return how soon tasks recovered, as plain data; a time is null where one never did."""
         return {
             "recovered_within_2_s": self.recovered,
-            **{name.replace(" ", "_"): mean.to_dict() for name, mean in self.means().items()},
             "seconds": [time if np.isfinite(time) else None for time in self.seconds().tolist()],
-            "rewards": self.rewards.mean(0).tolist(),
         }
 
     @property
@@ -117,7 +123,7 @@ def mean_in_words(mean: Interval) -> str:
     return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
 
 
-def _middle(seconds: NDArray[np.float64]) -> str:
+def median_in_words(seconds: NDArray[np.float64]) -> str:
     """Return the median of times in words."""
     middle = float(np.median(seconds))
     return f"{middle:.2f} s" if np.isfinite(middle) else "never"

@@ -12,7 +12,7 @@ to the task before, by a gradient step.
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from metarl.envs.plain import whole
 from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.course import RECOVERED, SMOOTHED, Course, mean_in_words
+from metarl.evaluation.course import RECOVERED, SMOOTHED, Course, mean_in_words, median_in_words
 from metarl.evaluation.interval import interval
 from metarl.evaluation.settings import EvaluationSettings, TaskSettings
 from metarl.evaluation.tasks import TaskChange, TaskChoice, new_tasks
@@ -55,6 +55,9 @@ class Recovery:
     """What each changes to."""
     courses: dict[str, Course]
     """By how the policy remembers, in words; the first is what was asked for."""
+    unchanged: Course
+    """Episodes that are in the new task from their start, as if it had changed then: how soon the
+    policy gets there from a standstill, which a change is rarely better than."""
     settings: dict[str, Any]
     """The change, the window, seed, split, training so far and versions."""
 
@@ -84,6 +87,8 @@ class Recovery:
         ]
         steady = mean_in_words(interval(self.first.steady))
         lines.append(f"Rewards of a step; 100 % is that of the new task from the start: {steady}.")
+        middle, share = median_in_words(self.unchanged.seconds()), self.unchanged.recovered
+        lines.append(f"Episodes in it from the start: 90 % after {middle}, {share:.0%} in 2 s.")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +98,7 @@ class Recovery:
             "before": list(self.before),
             "after": list(self.after),
             "steady": interval(self.first.steady).to_dict(),
+            "unchanged": self.unchanged.times(),
             "courses": {name: course.to_dict() for name, course in self.courses.items()},
             "settings": self.settings,
         }
@@ -141,7 +147,8 @@ def recovery(
     key = Key(seed, Phase.EVALUATE, 3)
     policies = _policies(learner, before, memory_window, key)
     known = next(iter(_policies(learner, after, None, key).values()))
-    steady = _played(learner, after, None, key, known)[0][:, family.horizon // 2 :].mean(1)
+    rewards, _ = _played(learner, after, None, key, known)
+    unchanged = Course(rewards, rewards[:, family.horizon // 2 :].mean(1), 0, family.dt)
     played = {
         name: _played(learner, before, (at, after), key, policy)
         for name, policy in policies.items()
@@ -157,9 +164,10 @@ def recovery(
         before[lasts],
         after[lasts],
         {
-            name: Course(rewards[lasts], steady[lasts], at, family.dt)
+            name: Course(rewards[lasts], unchanged.steady[lasts], at, family.dt)
             for name, (rewards, _) in played.items()
         },
+        replace(unchanged, rewards=unchanged.rewards[lasts], steady=unchanged.steady[lasts]),
         {
             "seconds": change.seconds,
             "change": dict(change.task),

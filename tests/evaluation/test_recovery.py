@@ -76,6 +76,21 @@ def test_ways_to_remember_differ_after_the_change_only_where_they_should(measure
         np.testing.assert_array_equal(other.steady, measured.first.steady)
 
 
+def test_the_new_task_from_the_start_is_what_there_is_to_recover(measured: Recovery):
+    fresh = measured.unchanged
+    np.testing.assert_array_equal(fresh.steady, fresh.rewards[:, 12:].mean(1))
+    np.testing.assert_array_equal(fresh.steady, measured.first.steady)
+    assert fresh.change == 0, "in it from the first step on"
+    # the window of half a second ends with the step whose time is given
+    rates = np.stack(
+        [row.cumsum()[9:] - np.pad(row.cumsum(), (1, 0))[:15] for row in fresh.rewards]
+    )
+    for task, (rate, steady) in enumerate(zip(rates / 10, fresh.steady, strict=True)):
+        there = np.flatnonzero(rate >= rate[:31].min() + 0.9 * (steady - rate[:31].min()))
+        time = FAMILY.dt * (there[0] + 10) if len(there) else np.inf
+        assert fresh.seconds()[task] == pytest.approx(time)
+
+
 def test_a_policy_without_memory_is_adapted_to_the_task_before(tmp_path: Path):
     learner = metarl.MAML(FAMILY, **SMALL)
     measured = metarl.recovery(learner, "0.5", tasks=3, seed=4)
@@ -87,10 +102,11 @@ def test_a_policy_without_memory_is_adapted_to_the_task_before(tmp_path: Path):
 
 
 def test_is_printed_and_written(measured: Recovery, tmp_path: Path):
-    head, *rows, last = str(measured).splitlines()
+    head, *rows, last, start = str(measured).splitlines()
     assert "90 % in 2 s" in head
     assert len({len(row) for row in (head, *rows)}) == 1, "a table"
     assert last.startswith("Rewards of a step; ")
+    assert start.startswith("Episodes in it from the start: 90 % after ")
     assert measured.title.startswith("HalfCheetahDir: direction -1 after 0.5 s, ")
     numbers, figure = figures.save(measured, tmp_path)
     assert (numbers.name, figure.name) == ("change.json", "change.png")
