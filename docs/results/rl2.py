@@ -1,13 +1,13 @@
 """RL2, the rival that remembers with a recurrent network, on the trials that `siamese` has.
 
     pip install sb3-contrib
-    python docs/results/rl2.py HalfCheetahVel 0     # one run of each; a quarter of an hour
+    python docs/results/rl2.py HalfCheetahVel 0     # one run; a quarter of an hour
 
 RL2 (Duan et al. 2016) gives a recurrent policy its last action and reward beside the observation,
 and keeps its state over the episodes of a trial: adaptation is whatever the network learns to do.
-Here it is sb3-contrib's RecurrentPPO on trials of two episodes of a task. `siamese` gets as many
-environment steps; both are evaluated on the same 40 test tasks, 20 trials each. Back-propagation
-through 200 steps of a recurrent network makes a step of training take about ten times as long.
+Here it is sb3-contrib's RecurrentPPO on trials of two episodes of a task, for as many environment
+steps as `running.py` gives the family, and evaluated on the same 40 test tasks, 20 trials each.
+Back-propagation through 200 steps of a recurrent network makes training take several times as long.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from running import FAMILIES
 from sb3_contrib import RecurrentPPO  # pyright: ignore[reportMissingImports]
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
-import metarl
 from metarl import envs
 from metarl.envs.sb3_vec_env import TaskVecEnv
 from metarl.evaluation.interval import interval
@@ -33,7 +32,6 @@ from metarl.system.files import write_json
 FILES = Path(__file__).parent / "rl2"
 EPISODES = 2
 SETTINGS: dict[str, Any] = {
-    "n_steps": 200,
     "batch_size": 3200,
     "n_epochs": 4,
     "learning_rate": 1e-3,
@@ -138,37 +136,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("family", choices=FAMILIES)
     parser.add_argument("seed", type=int)
-    parser.add_argument("--steps", type=int, default=1_000_000, help="environment steps of each")
     given = parser.parse_args()
-    family = envs.make(given.family, **FAMILIES[given.family][1])
+    steps, changes = FAMILIES[given.family]
+    family = envs.make(given.family, **changes)
     venv = TaskVecEnv(family, NUM_ENVS)
     venv.seed(given.seed)
     normaliser = VecNormalize(Trials(venv, family), gamma=SETTINGS["gamma"])
-    model = RecurrentPPO("MlpLstmPolicy", normaliser, seed=given.seed, device="cpu", **SETTINGS)
+    settings = {"n_steps": EPISODES * family.horizon, **SETTINGS}  # a trial
+    model = RecurrentPPO("MlpLstmPolicy", normaliser, seed=given.seed, device="cpu", **settings)
     wall, cpu = time.monotonic(), time.process_time()
-    model.learn(given.steps)
+    model.learn(steps)
     seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
     first, second = (interval(each).to_dict() for each in evaluated(model, normaliser, family))
-    learner = metarl.MAML(family, algorithm="siamese", seed=given.seed, device="cpu")
-    cpu = time.process_time()
-    learner.learn(given.steps)
-    ours = {"cpu": time.process_time() - cpu, "steps": learner.num_timesteps}
-    evaluation = metarl.evaluate(learner, tasks=40, steps=1, seed=7)
     record = {
-        "settings": {**SETTINGS, "num_envs": NUM_ENVS, "seed": given.seed},
+        "settings": {**settings, "num_envs": NUM_ENVS, "seed": given.seed},
         "family": family.describe(),
         "versions": versions(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "steps": model.num_timesteps,
         "seconds": seconds,
         "rl2": {"first episode": first, "second episode": second},
-        "siamese": {**evaluation.to_dict(), **ours},
     }
     FILES.mkdir(exist_ok=True)
     path = FILES / f"{given.family}_{given.seed}.json"
     write_json(path, record, indent=None)
     print(f"{given.family}, RL2: {first} in the first episode, {second} in the second; {seconds}")
-    print(f"siamese, {ours}\n{evaluation}")
 
 
 if __name__ == "__main__":
