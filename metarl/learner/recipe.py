@@ -205,8 +205,8 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = torch.device("meta")
-    if device.type == "meta":  # holds no numbers
+        device = None
+    if device is None or device.type == "meta":  # which holds no numbers
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}")
     try:
         torch.empty(0, device=device)
