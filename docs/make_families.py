@@ -54,13 +54,13 @@ NOTES = """\
 ## Where it helps to know the task
 
 What a policy earns that is told the task beside one policy for all tasks, where both were trained
-([results](results/README.md), one seed each, AntDir2D with a horizon of 100):
+([results](results/README.md), one seed each, three of HalfCheetahReversed):
 
-- Much: HalfCheetahVel (-17 and -83), HalfCheetahDir (409 and 0), AntDir2D (189 and 88),
+- Much: HalfCheetahVel (-17 and -80), HalfCheetahDir (409 and 0), AntDir2D (415 and 186),
   AntGoal (416 and 257), ReacherGoal (-5.8 and -9.8), PandaReach (-1.1 and -10.7),
-  **HalfCheetahReversed** (346 and 197).
-- A sixth more: **HalfCheetahCrippled** (355 and 303), **HalfCheetahMass** (431 and 362, but no
-  policy that adapts has got there).
+  **HalfCheetahReversed** (336 and 266).
+- A sixth more: **HalfCheetahMass** (431 and 362, but no policy that adapts has got there).
+- Little: **HalfCheetahCrippled** (352 and 336).
 - **WalkerRandParams** varies within what one policy can do: there, policies that adapt have been
   behind one for all tasks.
 
