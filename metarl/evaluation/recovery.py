@@ -57,7 +57,7 @@ class Recovery:
     """By how the policy remembers, in words; the first is what was asked for."""
     unchanged: Course
     """Episodes that are in the new task from their start, as if it had changed then: how soon the
-    policy gets there from a standstill, which a change is rarely better than."""
+    policy gets there from a standstill. A change is rarely over sooner."""
     settings: dict[str, Any]
     """The change, the window, seed, split, training so far and versions."""
 
