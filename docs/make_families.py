@@ -54,15 +54,14 @@ NOTES = """\
 ## Where it helps to know the task
 
 What a policy earns that is told the task beside one policy for all tasks, where both were trained
-([results](results/README.md), one seed each, three of HalfCheetahReversed):
+([results](results/README.md), one to three seeds):
 
 - Much: HalfCheetahVel (-17 and -80), HalfCheetahDir (409 and 0), AntDir2D (415 and 186),
   AntGoal (416 and 257), ReacherGoal (-5.8 and -9.8), PandaReach (-1.1 and -10.7),
   **HalfCheetahReversed** (336 and 266).
 - A sixth more: **HalfCheetahMass** (431 and 362, but no policy that adapts has got there).
-- Little: **HalfCheetahCrippled** (352 and 336).
-- **WalkerRandParams** varies within what one policy can do: there, policies that adapt have been
-  behind one for all tasks.
+- **HalfCheetahCrippled** (352 and 352) and **WalkerRandParams** vary within what one policy can do:
+  there, policies that adapt have been no better than one for all tasks, or behind it.
 
 ## What is not reproduced
 

@@ -261,7 +261,6 @@ GLANCE = {
     "HalfCheetahDir": "forward or back",
     "HalfCheetahVel": "at which speed",
     "HalfCheetahReversed": "which motors are reversed",
-    "HalfCheetahCrippled": "which motor is dead",
     "AntDir2D": "in which direction",
     "PandaReach": "a Franka Panda, which point to reach",
     "Go1Vel": "a Unitree Go1, at which speed",
