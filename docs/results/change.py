@@ -8,13 +8,12 @@ Episodes of 10 s, 100 test tasks; the task changes after 2.5 s.
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import tables
 from gif import gif
 
 import metarl
 from metarl.envs.task_family import TaskFamily
-from metarl.evaluation.course import Course
+from metarl.evaluation.course import Course, median_in_words
 from metarl.evaluation.recovery import Recovery
 from metarl.system.files import write_json
 
@@ -65,8 +64,7 @@ def film(name: str) -> None:
 
 def cells(course: Course) -> list[str]:
     """Return reward of a step 2 s after the change, median time to 90 %, and share within 2 s."""
-    seconds = float(np.median(course.seconds()))
-    late = f"{seconds:.2f} s" if np.isfinite(seconds) else "never"
+    late = median_in_words(course.seconds())
     return [f"{course.soon[:, -1].mean():.2f}", late, f"{course.recovered:.0%}"]
 
 

@@ -13,13 +13,12 @@ Back-propagation through 200 steps of a recurrent network makes training take se
 import argparse
 import os
 import platform
-import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-from running import FAMILIES
+from running import FAMILIES, learn
 from sb3_contrib import RecurrentPPO  # pyright: ignore[reportMissingImports]
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
@@ -144,9 +143,7 @@ def main() -> None:
     normaliser = VecNormalize(Trials(venv, family), gamma=SETTINGS["gamma"])
     settings = {"n_steps": EPISODES * family.horizon, **SETTINGS}  # a trial
     model = RecurrentPPO("MlpLstmPolicy", normaliser, seed=given.seed, device="cpu", **settings)
-    wall, cpu = time.monotonic(), time.process_time()
-    model.learn(steps)
-    seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
+    seconds = learn(model, steps)
     first, second = (interval(each).to_dict() for each in evaluated(model, normaliser, family))
     record = {
         "settings": {**settings, "num_envs": NUM_ENVS, "seed": given.seed},

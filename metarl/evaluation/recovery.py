@@ -12,7 +12,7 @@ to the task before, by a gradient step.
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,8 +147,7 @@ def recovery(
     key = Key(seed, Phase.EVALUATE, 3)
     policies = _policies(learner, before, memory_window, key)
     known = next(iter(_policies(learner, after, None, key).values()))
-    rewards, _ = _played(learner, after, None, key, known)
-    unchanged = Course(rewards, rewards[:, family.horizon // 2 :].mean(1), 0, family.dt)
+    throughout, _ = _played(learner, after, None, key, known)
     played = {
         name: _played(learner, before, (at, after), key, policy)
         for name, policy in policies.items()
@@ -159,15 +158,16 @@ def recovery(
             f"at least 2 episodes must last until the change after {change.seconds:g} s, got "
             f"{lasts.sum()} of {len(before)}"
         )
+    steady = throughout[lasts, family.horizon // 2 :].mean(1)
     return Recovery(
         family.name,
         before[lasts],
         after[lasts],
         {
-            name: Course(rewards[lasts], unchanged.steady[lasts], at, family.dt)
+            name: Course(rewards[lasts], steady, at, family.dt)
             for name, (rewards, _) in played.items()
         },
-        replace(unchanged, rewards=unchanged.rewards[lasts], steady=unchanged.steady[lasts]),
+        Course(throughout[lasts], steady, 0, family.dt),
         {
             "seconds": change.seconds,
             "change": dict(change.task),

@@ -82,10 +82,8 @@ def test_the_new_task_from_the_start_is_what_there_is_to_recover(measured: Recov
     np.testing.assert_array_equal(fresh.steady, measured.first.steady)
     assert fresh.change == 0, "in it from the first step on"
     # the window of half a second ends with the step whose time is given
-    rates = np.stack(
-        [row.cumsum()[9:] - np.pad(row.cumsum(), (1, 0))[:15] for row in fresh.rewards]
-    )
-    for task, (rate, steady) in enumerate(zip(rates / 10, fresh.steady, strict=True)):
+    rates = np.stack([np.convolve(row, np.full(10, 0.1), "valid") for row in fresh.rewards])
+    for task, (rate, steady) in enumerate(zip(rates, fresh.steady, strict=True)):
         there = np.flatnonzero(rate >= rate[:31].min() + 0.9 * (steady - rate[:31].min()))
         time = FAMILY.dt * (there[0] + 10) if len(there) else np.inf
         assert fresh.seconds()[task] == pytest.approx(time)
