@@ -7,6 +7,9 @@ more costs the same whether it is the first or the thousandth:
     memory  m = (sum of f(x), n, last reward)          all 0 at first
     context z = g(sum / n) / 2.5 * (1 - exp(-n / 5))   what the policy sees beside its observation
 
+g is cut off where the tasks of training end (`bounds`): the policy has learned what to do there and
+nothing beyond.
+
 A second sum and count, of about the last five transitions, tell when the task has changed: then
 what they embed to is far from what all of the memory does, and everything is forgotten (`trust`).
 The last reward is kept since a transition holds by how much the reward has changed.
@@ -80,6 +83,9 @@ class TaskMemory:
     tolerance: float = math.inf
     """How far apart recent transitions and the whole memory may be embedded; see `trust`. Training
     sets it to what it sees in tasks that do not change; infinity forgets nothing."""
+    bounds: Tensor | None = None
+    """The least and greatest of each number of the places of training's tasks, [2, context], which
+    embeddings are kept to. None where training has not set them."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.keep <= 1.0:
@@ -88,6 +94,10 @@ class TaskMemory:
             )
         if not self.tolerance > 0.0:
             raise ValueError(f"a memory's tolerance must be above 0, got {self.tolerance}")
+        if self.bounds is not None:
+            low, high = self.bounds
+            if not (low.isfinite() & high.isfinite() & (low <= high)).all():
+                raise ValueError(f"a memory's bounds must be low and high, got {self.bounds}")
 
     @property
     def size(self) -> int:
@@ -181,6 +191,8 @@ class TaskMemory:
     def context(self, memory: Tensor) -> Tensor:
         """Return what the policy sees of memories [..., memory]: contexts, [..., context]."""
         embedding = self.encoder.whole(self.mean(memory))
+        if self.bounds is not None:
+            embedding = torch.minimum(torch.maximum(embedding, self.bounds[0]), self.bounds[1])
         return embedding * ((1.0 - torch.exp(-self.count(memory) / PATIENCE)) / SCALE)
 
     def pooled(self, start: Tensor, memories: Tensor) -> Tensor:
@@ -240,6 +252,7 @@ class ActingMemory:
         self._mean, std = (each.numpy().copy() for each in (encoder.mean, encoder.std))
         self._weight, self._free = encoder.cost_of_actions.numpy().copy()
         self._per_std = 1.0 / std
+        self._bounds = None if memory.bounds is None else memory.bounds.numpy().copy()
         self._each, self._whole = _functions(encoder.each), _functions(encoder.whole)
 
     def empty(self, count: int) -> Array:
@@ -323,6 +336,8 @@ class ActingMemory:
         divisor: Array = np.maximum(count, np.float32(1e-6))
         mean = memory[:, : self._hidden] / divisor
         embedding = _through(mean, self._whole)
+        if self._bounds is not None:
+            np.clip(embedding, *self._bounds, out=embedding)
         embedding *= (1.0 - np.exp(-count / np.float32(PATIENCE))) / np.float32(SCALE)
         return embedding
 

@@ -46,6 +46,7 @@ def experience() -> Rollouts:
         torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
         torch.zeros(TASKS, ROLLOUTS, 0),
         torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
+        torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
     )
 
 

@@ -75,7 +75,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "Go1Motors": (1_500_000, {}),
 }
 """Environment steps of training, and what differs from the catalogue's family."""
-ENCODER = ["change of reward", "gross reward", "places of tasks"]
+ENCODER = ["change of reward", "gross reward", "places of tasks", "bounds of tasks"]
 """What encoders are given beside states, actions and rewards, and what they are taught by; files of
 before lack some of it."""
 QUARTERS = [f"{name} quarter of the first episode" for name in ("third", "last")]

@@ -95,6 +95,7 @@ def prepare(
     *,
     normalise: bool = True,
     reward_scale: float = 1.0,
+    tasks_change: bool = False,
 ) -> Batch:
     """Fit a baseline to each task's rollouts and return them as a batch with advantages.
 
@@ -109,17 +110,25 @@ def prepare(
         lambda_: of generalised advantage estimation, in [0, 1].
         normalise: centre each task's advantages and divide them by their std.
         reward_scale: what rewards are multiplied by first; of no effect on normalised advantages.
+        tasks_change: whether some rollouts may have `continued` from other tasks.
     """
     tasks, count, horizon = rollouts.rewards.shape
     valid = rollouts.valid
     time = torch.arange(horizon, device=valid.device)
     rewards = reward_scale * rollouts.rewards.double()
 
-    inputs = baseline.features(rollouts.observations, time).flatten(1, 2)
+    inputs = baseline.features(rollouts.observations, time)
+    final = baseline.features(rollouts.final_observations, rollouts.lengths)
+    if tasks_change:
+        continued = rollouts.continued
+        since = baseline.features_of_continued(continued.unsqueeze(-1), time)
+        inputs = torch.cat([inputs, since], dim=-1)
+        since = baseline.features_of_continued(continued, rollouts.lengths)
+        final = torch.cat([final, since], dim=-1)
     targets = discounted_returns(rewards, discount)
+    inputs = inputs.flatten(1, 2)
     weights = baseline.fit(inputs, targets.flatten(1), valid.flatten(1))
     values = baseline.predict(weights, inputs).view(tasks, count, horizon)
-    final = baseline.features(rollouts.final_observations, rollouts.lengths)
     final_values = baseline.predict(weights, final)
 
     bootstrapped = next_values(values, final_values, valid, rollouts.terminated)

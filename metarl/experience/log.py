@@ -79,6 +79,7 @@ class Experience:
             succeeded=torch.zeros(1, count, dtype=torch.bool),  # a log does not say
             memories=torch.zeros(1, count, 0),
             failed=torch.zeros(1, count, dtype=torch.bool),
+            continued=torch.zeros(1, count, dtype=torch.bool),
         )
         with torch.no_grad():
             if memory:

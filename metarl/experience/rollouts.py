@@ -39,6 +39,9 @@ class Rollouts(NamedTuple):
     for a policy without memory."""
     failed: Tensor
     """[task, rollout], bool: whether the physics blew up, which ended the episode."""
+    continued: Tensor
+    """[task, rollout], bool: whether the episode followed one in another task, with what was
+    remembered of that one; see `metarl.sampling.trial.Trial`."""
 
     @property
     def returns(self) -> Tensor:

@@ -139,6 +139,7 @@ class Recipe:
             self.config.gae_lambda,
             normalise=self.config.normalise_advantages,
             reward_scale=self.config.reward_scale,
+            tasks_change=self.config.changes > 0.0,
         )
 
     @property

@@ -19,7 +19,7 @@ from metarl.algorithms.outer_steps import check_moments
 from metarl.envs import catalogue
 from metarl.envs.family import Family
 from metarl.learner.config import Config
-from metarl.learner.task_encoder import TOLERANCE, TaskEncoder
+from metarl.learner.task_encoder import BOUNDS, TOLERANCE, TaskEncoder
 from metarl.system import checkpoint
 
 ENDING = ".safetensors"
@@ -260,9 +260,10 @@ class Saved:
                     part + COST, torch.zeros_like(initial.encoder.learning.cost_of_actions)
                 )
         optimiser, training = _taken(tensors, _OPTIMISER), _taken(tensors, _ENCODER)
-        tolerance = _CONTEXT + TOLERANCE  # that there is only once an encoder was trained
+        # these there are only once an encoder was trained
+        trained = {_CONTEXT + name: None for name in (TOLERANCE, BOUNDS)}
         kinds, expected = _kinds(tensors), _kinds(initial.tensors())
-        if (kinds | {tolerance: None}) != (expected | {tolerance: None}):
+        if (kinds | trained) != (expected | trained):
             raise ValueError(_OTHERS)
         check_moments(optimiser, initial.parameters)
         encoder = initial.encoder

@@ -13,7 +13,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.memory import KEEP_RECENT, TaskMemory
@@ -48,8 +50,8 @@ FOLLOW = 10
 """In iteration n, the slow copy goes FOLLOW / (FOLLOW + n) of the way to the learning one, and the
 memory's tolerance to what was seen last: a mean over about the last tenth of all iterations."""
 
-TOLERANCE = "tolerance"
-"""What the tensor with the memory's tolerance is called."""
+TOLERANCE, BOUNDS = "tolerance", "bounds"
+"""What the tensors with the memory's tolerance and bounds are called, that training sets."""
 
 QUIET = 0.99
 """The share of the steps of unchanging tasks at which recent transitions and the whole memory are
@@ -101,10 +103,13 @@ class TaskEncoder:
 
     def acting_tensors(self) -> dict[str, Tensor]:
         """Return what decides what the policy sees, by name."""
-        weights = dict(self.memory.encoder.state_dict())
-        if math.isinf(self.memory.tolerance):  # as in files of before there was one
-            return weights
-        return weights | {TOLERANCE: torch.tensor(self.memory.tolerance, dtype=torch.float64)}
+        tensors = dict(self.memory.encoder.state_dict())
+        # files of before there were these have none
+        if math.isfinite(self.memory.tolerance):
+            tensors[TOLERANCE] = torch.tensor(self.memory.tolerance, dtype=torch.float64)
+        if self.memory.bounds is not None:
+            tensors[BOUNDS] = self.memory.bounds
+        return tensors
 
     def training_tensors(self) -> dict[str, Tensor]:
         """Return what only further training needs, by name; Adam's moments come with the first."""
@@ -116,13 +121,16 @@ class TaskEncoder:
         """Return the encoder whose tensors these are; this one says what they belong to.
 
         Raises:
-            ValueError: for a tolerance that is none, or moments of other inputs.
+            ValueError: for a tolerance or bounds that are none, or moments of other inputs.
         """
         acting = dict(acting)
         saved = acting.pop(TOLERANCE, torch.tensor(math.inf))
         if saved.shape or not saved.is_floating_point():
             raise ValueError("the tolerance of the memory must be a number")
         tolerance = float(saved)
+        bounds = acting.pop(BOUNDS, None)
+        if bounds is not None and bounds.shape != (2, self.memory.context_size):
+            raise ValueError("the bounds of the memory must be two rows of a context's numbers")
 
         def part(prefix: str) -> dict[str, Tensor]:
             names = [name for name in training if name.startswith(prefix)]
@@ -134,7 +142,7 @@ class TaskEncoder:
         moments = Normaliser(**part("moments/"))
         if any(one.shape != other.shape for one, other in zip(moments, self.moments, strict=True)):
             raise ValueError("the moments are of other inputs than the encoder's")
-        memory = replace(self.memory, encoder=slow, tolerance=tolerance)
+        memory = replace(self.memory, encoder=slow, tolerance=tolerance, bounds=bounds)
         return TaskEncoder(memory, learning, moments, part("adam/"))
 
 
@@ -168,8 +176,8 @@ def train_encoder(
     seen = [transitions(part, before.learning) for part in rollouts]
     seen = torch.cat(seen, dim=1).to(device)
     valid = torch.cat([part.valid for part in rollouts], dim=1).to(device)
-    drawn = family.coordinates(family.sample_tasks(MAPPED, seed=0))
-    places = task_map(drawn, config.embedding_size).places(coordinates).to(device)
+    places, bounds = _places(coordinates, family, config.embedding_size)
+    places = places.to(device)
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)
     generator = torch_generator(int(draws.integers(2**62)))
     with one_library_thread():
@@ -202,8 +210,17 @@ def train_encoder(
         quiet = tolerance_of(copy.deepcopy(slow).to(device), seen[:, calm], valid[:, calm])
         known = before.memory.tolerance
         tolerance = known + part * (quiet - known) if math.isfinite(known) else quiet
-    memory = replace(before.memory, encoder=slow, tolerance=tolerance)
+    memory = replace(before.memory, encoder=slow, tolerance=tolerance, bounds=bounds)
     return TaskEncoder(memory, encoder, moments, adam), held_out
+
+
+def _places(coordinates: NDArray[np.float64], family: Family, size: int) -> tuple[Tensor, Tensor]:
+    """Return where tasks lie, [task, embedding], and where the family's end, [2, embedding]."""
+    drawn = family.coordinates(family.sample_tasks(MAPPED, seed=0))
+    of_family = task_map(drawn, size)
+    all_places = of_family.places(drawn)
+    bounds = torch.stack([all_places.amin(0), all_places.amax(0)])
+    return of_family.places(coordinates), bounds
 
 
 @torch.no_grad()

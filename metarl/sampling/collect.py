@@ -200,6 +200,7 @@ def _run_episode(
         achieved,
         memories,
         failed,
+        continued,
     ) = (field.numpy() for field in out)
     each = rewards.shape[:2]
     count, size = simulator.count, observation.shape[-1]
@@ -238,6 +239,7 @@ def _run_episode(
     terminated[:] = ~active.reshape(each)
     achieved[:] = succeeded.reshape(each)
     failed[:] = blown_up.reshape(each)
+    continued[:] = False  # where a task changed, who changed it knows: `Changing.put_back`
 
 
 def _step(
@@ -321,6 +323,7 @@ def rollout_layout(
         "succeeded": (episodes, torch.bool),
         "memories": ((*episodes, remembered), torch.float32),
         "failed": (episodes, torch.bool),
+        "continued": (episodes, torch.bool),
     }
 
 

@@ -112,12 +112,17 @@ class Changing:
         """Do nothing: the simulations live longer than a trial."""
 
     def put_back(self, rollouts: Rollouts) -> None:
-        """Put the rollouts of the trial into their own tasks' rows, in place."""
+        """Put the rollouts of the trial into their own tasks' rows, and mark those that continued.
+
+        Both in place.
+        """
         for episode in range(self._episodes):
             for simulation, changing in enumerate(self._changing):
+                rollout = episode * self._of_each + simulation
                 for field in rollouts:
-                    taken = field[:changing, episode * self._of_each + simulation]
+                    taken = field[:changing, rollout]
                     taken.copy_(taken.roll(self._ahead(episode), 0))
+                rollouts.continued[:changing, rollout] = episode > 0
 
     def _ahead(self, episode: int) -> int:
         return self._episodes - 1 - episode

@@ -1,6 +1,9 @@
 """The per-task value fit against ordinary least squares."""
 
+import math
+
 import numpy as np
+import pytest
 import torch
 
 from metarl.agents import baseline
@@ -41,6 +44,15 @@ def test_features_are_those_of_the_paper():
     feature = baseline.features(torch.tensor([2.0, -30.0]), torch.tensor(50))
     expected = [2.0, -10.0, 4.0, 100.0, 0.5, 0.25, 0.125, 1.0]
     assert feature.tolist() == expected
+
+
+def test_features_of_continued_episodes_are_those_of_the_time_since():
+    continued = torch.tensor([True, False]).unsqueeze(-1)
+    feature = baseline.features_of_continued(continued, torch.tensor([0, 20]))
+    assert feature[0, 0].tolist() == [1.0, 0.0, 0.0, 1.0, 1.0]
+    expected = [1.0, 0.2, 0.04, math.exp(-4.0), math.exp(-1.0)]
+    assert feature[0, 1].tolist() == pytest.approx(expected)
+    assert not feature[1].any()
 
 
 def test_fits_many_features_on_several_threads():

@@ -256,6 +256,31 @@ def test_rollouts_are_pooled_as_if_they_were_one_window(memory: TaskMemory, wind
     assert pooled[COUNT] == 10 + (N - 1) * STEPS + 5
 
 
+def test_contexts_keep_to_the_bounds_of_tasks(memory: TaskMemory, window: torch.Tensor):
+    """Number by number, before the first transitions count for little; in NumPy as in torch."""
+    start, valid = torch.zeros(N, memory.size), torch.ones(N, STEPS, dtype=torch.bool)
+    with torch.no_grad():
+        free, ends = memory.along(start, window, valid)
+    believed = (1.0 - torch.exp(-torch.arange(STEPS + 1.0) / PATIENCE))[:, None] / SCALE
+    embeddings = free[:, 1:] / believed[1:]
+    low, high = (embeddings.flatten(0, 1).quantile(part, 0) for part in (0.3, 0.6))
+    low[0] = high[0] = 0.0  # a number that tasks do not use
+    bounds = torch.stack([low, high])
+    narrow = replace(memory, bounds=bounds)
+    with torch.no_grad():
+        kept, same = narrow.along(start, window, valid)
+    assert torch.equal(same, ends), "what is remembered has no bounds"
+    torch.testing.assert_close(kept[:, 1:], embeddings.clamp(low, high) * believed[1:])
+    assert 0.2 < (kept == free).float().mean() < 0.9
+    np.testing.assert_allclose(narrow.acting().context(ends.numpy()), kept[:, -1], atol=1e-5)
+
+
+def test_bounds_must_be_low_and_high(memory: TaskMemory):
+    for wrong in ([[1.0], [0.0]], [[0.0], [math.inf]], [[math.nan], [1.0]]):
+        with pytest.raises(ValueError, match="bounds must be low and high"):
+            replace(memory, bounds=torch.tensor(wrong))
+
+
 def test_a_tolerance_must_be_positive(memory: TaskMemory):
     for wrong in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="tolerance must be above 0"):

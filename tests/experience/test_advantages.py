@@ -1,5 +1,7 @@
 """Returns and advantages worked out by hand and by brute force."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -77,6 +79,7 @@ def rollouts(seed: int = 0) -> Rollouts:
         torch.zeros(2, 5, dtype=torch.bool),
         torch.zeros(2, 5, 0),
         torch.zeros(2, 5, dtype=torch.bool),
+        torch.zeros(2, 5, dtype=torch.bool),
     )
 
 
@@ -96,6 +99,24 @@ def test_tasks_do_not_reach_each_other():
     together = prepare(data, 0.9, 0.95)
     alone = prepare(Rollouts(*(field[1:] for field in data)), 0.9, 0.95)
     torch.testing.assert_close(together.advantages[1:], alone.advantages)
+
+
+def test_what_a_change_of_task_costs_is_no_disadvantage():
+    """A loss that fades with the steps since then leaves everything near what it is without it."""
+    data = rollouts()
+    data.continued[:, 3:] = data.terminated[:, 3:] = True
+    estimate = partial(prepare, discount=0.9, lambda_=1.0, normalise=False, tasks_change=True)
+    without = estimate(data)
+    # the discounted returns fall by 30 e^(-t/20), so rewards by that less 0.9 of what follows
+    lost = 30.0 * torch.exp(-torch.arange(9.0) / 20.0)
+    lost[-1] = 0.0
+    data.rewards[:, 3:] -= lost[:-1] - 0.9 * lost[1:]
+    after = estimate(data)
+    torch.testing.assert_close(after.advantages, without.advantages, atol=0.2, rtol=0)
+
+    unmarked = data._replace(continued=torch.zeros_like(data.continued))
+    blamed = estimate(unmarked)
+    assert (blamed.advantages - without.advantages).abs().max() > 5.0
 
 
 def test_normalised_advantages_and_rewards_have_one_unit():

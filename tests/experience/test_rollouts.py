@@ -31,6 +31,7 @@ def rollouts() -> Rollouts:
         succeeded=torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
         memories=numbered(TASKS, ROLLOUTS, 4, start=5000),
         failed=torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
+        continued=torch.zeros(TASKS, ROLLOUTS, dtype=torch.bool),
     )
 
 

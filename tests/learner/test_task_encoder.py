@@ -13,7 +13,8 @@ from metarl.agents.memory import PATIENCE, SCALE
 from metarl.agents.siamese import COST, SiameseEncoder
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
-from metarl.learner.task_encoder import LEAST_TOLERANCE, tolerance_of
+from metarl.experience.task_map import task_map
+from metarl.learner.task_encoder import LEAST_TOLERANCE, MAPPED, tolerance_of
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
 from metarl.sampling.trial import Trial
@@ -306,20 +307,32 @@ def test_the_tolerance_is_what_unchanging_tasks_ask_for():
     assert tolerance_of(encoder, 0.0 * window, valid) == LEAST_TOLERANCE
 
 
-def test_a_file_of_before_there_was_a_tolerance_forgets_nothing(tmp_path: Path):
-    learner = siamese(envs.make("Point2D", horizon=8))
+def test_what_training_sets_of_the_memory_is_saved_from_then_on(tmp_path: Path):
+    """Tolerance and bounds: files of before there were any forget nothing and have none."""
+    family = envs.make("Point2D", horizon=8)
+    learner = siamese(family)
     assert learner.state.memory
     assert math.isinf(learner.state.memory.tolerance), "nothing is learned yet"
+    assert learner.state.memory.bounds is None
     learner.save(tmp_path / "new.safetensors")
     again = metarl.load(tmp_path / "new.safetensors")
     assert again.state.memory
     assert math.isinf(again.state.memory.tolerance)
+    assert again.state.memory.bounds is None
     again.learn(1)
-    assert math.isfinite(again.state.memory.tolerance)
+    trained = again.state.memory
+    assert math.isfinite(trained.tolerance)
+    assert trained.bounds is not None
+    goals = family.coordinates(family.sample_tasks(MAPPED, seed=0))
+    places = task_map(goals, trained.context_size).places(goals)
+    assert torch.equal(trained.bounds, torch.stack([places.amin(0), places.amax(0)]))
+    assert not trained.bounds[:, 2:].any(), "a goal is two numbers"
     again.save(tmp_path / "new.safetensors")
     last = metarl.load(tmp_path / "new.safetensors").state.memory
     assert last
-    assert last.tolerance == again.state.memory.tolerance
+    assert last.tolerance == trained.tolerance
+    assert last.bounds is not None
+    assert torch.equal(last.bounds, trained.bounds)
 
 
 def test_files_of_before_act_as_they_did(learner: metarl.MAML, tmp_path: Path):

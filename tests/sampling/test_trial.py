@@ -42,6 +42,9 @@ def test_rollouts_are_those_of_simulations_that_run_on(
     trials = Changing(simulator, tasks, trial)
     collect(trials, policy, parameters, KEY, out)
     trials.put_back(out)
+    followed = torch.zeros(TASKS, EACH * episodes, dtype=torch.bool)
+    followed[:changing, EACH::EACH] = True
+    assert torch.equal(out.continued, followed)
     met_a_fall = False
     for task in range(changing):  # they are simulation 0 of the first tasks
         alone = Simulator(family, 1)
@@ -81,6 +84,7 @@ def test_all_other_rollouts_stay_as_they_are(family: envs.TaskFamily, policy: Ga
             for field, other in zip(found[-1], again, strict=True):
                 assert torch.equal(field, other), "nothing is left of the trial before"
     plain, changed = found
+    assert not plain.continued.any()
     for rollout in (1, 3):  # of simulation 1
         valid = plain.valid[:, rollout]
         assert torch.equal(valid, changed.valid[:, rollout])
