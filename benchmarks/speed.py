@@ -27,7 +27,13 @@ from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase, Purpose, stream
 
 Call = Callable[[], None]
-SAMPLED = {"HalfCheetahDir": 100, "AntDir": 100, "HopperRandParams": 100, "HumanoidDir": 50}
+SAMPLED = {
+    "HalfCheetahDir": 100,
+    "AntDir": 100,
+    "HopperRandParams": 100,
+    "HumanoidDir": 50,
+    "Go1Vel": 50,
+}
 """Families whose sampling is timed, and steps of a rollout; 10 with many simulations."""
 
 
