@@ -79,6 +79,13 @@ class State:
         """How the policy remembers its task; None when it does not."""
         return self.encoder.memory if self.encoder else None
 
+    def unbounded(self) -> "State":
+        """Return the same state with a memory that has no bounds."""
+        if not self.encoder:
+            return self
+        memory = replace(self.encoder.memory, bounds=None)
+        return replace(self, encoder=replace(self.encoder, memory=memory))
+
     def tensors(self) -> dict[str, Tensor]:
         """Return what decides how the policy acts: parameters, moments, the encoder it sees."""
         moments = self.policy.normaliser._asdict() if self.policy.normaliser else {}

@@ -1,6 +1,7 @@
 """A policy that sees its task: sampling, training, resuming and acting agree with each other."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from metarl.agents.siamese import COST, SiameseEncoder
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
 from metarl.experience.task_map import task_map
+from metarl.learner.iteration import roll_out
 from metarl.learner.task_encoder import LEAST_TOLERANCE, MAPPED, tolerance_of
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
@@ -425,3 +427,18 @@ def test_moments_of_other_inputs_are_refused(learner: metarl.MAML, tmp_path: Pat
     checkpoint.write(tmp_path / "other.safetensors", tensors, data)
     with pytest.raises(ValueError, match="moments are of other inputs"):
         metarl.MAML.load(tmp_path / "other.safetensors")
+
+
+def test_bounds_are_for_the_tasks_of_others():
+    """Training explores without them."""
+    learner = siamese(envs.make("Point2D", horizon=8)).learn(1)
+    encoder = learner.state.encoder
+    assert encoder
+    narrow = replace(encoder.memory, bounds=torch.zeros(2, 3))
+    learner.state = replace(learner.state, encoder=replace(encoder, memory=narrow))
+    tasks = learner.family.sample_tasks(SETTINGS["tasks"], seed=0)
+    evaluated = learner.sample(tasks, learner.parameters, 2, KEY)
+    assert not evaluated.observations[..., -3:].any()
+    with learner.sampler(SETTINGS["tasks"], SETTINGS["rollouts"]) as sampler:
+        (stage,) = roll_out(learner.state, learner.recipe, learner.family, sampler)
+    assert stage.rollouts.observations[..., -3:].any()
