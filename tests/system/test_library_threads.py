@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import metarl
 from metarl import envs
 from metarl.sampling.streams import Key, Phase
+from metarl.system import library_threads
 from metarl.system.library_threads import one_library_thread
 from tests.conftest import SMALL
 
@@ -22,6 +23,7 @@ def threads() -> list[int]:
 
 @pytest.fixture(autouse=True)
 def two_threads():
+    library_threads._libraries.cache_clear()  # other tests have loaded further libraries since
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     with threadpool_limits(2, "blas"):
