@@ -15,6 +15,9 @@ from metarl.envs.goal import Marker
 from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 
+GROUND, FURTHER = 10.0, 11.0
+"""Half the side from which a floor is ground [m], and how much further it is drawn. An odd number
+of times leaves squares in place: half of them lie on either side of the middle."""
 FLOOR = np.array([[178, 188, 200], [204, 212, 221]], np.uint8)
 """Colours of the dark and the light squares."""
 SKY = 246
@@ -114,6 +117,7 @@ def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
     is_plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
     model.geom_rgba[is_plane, :3] = 1.0
     model.geom_rgba[is_plane & (model.geom_matid < 0), :3] = FLOOR[1] / 255.0
+    _extend_ground(model)
     floor, others = (_materials(model, chosen) for chosen in (is_plane, ~is_plane))
     for texture in range(model.ntex):
         start = model.tex_adr[texture]
@@ -133,6 +137,25 @@ def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
         pixels[:, :3] = FLOOR[light.astype(int)]
         model.mat_rgba[has_texture] = 1.0
     return model
+
+
+def _extend_ground(model: mujoco.MjModel) -> None:
+    """Draw large floors further: what leaves one still stands on it, since planes never end.
+
+    A half cheetah at 5 m/s would run out of the picture's floor after 8 s. Squares stay where they
+    are, and as large; small floors are tables and arenas, and stay.
+    """
+    is_plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
+    ground = is_plane & (model.geom_size[:, :2].min(axis=1) >= GROUND)
+    shared = _materials(model, ~ground)
+    for geom in np.flatnonzero(ground):
+        material = model.geom_matid[geom]
+        if material >= 0 and shared[material]:
+            continue
+        model.geom_size[geom, :2] *= FURTHER
+    grown = _materials(model, ground) & ~shared
+    # the number of squares that lie over a floor, unless they have a size
+    model.mat_texrepeat[grown & (model.mat_texuniform == 0)] *= FURTHER
 
 
 def _materials(model: mujoco.MjModel, geoms: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
+from metarl.envs import studio
 from metarl.envs.goal import Marker
 from metarl.envs.opengl_camera import OpenGLCamera
 from metarl.envs.ray_camera import RayCamera
 from metarl.envs.robot import Robot
-from metarl.envs.studio import FLOOR, SKY, Studio
+from metarl.envs.studio import FLOOR, FURTHER, SKY, Studio
 
 SIZE = (160, 120)
 CAMERAS = pytest.mark.parametrize("camera", [OpenGLCamera, RayCamera], ids=["opengl", "rays"])
@@ -170,6 +171,30 @@ def test_a_floor_gets_calm_squares_but_what_it_shares_its_texture_with_does_not(
             np.testing.assert_array_equal(np.unique(after, axis=0), FLOOR)
         else:
             np.testing.assert_array_equal(after, before)
+
+
+@CAMERAS
+@pytest.mark.parametrize("repeat", ["texrepeat='60 60'", "texrepeat='0.5 0.5' texuniform='true'"])
+def test_ground_goes_on_where_a_robot_leaves_it(
+    camera: type, repeat: str, monkeypatch: pytest.MonkeyPatch
+):
+    """MuJoCo's planes hold at any distance; its squares stay where they are, and tables small."""
+    assets = ASSETS.replace("<material name='squares'", f"<material name='squares' {repeat}")
+    ground = "<geom type='plane' size='40 40 1' material='squares'/>"
+    table = "<geom type='plane' size='9 9 1' pos='0 0 0.01'/>"
+    shown = {}
+    for further in (1.0, FURTHER):
+        monkeypatch.setattr(studio, "FURTHER", further)
+        for x in (0.0, 45.0):
+            model = model_of(ground + box("pos='0 0 0.5'"), assets)
+            shown[further, x] = picture_by(camera, model, [x], elevation=-30.0)
+        alone = model_of(table + box("pos='0 0 0.5'"))
+        shown[further, "table"] = picture_by(camera, alone, [15.0], elevation=-30.0)
+    below = slice(60, None)
+    np.testing.assert_allclose(shown[1.0, 0.0][below], shown[FURTHER, 0.0][below], atol=3)
+    assert (shown[1.0, 45.0][100:, :20] == SKY).all()
+    assert (shown[FURTHER, 45.0][100:, :20] != SKY).any(-1).all()
+    np.testing.assert_array_equal(shown[1.0, "table"], shown[FURTHER, "table"])
 
 
 @CAMERAS
