@@ -26,9 +26,9 @@ CASES = {
     "HalfCheetahReversed": (
         "2.5",
         {"bthigh_sign": 1.0, "bshin_sign": 1.0, "fthigh_sign": 1.0},
-        "2.5:bthigh_sign=-1",
+        "2.5:fthigh_sign=-1",
     ),
-    "HalfCheetahCrippled": ("2.5", {"dead_actuator": 4.0}, "2.5:dead_actuator=1"),
+    "HalfCheetahCrippled": ("2.5", {"dead_actuator": 5.0}, "2.5:dead_actuator=1"),
 }
 """Policy -> the change that is measured; task and change of the film, if there is one."""
 
