@@ -15,9 +15,8 @@ from metarl.envs.goal import Marker
 from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 
-GROUND, FURTHER = 10.0, 11.0
-"""Half the side from which a floor is ground [m], and how much further it is drawn. An odd number
-of times leaves squares in place: half of them lie on either side of the middle."""
+GROUND = 10.0
+"""Half the side from which a plane is ground [m]."""
 FLOOR = np.array([[178, 188, 200], [204, 212, 221]], np.uint8)
 """Colours of the dark and the light squares."""
 SKY = 246
@@ -47,6 +46,8 @@ class Studio:
         """The ghost's state in the scene composed last, if it has one."""
         self.root = family.robot.root_body(self.model)
         """The body that the camera follows."""
+        self._ground = _ground(self.model)
+        self._squares = [_square(self.model, plane) for plane in self._ground]
 
     def compose(
         self,
@@ -87,6 +88,7 @@ class Studio:
         if self._family.robot.camera_name is not None:
             camera.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
             camera.fixedcamid = self.model.camera(self._family.robot.camera_name).id
+        self._move_ground(middle)
         self.data.light_xpos[:, :2] = robot[:2]  # OpenGL draws shadows near the light only
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         option, perturbation = mujoco.MjvOption(), mujoco.MjvPerturb()
@@ -98,6 +100,17 @@ class Studio:
             _mark(scene, marker, robot, size)
         if ghost is not None:
             _haunt(scene, self.model, self.ghost)
+
+    def _move_ground(self, place: Array) -> None:
+        """Let ground be drawn around a place, moved there by whole squares.
+
+        Planes hold at any distance from their middle, but are drawn up to their size: half cheetahs
+        run 40 m in 8 s. (Larger planes cast wrong shadows in Mesa's OpenGL in one of 50 pictures.)
+        """
+        for plane, square in zip(self._ground, self._squares, strict=True):
+            along = self.data.geom_xmat[plane].reshape(3, 3)[:, :2]
+            away = (place - self.data.geom_xpos[plane]) @ along
+            self.data.geom_xpos[plane] += along @ (np.round(away / square) * square)
 
 
 def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
@@ -117,7 +130,6 @@ def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
     is_plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
     model.geom_rgba[is_plane, :3] = 1.0
     model.geom_rgba[is_plane & (model.geom_matid < 0), :3] = FLOOR[1] / 255.0
-    _extend_ground(model)
     floor, others = (_materials(model, chosen) for chosen in (is_plane, ~is_plane))
     for texture in range(model.ntex):
         start = model.tex_adr[texture]
@@ -139,23 +151,23 @@ def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
     return model
 
 
-def _extend_ground(model: mujoco.MjModel) -> None:
-    """Draw large floors further: what leaves one still stands on it, since planes never end.
-
-    A half cheetah at 5 m/s would run out of the picture's floor after 8 s. Squares stay where they
-    are, and as large; small floors are tables and arenas, and stay.
-    """
+def _ground(model: mujoco.MjModel) -> NDArray[np.intp]:
+    """Return the planes that are ground; small ones are tables and arenas."""
     is_plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
-    ground = is_plane & (model.geom_size[:, :2].min(axis=1) >= GROUND)
-    shared = _materials(model, ~ground)
-    for geom in np.flatnonzero(ground):
-        material = model.geom_matid[geom]
-        if material >= 0 and shared[material]:
-            continue
-        model.geom_size[geom, :2] *= FURTHER
-    grown = _materials(model, ground) & ~shared
-    # the number of squares that lie over a floor, unless they have a size
-    model.mat_texrepeat[grown & (model.mat_texuniform == 0)] *= FURTHER
+    stands = model.body_weldid[model.geom_bodyid] == 0
+    return np.flatnonzero(is_plane & stands & (model.geom_size[:, :2].min(axis=1) >= GROUND))
+
+
+def _square(model: mujoco.MjModel, plane: int) -> Array:
+    """Return after how many metres a plane looks the same again, along its x and y.
+
+    A material's texture lies `texrepeat` times over a plane, or over 2 m if it is uniform.
+    """
+    material, size = model.geom_matid[plane], model.geom_size[plane, :2]
+    if material < 0 or (model.mat_texrepeat[material] <= 0.0).any():
+        return np.ones(2)
+    over = 2.0 if model.mat_texuniform[material] else 2.0 * size
+    return over / model.mat_texrepeat[material]
 
 
 def _materials(model: mujoco.MjModel, geoms: NDArray[np.bool_]) -> NDArray[np.bool_]:
