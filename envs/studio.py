@@ -47,7 +47,7 @@ class Studio:
         self.root = family.robot.root_body(self.model)
         """The body that the camera follows."""
         self._ground = _ground(self.model)
-        self._squares = [_square(self.model, plane) for plane in self._ground]
+        self._steps = [_step(self.model, plane) for plane in self._ground]
 
     def compose(
         self,
@@ -102,15 +102,17 @@ class Studio:
             _haunt(scene, self.model, self.ghost)
 
     def _move_ground(self, place: Array) -> None:
-        """Let ground be drawn around a place, moved there by whole squares.
+        """Let ground be drawn around a place, moved there by a quarter of its side at a time.
 
         Planes hold at any distance from their middle, but are drawn up to their size: half cheetahs
-        run 40 m in 8 s. (Larger planes cast wrong shadows in Mesa's OpenGL in one of 50 pictures.)
+        run 40 m in 8 s. OpenGL draws them in quarters, which fall on each other wherever a quarter
+        is so many whole squares. With other steps, or a larger plane, Mesa's OpenGL casts wrong
+        shadows in one of a hundred pictures.
         """
-        for plane, square in zip(self._ground, self._squares, strict=True):
+        for plane, step in zip(self._ground, self._steps, strict=True):
             along = self.data.geom_xmat[plane].reshape(3, 3)[:, :2]
             away = (place - self.data.geom_xpos[plane]) @ along
-            self.data.geom_xpos[plane] += along @ (np.round(away / square) * square)
+            self.data.geom_xpos[plane] += along @ (np.round(away / step) * step)
 
 
 def _calm(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
@@ -158,16 +160,17 @@ def _ground(model: mujoco.MjModel) -> NDArray[np.intp]:
     return np.flatnonzero(is_plane & stands & (model.geom_size[:, :2].min(axis=1) >= GROUND))
 
 
-def _square(model: mujoco.MjModel, plane: int) -> Array:
-    """Return after how many metres a plane looks the same again, along its x and y.
+def _step(model: mujoco.MjModel, plane: int) -> Array:
+    """Return about a quarter of a plane's sides, after which it looks the same, [2], in metres.
 
     A material's texture lies `texrepeat` times over a plane, or over 2 m if it is uniform.
     """
     material, size = model.geom_matid[plane], model.geom_size[plane, :2]
     if material < 0 or (model.mat_texrepeat[material] <= 0.0).any():
-        return np.ones(2)
+        return size / 2.0
     over = 2.0 if model.mat_texuniform[material] else 2.0 * size
-    return over / model.mat_texrepeat[material]
+    square = over / model.mat_texrepeat[material]
+    return np.maximum(1.0, np.round(size / 2.0 / square)) * square
 
 
 def _materials(model: mujoco.MjModel, geoms: NDArray[np.bool_]) -> NDArray[np.bool_]:
