@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarl.agents.acting_memory import ActingMemory
 from metarl.agents.memory import TaskMemory
 from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.agents.siamese import SiameseEncoder
@@ -67,7 +68,7 @@ class Actor:
         self._generator = np.random.default_rng(seed)
         self.rules = remembered[0] if remembered else None
         self._start = remembered[1].copy() if remembered else np.zeros(0, np.float32)
-        self._acting_memory = self.rules.acting() if self.rules else None
+        self._acting_memory = ActingMemory(self.rules) if self.rules else None
         self._known: Known | None = None
         self._seen_enough, self._warned = 0, False
         self.forget()
@@ -92,7 +93,7 @@ class Actor:
         if not self.rules:
             raise ValueError("this policy has no memory to forget with: it does not see its task")
         self.rules = self.rules.forgetting(window)
-        self._acting_memory = self.rules.acting()
+        self._acting_memory = ActingMemory(self.rules)
         self._start, self.memory = (
             self.rules.bounded(torch.from_numpy(each)).numpy()
             for each in (self._start, self.memory)

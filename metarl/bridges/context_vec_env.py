@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
+from metarl.agents.acting_memory import ActingMemory
 from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
 
 
@@ -31,7 +32,7 @@ class ContextVecEnv(VecEnvWrapper):
             raise ValueError("the policy has no memory: use the environments as they are")
         size = actor.observation_size + actor.rules.context_size
         super().__init__(venv, gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32))
-        self._rules, self._action_scale = actor.rules.acting(), actor.action_scale
+        self._rules, self._action_scale = ActingMemory(actor.rules), actor.action_scale
         self._memory = np.repeat(actor.memory[None], venv.num_envs, axis=0)
 
     def reset(self) -> NDArray[np.float32]:

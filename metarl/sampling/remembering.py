@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.agents.acting_memory import ActingMemory
 from metarl.agents.policy import Array
 from metarl.experience.memories import Remembered
 
@@ -12,7 +13,7 @@ class Remembering:
 
     def __init__(self, memory: Remembered, simulations: int) -> None:
         """Begin with what is remembered of each task, in each of its simulations."""
-        self._rules = memory.rules.acting()
+        self._rules = ActingMemory(memory.rules)
         self.memory = memory.start.numpy().repeat(simulations, axis=0)
         """[simulation, memory]."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from metarl.agents.acting_memory import ActingMemory
 from metarl.agents.memory import PATIENCE, RECENT, SCALE, TaskMemory
 from metarl.agents.siamese import SiameseEncoder
 
@@ -55,7 +56,7 @@ def charge(actions: np.ndarray) -> np.ndarray:
 
 def running(memory: TaskMemory, window: torch.Tensor, active: np.ndarray | None = None):
     """Memories after each transition of a window, in NumPy."""
-    acting = memory.acting()
+    acting = ActingMemory(memory)
     state = acting.empty(len(window))
     states = []
     for step in range(window.shape[1]):
@@ -121,7 +122,7 @@ def test_a_reward_is_compared_with_the_one_before_of_its_episode(
 
 
 def test_nothing_seen_is_exactly_no_context(memory: TaskMemory):
-    acting = memory.acting()
+    acting = ActingMemory(memory)
     assert (acting.context(acting.empty(3)) == 0.0).all()
     assert (memory.context(torch.zeros(3, memory.size)) == 0.0).all()
 
@@ -272,7 +273,7 @@ def test_contexts_keep_to_the_bounds_of_tasks(memory: TaskMemory, window: torch.
     assert torch.equal(same, ends), "what is remembered has no bounds"
     torch.testing.assert_close(kept[:, 1:], embeddings.clamp(low, high) * believed[1:])
     assert 0.2 < (kept == free).float().mean() < 0.9
-    np.testing.assert_allclose(narrow.acting().context(ends.numpy()), kept[:, -1], atol=1e-5)
+    np.testing.assert_allclose(ActingMemory(narrow).context(ends.numpy()), kept[:, -1], atol=1e-5)
 
 
 def test_bounds_must_be_low_and_high(memory: TaskMemory):

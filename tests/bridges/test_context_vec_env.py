@@ -5,6 +5,7 @@ import pytest
 
 import metarl
 from metarl import envs
+from metarl.agents.acting_memory import ActingMemory
 from metarl.agents.actor import Actor, AdaptedPolicy
 from metarl.bridges.context_vec_env import ContextVecEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv
@@ -22,7 +23,7 @@ def adapted() -> AdaptedPolicy:
 
 def context_of(actor: Actor) -> np.ndarray:
     assert actor.rules is not None
-    return actor.rules.acting().context(actor.memory[None])[0]
+    return ActingMemory(actor.rules).context(actor.memory[None])[0]
 
 
 def test_contexts_are_those_of_an_actor_that_is_told(adapted: AdaptedPolicy):
