@@ -187,7 +187,7 @@ class TaskMemory:
         """Return what the policy sees of memories [..., memory]: contexts, [..., context]."""
         embedding = self.encoder.whole(self.mean(memory))
         if self.bounds is not None:
-            embedding = torch.minimum(torch.maximum(embedding, self.bounds[0]), self.bounds[1])
+            embedding = embedding.clamp(*self.bounds)
         return embedding * ((1.0 - torch.exp(-self.count(memory) / PATIENCE)) / SCALE)
 
     def pooled(self, start: Tensor, memories: Tensor) -> Tensor:

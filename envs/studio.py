@@ -106,8 +106,8 @@ class Studio:
 
         Planes hold at any distance from their middle, but are drawn up to their size: half cheetahs
         run 40 m in 8 s. OpenGL draws them in quarters, which fall on each other wherever a quarter
-        is so many whole squares. With other steps, or a larger plane, Mesa's OpenGL casts wrong
-        shadows in one of a hundred pictures.
+        is so many whole squares: pictures are then the same as around the middle. (Larger planes
+        get wrong shadows from Mesa's OpenGL more often than its one in 200 pictures.)
         """
         for plane, step in zip(self._ground, self._steps, strict=True):
             along = self.data.geom_xmat[plane].reshape(3, 3)[:, :2]
