@@ -73,6 +73,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "PandaReach": (1_200_000, {}),
     "Go1Vel": (1_500_000, {}),
     "Go1Motors": (1_500_000, {}),
+    "Go1Payload": (1_500_000, {}),
 }
 """Environment steps of training, and what differs from the catalogue's family."""
 ENCODER = ["change of reward", "gross reward", "places of tasks", "bounds of tasks"]
