@@ -25,33 +25,26 @@ _COMING_ROUND = 5.0, 20.0
 the first, bodies turn round in the second."""
 
 
-def features(observation: Tensor, time: Tensor) -> Tensor:
+def features(observation: Tensor, time: Tensor, continued: Tensor | None = None) -> Tensor:
     """Return [o, o^2, t, t^2, t^3, 1], [..., 2 * observation + 4], in float64.
 
     Args:
         observation: o, [..., observation]; cut off at +-10.
         time: steps since the start of the rollout, broadcastable to [...]; t is a hundredth of it.
+        continued: whether the episode went on from another task, broadcastable to [...]. Given, as
+            a tensor, [1, t, t^2, e^(-s/5), e^(-s/20)] follow where it did, else five times 0; s are
+            the steps themselves.
     """
     clipped = observation.double().clamp(-_CLIP, _CLIP)
-    t = (time.double() / _TIME_SCALE).expand(observation.shape[:-1]).unsqueeze(-1)
-    return torch.cat([clipped, clipped.square(), t, t**2, t**3, torch.ones_like(t)], dim=-1)
-
-
-def features_of_continued(continued: Tensor, time: Tensor) -> Tensor:
-    """Return [1, t, t^2, e^(-s/5), e^(-s/20)] where an episode continued, else 0, in float64.
-
-    Args:
-        continued: whether it went on from another task, broadcastable to [...].
-        time: s, steps since the start of the episode, broadcastable to [...]; t is a hundredth.
-
-    Returns:
-        [..., 5].
-    """
-    steps = time.double()
+    steps = time.double().expand(observation.shape[:-1])
     t = steps / _TIME_SCALE
-    fading = [torch.exp(-steps / scale) for scale in _COMING_ROUND]
-    since = torch.stack([torch.ones_like(t), t, t**2, *fading], dim=-1)
-    return continued.unsqueeze(-1) * since
+    one = torch.ones_like(t)
+    parts = [clipped, clipped.square(), torch.stack([t, t**2, t**3, one], dim=-1)]
+    if continued is not None:
+        fading = [torch.exp(-steps / scale) for scale in _COMING_ROUND]
+        since = torch.stack([one, t, t**2, *fading], dim=-1)
+        parts.append(continued.unsqueeze(-1) * since)
+    return torch.cat(parts, dim=-1)
 
 
 def fit(inputs: Tensor, targets: Tensor, valid: Tensor, ridge: float = 1e-5) -> Tensor:

@@ -117,14 +117,10 @@ def prepare(
     time = torch.arange(horizon, device=valid.device)
     rewards = reward_scale * rollouts.rewards.double()
 
-    inputs = baseline.features(rollouts.observations, time)
-    final = baseline.features(rollouts.final_observations, rollouts.lengths)
-    if tasks_change:
-        continued = rollouts.continued
-        since = baseline.features_of_continued(continued.unsqueeze(-1), time)
-        inputs = torch.cat([inputs, since], dim=-1)
-        since = baseline.features_of_continued(continued, rollouts.lengths)
-        final = torch.cat([final, since], dim=-1)
+    continued = rollouts.continued.unsqueeze(-1) if tasks_change else None
+    inputs = baseline.features(rollouts.observations, time, continued)
+    ends, lengths = rollouts.final_observations.unsqueeze(2), rollouts.lengths.unsqueeze(2)
+    final = baseline.features(ends, lengths, continued).squeeze(2)
     targets = discounted_returns(rewards, discount)
     inputs = inputs.flatten(1, 2)
     weights = baseline.fit(inputs, targets.flatten(1), valid.flatten(1))

@@ -48,7 +48,11 @@ def test_features_are_those_of_the_paper():
 
 def test_features_of_continued_episodes_are_those_of_the_time_since():
     continued = torch.tensor([True, False]).unsqueeze(-1)
-    feature = baseline.features_of_continued(continued, torch.tensor([0, 20]))
+    observation = torch.ones(2, 2, 3)
+    feature = baseline.features(observation, torch.tensor([0, 20]), continued)
+    usual = baseline.features(observation, torch.tensor([0, 20]))
+    assert torch.equal(feature[..., :-5], usual)
+    feature = feature[..., -5:]
     assert feature[0, 0].tolist() == [1.0, 0.0, 0.0, 1.0, 1.0]
     expected = [1.0, 0.2, 0.04, math.exp(-4.0), math.exp(-1.0)]
     assert feature[0, 1].tolist() == pytest.approx(expected)

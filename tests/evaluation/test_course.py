@@ -23,6 +23,9 @@ def test_numbers_by_hand():
     np.testing.assert_allclose(course.seconds(0.5), [1.0, 1.0, 0.5])
     assert course.recovered == pytest.approx(2 / 3)
     assert course.columns()["90 %"] == "1.25 s"
+    # 90 % of the rate is 2.7: after 6 steps, never and at once
+    assert course.regained == pytest.approx(2 / 3)
+    assert course.columns()["of the rate"] == "67%"
     assert course.to_dict()["seconds"] == [1.25, None, 0.5]
     np.testing.assert_allclose(course.smooth[:, 8], rewards[:, 8], err_msg="across the change")
     np.testing.assert_allclose(course.smooth[:, 5], 4.5)
@@ -33,3 +36,17 @@ def test_recovery_after_two_seconds_is_too_late():
     course = Course(rewards, np.ones(2), change=4, dt=0.25)
     np.testing.assert_allclose(course.seconds(), 3.0)
     assert course.recovered == 0.0
+
+
+def test_a_part_of_a_rate_that_is_not_above_zero_says_nothing():
+    course = Course(np.full((2, 20), -0.5), np.array([1.0, 0.0]), change=4, dt=0.25)
+    assert course.regained is None
+    assert course.columns()["of the rate"] == "-"
+    assert course.times()["regained_within_2_s"] is None
+
+
+def test_who_hardly_dips_has_regained_its_rate():
+    """A twentieth of the rate is lost for good: not nine tenths of the way, but of the rate."""
+    course = Course(np.full((2, 20), 0.95), np.ones(2), change=4, dt=0.25)
+    assert course.recovered == 0.0
+    assert course.regained == 1.0
