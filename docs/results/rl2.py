@@ -11,14 +11,12 @@ Back-propagation through 200 steps of a recurrent network makes training take se
 """
 
 import argparse
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-from running import FAMILIES, learn
+from running import FAMILIES, learn, machine
 from sb3_contrib import RecurrentPPO  # pyright: ignore[reportMissingImports]
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
@@ -149,7 +147,7 @@ def main() -> None:
         "settings": {**settings, "num_envs": NUM_ENVS, "seed": given.seed},
         "family": family.describe(),
         "versions": versions(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "machine": machine(model.device),
         "steps": model.num_timesteps,
         "seconds": seconds,
         "rl2": {"first episode": first, "second episode": second},

@@ -106,17 +106,16 @@ def facts(learner: metarl.MAML, seconds: dict[str, float]) -> dict[str, Any]:
         "config": asdict(learner.config),
         "family": learner.family.describe(),
         "versions": versions(),
-        "machine": machine(learner),
+        "machine": machine(learner.device),
         "steps": learner.num_timesteps,
         "seconds": seconds,
     }
 
 
-def machine(learner: metarl.MAML) -> str:
-    """Return how many cores the machine has, of what kind, and the GPU if the updates used one."""
+def machine(device: torch.device) -> str:
+    """Return how many cores the machine has, of what kind, and the GPU if updates run on one."""
     cores = f"{os.cpu_count()} cores, {platform.machine()}"
-    gpu = learner.device.type == "cuda"
-    return f"{cores}, {torch.cuda.get_device_name()}" if gpu else cores
+    return f"{cores}, {torch.cuda.get_device_name()}" if device.type == "cuda" else cores
 
 
 def record(learner: metarl.MAML, method: str, seconds: dict[str, float]) -> None:
