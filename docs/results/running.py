@@ -294,8 +294,8 @@ def _rl2(family: str) -> np.ndarray | None:
 
 ENDS = ("one-policy", "told")
 """The methods between which adaptation is looked at."""
-LEFT = -0.5
-"""Where the figure ends; worse bars are cut off and have their number."""
+LEFT, RIGHT = -0.5, 1.5
+"""Where the figure ends; bars that go on are cut off and have their number."""
 
 
 def _words(values: np.ndarray | None, family: str, method: str) -> str:
@@ -366,9 +366,11 @@ def figure() -> Figure:
             at = row + 0.26 * (place - 1)
             axes.barh(at, parts.mean(), 0.24, color=color, label=label if row == 0 else None)
             axes.plot(parts, [at] * len(parts), "o", color="#023047", markersize=3)
-            if parts.mean() < LEFT:
-                axes.text(LEFT + 0.02, at, f"{parts.mean():.1f}", va="center", fontsize=8)
-    axes.set_xlim(left=LEFT)
+            mean = parts.mean()
+            if not LEFT <= mean <= RIGHT:
+                end, side = (LEFT + 0.02, "left") if mean < LEFT else (RIGHT - 0.02, "right")
+                axes.text(end, at, f"{mean:.0%}", va="center", ha=side, fontsize=8)
+    axes.set_xlim(LEFT, RIGHT)
     axes.set_yticks(range(len(shown)), shown)
     axes.invert_yaxis()
     axes.axvline(1.0, color="#023047", linewidth=1.0)
