@@ -83,11 +83,13 @@ class Course:
     def regained(self) -> float | None:
         """The share of tasks that reach nine tenths of the new task's rate within 2 s.
 
-        None where a steady rate is not above 0, since a part of it says nothing then.
+        None where steady rates are not above 0 on average, since a part of them says nothing then.
+        A task whose own is not has nothing to come back to, and does not count as regained.
         """
-        if (self.steady <= 0.0).any():
+        if self.steady.mean() <= 0.0:
             return None
-        return _in_time(self._reaching(RECOVERED * self.steady))
+        worth = np.where(self.steady > 0.0, RECOVERED * self.steady, np.inf)
+        return _in_time(self._reaching(worth))
 
     def means(self) -> dict[str, Interval]:
         """Return the mean rewards of a step before the change, in the dip and 2 s later."""

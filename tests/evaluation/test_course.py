@@ -39,10 +39,15 @@ def test_recovery_after_two_seconds_is_too_late():
 
 
 def test_a_part_of_a_rate_that_is_not_above_zero_says_nothing():
-    course = Course(np.full((2, 20), -0.5), np.array([1.0, 0.0]), change=4, dt=0.25)
+    course = Course(np.full((2, 20), -0.5), np.array([0.5, -1.0]), change=4, dt=0.25)
     assert course.regained is None
     assert course.columns()["of the rate"] == "-"
     assert course.times()["regained_within_2_s"] is None
+
+
+def test_a_task_without_a_rate_to_come_back_to_is_not_regained():
+    course = Course(np.ones((2, 20)), np.array([1.0, -0.2]), change=4, dt=0.25)
+    assert course.regained == 0.5
 
 
 def test_who_hardly_dips_has_regained_its_rate():
