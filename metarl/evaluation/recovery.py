@@ -86,8 +86,10 @@ class Recovery:
             for row in rows
         ]
         steady = mean_in_words(interval(self.first.steady))
-        lines.append(f"Rewards of a step; that of the new task from the start: {steady}.")
-        lines.append("Times and 90 %: on the way there from the dip; of the rate: at 90 % of it in 2 s.")
+        lines += [
+            f"Rewards of a step; that of the new task from the start: {steady}.",
+            "Times and 90 %: of the way there from the dip. Of the rate: 90 % of it within 2 s.",
+        ]
         middle, share = median_in_words(self.unchanged.seconds()), self.unchanged.recovered
         lines.append(f"Episodes in it from the start: 90 % after {middle}, {share:.0%} in 2 s.")
         return "\n".join(lines)

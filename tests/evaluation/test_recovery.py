@@ -100,10 +100,11 @@ def test_a_policy_without_memory_is_adapted_to_the_task_before(tmp_path: Path):
 
 
 def test_is_printed_and_written(measured: Recovery, tmp_path: Path):
-    head, *rows, last, start = str(measured).splitlines()
+    head, *rows, last, words, start = str(measured).splitlines()
     assert "90 % in 2 s" in head
     assert len({len(row) for row in (head, *rows)}) == 1, "a table"
     assert last.startswith("Rewards of a step; ")
+    assert words.startswith("Times and 90 %: of the way there from the dip. Of the rate: ")
     assert start.startswith("Episodes in it from the start: 90 % after ")
     assert measured.title.startswith("HalfCheetahDir: direction -1 after 0.5 s, ")
     numbers, figure = figures.save(measured, tmp_path)
