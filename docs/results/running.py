@@ -299,28 +299,17 @@ LEFT, RIGHT = -0.5, 1.5
 
 
 def _words(values: np.ndarray | None, family: str, method: str) -> str:
-    """Return a mean over seeds with its interval, or the one seed's number, and its marks."""
+    """Return a mean over seeds with its interval, or the one seed's number, and its mark."""
     if values is None:
         return ""
     mean = f"{values[0]:.1f}" if len(values) == 1 else f"{interval(values)} ({len(values)})"
-    return mean + _marks(family, method)
+    return mean + _mark(family, method)
 
 
-def _marks(family: str, method: str) -> str:
-    """Return a mark for each way in which a method's runs are not of today's package."""
-    found = runs(family, method)
-    marks = ""
-    if any(
-        run["config"]["tasks"] == 40 for run in found if run["config"]["algorithm"] == "siamese"
-    ):
-        marks += "*"
-    if method == "siamese":
-        given = [run.get("encoder") or [] for run in found]
-        if any("change of reward" not in each for each in given):
-            marks += "†"
-        elif any(each != ENCODER for each in given):
-            marks += "°"
-    return marks
+def _mark(family: str, method: str) -> str:
+    """Return a mark where a method's runs are not of today's package."""
+    given = [run["encoder"] for run in runs(family, method) if method == "siamese"]
+    return "°" if any(each != ENCODER for each in given) else ""
 
 
 def _gains(low: np.ndarray, high: np.ndarray) -> bool:
