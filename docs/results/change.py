@@ -15,7 +15,7 @@ from gif import gif
 
 import metarl
 from metarl.envs.task_family import TaskFamily
-from metarl.evaluation.course import Course, median_in_words
+from metarl.evaluation.course import Course, median_in_words, share_in_words
 from metarl.evaluation.recovery import Recovery
 from metarl.system.files import write_json
 
@@ -67,8 +67,8 @@ def film(name: str) -> None:
 def cells(course: Course) -> list[str]:
     """Return reward of a step 2 s after the change, median time to 90 %, and shares within 2 s."""
     late = median_in_words(course.seconds())
-    regained = "-" if course.regained is None else f"{course.regained:.0%}"
-    return [f"{course.soon[:, -1].mean():.2f}", late, f"{course.recovered:.0%}", regained]
+    shares = [share_in_words(share) for share in (course.recovered, course.regained)]
+    return [f"{course.soon[:, -1].mean():.2f}", late, *shares]
 
 
 def table(results: dict[str, Recovery]) -> str:

@@ -102,8 +102,8 @@ class Course:
             **{f"{name} [95 %]": mean_in_words(mean) for name, mean in self.means().items()},
             "half-way": median_in_words(self.seconds(0.5)),
             "90 %": median_in_words(self.seconds()),
-            "90 % in 2 s": f"{self.recovered:.0%}",
-            "of the rate": "-" if self.regained is None else f"{self.regained:.0%}",
+            "90 % in 2 s": share_in_words(self.recovered),
+            "of the rate": share_in_words(self.regained),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,6 +143,11 @@ def _in_time(seconds: NDArray[np.float64]) -> float:
 def mean_in_words(mean: Interval) -> str:
     """Return a mean with its interval."""
     return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
+
+
+def share_in_words(share: float | None) -> str:
+    """Return a share of tasks in words."""
+    return "-" if share is None else f"{share:.0%}"
 
 
 def median_in_words(seconds: NDArray[np.float64]) -> str:
