@@ -5,7 +5,7 @@ the Euclidean distance of what the branches give, d(x1, x2) = ||f(x1) - f(x2)||.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,7 @@ class SiameseEncoder(nn.Module):
         )
         if cost_of_actions is None:
             cost_of_actions = torch.zeros(2, action_size)
-        self.register_buffer(COST, cost_of_actions.float())
+        self.register_buffer(_COST, cost_of_actions.float())
         self.register_buffer("mean", torch.zeros(self.transition_size))
         self.register_buffer("std", torch.ones(self.transition_size))
         with torch.no_grad():
@@ -184,21 +184,26 @@ class SiameseEncoder(nn.Module):
         return torch.cat([before, done, reward, after - before, change], dim=-1)
 
 
-COST = "cost_of_actions"
+_COST = "cost_of_actions"
 """What the tensor with the cost of actions is called."""
 _PER_INPUT = {"each.0.weight": 0.0, "mean": 0.0, "std": 1.0, "variance": 1.0}
 """By the last part of their names, tensors with a number for each input, and what stands there for
 an input that makes no difference."""
 
 
-def with_change_of_reward(tensors: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
-    """Return an encoder's tensors, those of before the change of reward was seen with its column.
+def completed(
+    tensors: Mapping[str, Tensor], size: int, actions: int, encoders: Sequence[str] = ("",)
+) -> dict[str, Tensor]:
+    """Return encoders' tensors, with what those of earlier versions lack; they do what they did.
 
-    They do what they did: the new input is multiplied by 0.
+    The change of reward is a new input, multiplied by 0. Actions cost nothing, so that rewards are
+    seen as they come.
 
     Args:
         tensors: by name: weights, what inputs are normalised with, and what training remembers.
         size: numbers in a transition with the change of reward.
+        actions: numbers in an action.
+        encoders: what the names of each encoder's own tensors begin with.
     """
 
     def widened(name: str, value: Tensor) -> Tensor:
@@ -207,4 +212,5 @@ def with_change_of_reward(tensors: Mapping[str, Tensor], size: int) -> dict[str,
             return value
         return torch.nn.functional.pad(value, (0, 1), value=known[0])
 
-    return {name: widened(name, value) for name, value in tensors.items()}
+    free = {encoder + _COST: torch.zeros(2, actions) for encoder in encoders}
+    return free | {name: widened(name, value) for name, value in tensors.items()}

@@ -10,8 +10,6 @@ against environment steps and seconds of training (those of the evaluations not 
 
 import argparse
 import json
-import os
-import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from running import machine
 from scipy import stats
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -71,7 +70,7 @@ def train(family: str, algorithm: str, seed: int, path: Path) -> None:
         "config": asdict(learner.config),
         "family": learner.family.describe(),
         "versions": versions(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "machine": machine(learner.device),
         "curve": curve.points,
         "final": metarl.evaluate(learner, tasks=40, steps=3).to_dict(),
     }

@@ -11,8 +11,6 @@ Its file in `similarity/` holds settings, seed, versions and all numbers.
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,11 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from running import machine
 from scipy import stats
 from torch import Tensor, nn
 
 import metarl
-import metarl.skills.similarity as training
+import metarl.skills.encoder_training as training
 from metarl import envs
 from metarl.agents.siamese import SiameseEncoder
 from metarl.envs.distributions import Split
@@ -58,9 +57,18 @@ SCORED = 10
 class OrderAware(SiameseEncoder):
     """Reads a window with a GRU where the encoder takes a mean."""
 
-    def __init__(self, *sizes: int, generator: torch.Generator) -> None:
-        super().__init__(*sizes, generator=generator)
-        hidden = sizes[-1]
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        embedding_size: int,
+        hidden: int,
+        *,
+        generator: torch.Generator,
+        **others: Any,  # noqa: ANN401
+    ) -> None:
+        sizes = observation_size, action_size, embedding_size, hidden
+        super().__init__(*sizes, generator=generator, **others)
         self.gru = nn.GRU(hidden, hidden, batch_first=True)
         with torch.no_grad():
             for weight in self.gru.parameters():
@@ -145,7 +153,7 @@ def train(family: str, seed: int, path: Path) -> None:
         "family": learner.family.describe(),
         "environment_steps": learner.num_timesteps,
         "versions": versions(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "machine": machine(learner.device),
         "encoders": encoders,
         "library_returns": library.returns.mean(0).tolist(),
         "before": score(learner, tasks, learner.parameters),

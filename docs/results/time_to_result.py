@@ -7,12 +7,13 @@ iterations, passes 260. What it has learned is then evaluated on start states of
 table and writes `time_to_result.json`.
 """
 
-import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
+from running import machine
 
 import metarl
 from metarl import envs
@@ -69,7 +70,7 @@ def main() -> None:
     record = {
         "family": FAMILY,
         "goal": GOAL,
-        "machine": platform.processor() or platform.machine(),
+        "machine": machine(torch.device("cpu")),
         "versions": versions(),
         "runs": found,
     }

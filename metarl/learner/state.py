@@ -14,7 +14,7 @@ from metarl import envs
 from metarl.agents.memory import TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
-from metarl.agents.siamese import COST, with_change_of_reward
+from metarl.agents.siamese import completed
 from metarl.algorithms.outer_steps import check_moments
 from metarl.envs import catalogue
 from metarl.envs.family import Family
@@ -259,13 +259,10 @@ class Saved:
         tensors = {name: value.clone() for name, value in self.tensors.items()}
         if initial.encoder:
             of_encoder = {n: v for n, v in tensors.items() if n.startswith((_CONTEXT, _ENCODER))}
-            size = initial.encoder.learning.transition_size
-            tensors |= with_change_of_reward(of_encoder, size)
-            # files of before it was looked at have none, and go on seeing rewards as they come
-            for part in (_CONTEXT, f"{_ENCODER}learning/"):
-                tensors.setdefault(
-                    part + COST, torch.zeros_like(initial.encoder.learning.cost_of_actions)
-                )
+            known = initial.encoder.learning
+            actions = known.cost_of_actions.shape[1]
+            both = _CONTEXT, f"{_ENCODER}learning/"
+            tensors |= completed(of_encoder, known.transition_size, actions, both)
         optimiser, training = _taken(tensors, _OPTIMISER), _taken(tensors, _ENCODER)
         # these there are only once an encoder was trained
         trained = {_CONTEXT + name: None for name in (TOLERANCE, BOUNDS)}

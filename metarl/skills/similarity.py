@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.policy import Parameters
-from metarl.agents.siamese import COST, SiameseEncoder, with_change_of_reward
+from metarl.agents.siamese import SiameseEncoder, completed
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import transitions
@@ -138,14 +138,13 @@ class Similarity:
         }
         with checkpoint.sound(path, "encoder"):
             config = SimilarityConfig.of(data["config"])
-            if not data.get("sees_change_of_reward"):
-                weights = with_change_of_reward(weights, len(weights["mean"]) + 1)
-            _check_sizes(config, data["observation_size"], weights)
-            actions = len(weights["mean"]) - 2 * data["observation_size"] - 2
-            # files of before it was looked at have none, and go on seeing rewards as they come
-            weights.setdefault(COST, torch.zeros(2, actions))
+            size = len(weights["mean"]) + (0 if data.get("sees_change_of_reward") else 1)
+            observation_size = _size_of(data["observation_size"], size)
+            actions = size - 2 * observation_size - 2
+            weights = completed(weights, size, actions)
+            _check_sizes(config, weights)
             encoder = SiameseEncoder(
-                data["observation_size"],
+                observation_size,
                 actions,
                 config.embedding_size,
                 config.hidden,
@@ -169,7 +168,14 @@ class Similarity:
             )
 
 
-def _check_sizes(config: SimilarityConfig, observation_size: int, weights: Parameters) -> None:
+def _size_of(observation_size: Any, transition: int) -> int:  # noqa: ANN401
+    """Return the size of observations that a file states, which leaves room for actions."""
+    if type(observation_size) is not int or not 0 < 2 * observation_size + 2 < transition:
+        raise ValueError(f"observation_size does not go with {transition} numbers a transition")
+    return observation_size
+
+
+def _check_sizes(config: SimilarityConfig, weights: Parameters) -> None:
     """Check sizes that a file states against its tensors, before an encoder of them is made."""
     transition = len(weights["mean"])
     first = len(weights["each.0.bias"])  # twice the width where the first layer has products
@@ -181,8 +187,6 @@ def _check_sizes(config: SimilarityConfig, observation_size: int, weights: Param
     stated = all(tuple(weights[name].shape) == shape for name, shape in shapes.items())
     if not stated or first not in (config.hidden, 2 * config.hidden):
         raise ValueError("it holds other weights than its settings call for")
-    if type(observation_size) is not int or not 0 < 2 * observation_size + 2 < transition:
-        raise ValueError(f"observation_size does not go with {transition} numbers a transition")
 
 
 def closest(points: Tensor, among: Tensor, k: int, what: str) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 import metarl
 from metarl import envs
 from metarl.agents.memory import PATIENCE, SCALE
-from metarl.agents.siamese import COST, SiameseEncoder
+from metarl.agents.siamese import SiameseEncoder
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
 from metarl.experience.task_map import task_map
@@ -354,9 +354,9 @@ def test_files_of_before_act_as_they_did(learner: metarl.MAML, tmp_path: Path):
         counts_nothing[name][..., -1] = value
     before = {name: tensors[name][..., :-1].contiguous() for name in encoders}
     for part in ("context/", "encoder/learning/"):
-        cost = tensors.pop(part + COST)
+        cost = tensors.pop(part + "cost_of_actions")
         assert (cost[0] > 0.0).all()
-        counts_nothing[part + COST] = torch.zeros_like(cost)
+        counts_nothing[part + "cost_of_actions"] = torch.zeros_like(cost)
     learners = []
     for number, part in enumerate((counts_nothing, before)):
         path = tmp_path / f"{number}.safetensors"
@@ -381,7 +381,7 @@ def test_a_similarity_of_before_embeds_as_it_did(learner: metarl.MAML, tmp_path:
         similarity.encoder.get_parameter("each.0.weight")[:, -1] = 0.0
         similarity.encoder.cost_of_actions.zero_()
     tensors, data = similarity.contents()
-    del tensors[f"encoder/{COST}"]
+    del tensors["encoder/cost_of_actions"]
     for name in ("encoder/each.0.weight", "encoder/mean", "encoder/std"):
         tensors[name] = tensors[name][..., :-1].contiguous()
     del data["sees_change_of_reward"]
