@@ -1,6 +1,6 @@
 """Sampling against what else there is: EnvPool, and processes of Gymnasium's and SB3's.
 
-    pip install 'metarl[bench]'
+    pip install -c constraints.txt '.[bench]'
     python benchmarks/other_samplers.py [--repeats 3]
 
 EnvPool steps Gymnasium's robot alone, with actions drawn before: no policy and no rewards of ours.

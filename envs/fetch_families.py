@@ -6,7 +6,7 @@ from metarl.envs import goals
 from metarl.envs.robots import fetch
 from metarl.envs.task_family import TaskFamily
 
-HOW = "pip install 'metarl[robots]'"
+HOW = "in a checkout of metarl, pip install -c constraints.txt '.[robots]'"
 """What brings gymnasium-robotics."""
 ENTRIES: dict[str, tuple[fetch.Task, float, float, str]] = {
     "FetchReach": ("reach", 0.15, 0.15, "goal in the cube around the gripper's start"),

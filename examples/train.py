@@ -1,9 +1,10 @@
-"""Train a meta-policy, evaluate it on tasks it never saw, and keep everything in a run folder.
+"""Train a meta-policy, evaluate it on tasks it never saw, and keep what it learned.
 
     python examples/train.py --out runs/velocity
 
-It takes about two minutes on two cores. `metarl train HalfCheetahVel --algorithm siamese --out
-runs/velocity` does the same; a script is for callbacks, schedules and families of one's own.
+It takes about two minutes on two cores. A script is for callbacks, schedules and families of one's
+own; without them, `metarl train HalfCheetahVel --algorithm siamese --total-timesteps 2_000_000
+--out runs/velocity` and `metarl evaluate runs/velocity` do it, in a run folder that can be resumed.
 """
 
 import argparse

@@ -147,7 +147,10 @@ def opened(plan: Plan) -> "optuna.Study":
     try:
         import optuna
     except ImportError:
-        raise RuntimeError("metarl tune needs Optuna: pip install 'metarl[tune]'") from None
+        raise RuntimeError(
+            "metarl tune needs Optuna: in a checkout of metarl, "
+            "pip install -c constraints.txt '.[tune]'"
+        ) from None
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 

@@ -58,7 +58,9 @@ def agent_ports() -> dict[str, int]:
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[list]:
     """The cluster, its address and its second node, of a core each."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install metarl[cluster]")
+    pytest.importorskip(
+        "ray", reason="Ray is not installed: pip install -c constraints.txt '.[cluster]'"
+    )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -90,7 +90,8 @@ def test_a_dead_link_is_found(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("sphinx", "furo", "myst_parser")),
-    reason="Sphinx, furo and myst-parser are not installed: pip install 'metarl[docs]'",
+    reason="Sphinx, furo and myst-parser are not installed: "
+    "pip install -c constraints.txt '.[docs]'",
 )
 def test_the_site_builds_without_a_warning_and_its_links_hold(tmp_path: Path):
     strict = ["--quiet", "--fresh-env", "--fail-on-warning", "--keep-going"]

@@ -1,6 +1,6 @@
 """Puts a policy of `running.py` into the package, with its card.
 
-    cd docs/results
+    cd docs/results; rm running/HalfCheetahVel_siamese_0.json
     python running.py train HalfCheetahVel siamese 0 --save velocity
     python make_pretrained.py running/HalfCheetahVel_siamese_0.json velocity
 

@@ -384,11 +384,15 @@ def main() -> None:
     one.add_argument("--save", help="file to save the learner to, for `metarl.MAML.load`")
     other = commands.add_parser("record", help="write the file of a run folder of metarl train")
     other.add_argument("run", type=Path)
+    other.add_argument("--method", choices=METHODS, help="default: its algorithm")
     commands.add_parser("show")
     given = parser.parse_args()
     if given.what == "train":
         FILES.mkdir(exist_ok=True)
-        if not file_of(given.family, given.method, given.seed).exists():
+        path = file_of(given.family, given.method, given.seed)
+        if path.exists():
+            print(f"{path} is there already; move it away to make the run again")
+        else:
             learner = train(given.family, given.method, given.seed, given.threads, given.device)
             if given.save:
                 learner.save(given.save)
@@ -397,7 +401,7 @@ def main() -> None:
         learner = metarl.load(given.run, device="cpu")
         last = list(csv.DictReader((given.run / "progress.csv").open()))[-1]
         seconds = {"wall": float(last["time/elapsed"])}
-        record(learner, learner.config.algorithm, seconds)
+        record(learner, given.method or learner.config.algorithm, seconds)
         return
     tables.write(HERE / "README.md", "running", table())
     tables.write(HERE / "README.md", "rivals", rivals())

@@ -2,7 +2,7 @@
 
 The arm is pulled by a mocap body that is welded to the gripper: an action moves it by up to 5 cm
 along each axis, and opens or closes the fingers. The models come with gymnasium-robotics, an extra:
-`pip install 'metarl[robots]'`.
+`pip install -c constraints.txt '.[robots]'`.
 """
 
 import copy
@@ -233,7 +233,8 @@ def _asset(filename: str) -> Path:
     package = find_spec("gymnasium_robotics")
     if package is None or package.origin is None:
         raise ModuleNotFoundError(
-            "the Fetch robot needs gymnasium-robotics: pip install 'metarl[robots]'"
+            "the Fetch robot needs gymnasium-robotics: in a checkout of metarl, "
+            "pip install -c constraints.txt '.[robots]'"
         )
     return Path(package.origin).parent / "envs" / "assets" / "fetch" / filename
 

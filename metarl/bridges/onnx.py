@@ -88,7 +88,8 @@ def export(policy: AdaptedPolicy | Actor, path: str | Path) -> Path:
         import onnxscript  # noqa: F401
     except ImportError:
         raise ImportError(
-            "export needs onnx and onnxscript: pip install 'metarl[export]'"
+            "export needs onnx and onnxscript: in a checkout of metarl, "
+            "pip install -c constraints.txt '.[export]'"
         ) from None
     actor = actor_of(policy)
     sizes = {"observation": actor.observation_size}

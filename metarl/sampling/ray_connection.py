@@ -36,7 +36,8 @@ def connected(address: str) -> Any:  # noqa: ANN401, the module is not there for
         ray = importlib.import_module("ray")
     except ImportError:
         raise ValueError(
-            f'the cluster {address} needs Ray: pip install "metarl[cluster]"'
+            f"the cluster {address} needs Ray: in a checkout of metarl, "
+            "pip install -c constraints.txt '.[cluster]'"
         ) from None
     if ray.is_initialized():
         return ray
