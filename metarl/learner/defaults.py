@@ -43,10 +43,6 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
     # with the usual floor of 0.05 the actions' deviation is there after 2 M steps, clipped steps
     # get short, and returns fall from -7.2 to -8.5
     ("ReacherGoal", "siamese"): {"min_std": 0.2},
-    # with noise of the usual size it falls whatever it does: 463 after 0.5 M steps, 526 with a
-    # deviation of 1 after 2 M (seed 0; HumanoidDir2D is the same robot)
-    ("HumanoidDir", "siamese"): {"initial_std": 0.4},
-    ("HumanoidDir2D", "siamese"): {"initial_std": 0.4},
     # actions now pay much later, and waves along the body take long to be found: told its task, a
     # policy has -13.9 after 1 M steps with these, -19.7 with the usual ones (seed 0)
     ("SwimmerVel", "siamese"): {"tasks": 10, "outer_epochs": 20, "discount": 0.999},
