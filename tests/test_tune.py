@@ -182,7 +182,7 @@ def test_a_count_below_one_is_named(name: str):
 
 def test_without_optuna_the_message_says_what_to_install(tmp_path: Path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(RuntimeError, match=r"checkout of metarl, pip install .*'\.\[tune\]'"):
+    with pytest.raises(RuntimeError, match=r"metarl, pip install -c constraints\.txt '\.\[tune\]'"):
         tune.opened(plan_of(tmp_path))
 
 

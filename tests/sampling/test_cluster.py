@@ -220,7 +220,8 @@ def test_cores_that_others_use_are_waited_for_with_a_word(
 def test_where_no_cluster_is_a_line_says_so(monkeypatch: pytest.MonkeyPatch):
     family = envs.make("Point2D", horizon=5)
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r"cluster ray needs Ray: .*'\.\[cluster\]'"):
+    how = r"in a checkout of metarl, pip install -c constraints\.txt '\.\[cluster\]'"
+    with pytest.raises(ValueError, match=f"cluster ray needs Ray: {how}"):
         Cluster(family, 4, 2, address="ray")
 
 

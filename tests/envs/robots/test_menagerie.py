@@ -191,7 +191,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_models_one_line_says_what_brings_them():
     assert set(envs.lacking()) >= set(menagerie_families.ENTRIES)
     assert set(envs.families()).isdisjoint(menagerie_families.ENTRIES)
-    how = r"in a checkout of metarl, pip install .*'\.\[menagerie\]', or set MENAGERIE_ROOT"
+    how = r"in a checkout of metarl, pip install -c constraints\.txt '\.\[menagerie\]', "
+    how += "or set MENAGERIE_ROOT to one of"
     with pytest.raises(ValueError, match=f"Go1Vel needs the model unitree_go1 .*{how}"):
         envs.make("Go1Vel")
     with pytest.raises(
