@@ -197,7 +197,8 @@ def completed(
     """Return encoders' tensors, with what those of earlier versions lack; they do what they did.
 
     The change of reward is a new input, multiplied by 0. Actions cost nothing, so that rewards are
-    seen as they come.
+    seen as they come. An encoder that knows the cost lacks neither: if its first layer is too
+    narrow, the file is damaged, and stays so.
 
     Args:
         tensors: by name: weights, what inputs are normalised with, and what training remembers.
@@ -205,6 +206,9 @@ def completed(
         actions: numbers in an action.
         encoders: what the names of each encoder's own tensors begin with.
     """
+    older = [encoder for encoder in encoders if encoder + _COST not in tensors]
+    if not older:
+        return dict(tensors)
 
     def widened(name: str, value: Tensor) -> Tensor:
         known = [fill for end, fill in _PER_INPUT.items() if name.endswith(end)]
@@ -212,5 +216,5 @@ def completed(
             return value
         return torch.nn.functional.pad(value, (0, 1), value=known[0])
 
-    free = {encoder + _COST: torch.zeros(2, actions) for encoder in encoders}
+    free = {encoder + _COST: torch.zeros(2, actions) for encoder in older}
     return free | {name: widened(name, value) for name, value in tensors.items()}

@@ -392,6 +392,16 @@ def test_a_similarity_of_before_embeds_as_it_did(learner: metarl.MAML, tmp_path:
     torch.testing.assert_close(old.embed_each(rollouts), similarity.embed_each(rollouts))
 
 
+def test_a_similarity_of_today_is_not_taken_for_one_of_before(learner: metarl.MAML, tmp_path: Path):
+    """Without a column of its first layer it is damaged, which zeros would hide."""
+    tensors, data = metarl.train_similarity(learner, tasks=12, rollouts=2).contents()
+    weight = "encoder/each.0.weight"
+    tensors[weight] = tensors[weight][..., :-1].contiguous()
+    checkpoint.write(tmp_path / "damaged.safetensors", tensors, data, kind=KIND)
+    with pytest.raises(ValueError, match="damaged"):
+        metarl.Similarity.load(tmp_path / "damaged.safetensors")
+
+
 def test_an_actor_notices_where_an_episode_begins(learner: metarl.MAML):
     """Also when the caller's array is used again; and it believes what it is told."""
     rules = learner.state.memory
