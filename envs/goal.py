@@ -67,6 +67,16 @@ def never(step: Step, parameters: Parameters) -> NDArray[np.bool_]:
     return np.zeros(len(step.after), dtype=bool)
 
 
+def target_place(parameters: Parameters) -> Array:
+    """Return x and y of a goal that is a place, [sim, 2] in m."""
+    return np.stack([parameters["x"], parameters["y"]], axis=1)
+
+
+def times(weight: float) -> str:
+    """Return a weight as the first factor of a formula."""
+    return "" if weight == 1.0 else f"{weight:g} "
+
+
 @dataclass(frozen=True)
 class Goal:
     """What is asked of a robot."""

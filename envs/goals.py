@@ -4,7 +4,7 @@ Each function returns a `Goal`. Costs of control and bonuses for staying upright
 family, not to the goal.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from metarl.envs.commands import velocity_command
 from metarl.envs.distributions import Array, Choice, Disc, Distribution, Uniform
-from metarl.envs.goal import Goal, Marker, Parameters, Step, Term, never
+from metarl.envs.goal import Goal, Marker, Parameters, Step, Term, never, target_place, times
+from metarl.envs.manipulation import DISTANCE, push_to, reach_in_box
 
 __all__ = [
     "Goal",
@@ -36,9 +37,6 @@ __all__ = [
     "velocity_command",
 ]
 
-Point3 = tuple[float, float, float]
-_DISTANCE = "-distance to the point"
-
 
 def forward(weight: float = 1.0) -> Goal:
     """Run along +x: reward `weight * v_x`. No parameters; for families whose bodies vary."""
@@ -46,7 +44,7 @@ def forward(weight: float = 1.0) -> Goal:
         "run forward",
         (),
         lambda step, _: weight * step.velocity[:, 0],
-        formula=f"{_times(weight)}v_x",
+        formula=f"{times(weight)}v_x",
         marker=lambda task, time: Marker("arrow", 1.0),
     )
 
@@ -57,7 +55,7 @@ def direction(weight: float = 1.0) -> Goal:
         "run forward or back",
         (Choice("direction", (-1.0, 1.0)),),
         lambda step, task: weight * task["direction"] * step.velocity[:, 0],
-        formula=f"{_times(weight)}direction v_x",
+        formula=f"{times(weight)}direction v_x",
         marker=lambda task, time: Marker("arrow", task["direction"]),
     )
 
@@ -84,7 +82,7 @@ def heading(weight: float = 1.0) -> Goal:
         "run in a direction",
         (Uniform("heading", 0.0, 2.0 * np.pi, "rad"),),
         reward,
-        formula=f"{_times(weight)}(v_x cos heading + v_y sin heading)",
+        formula=f"{times(weight)}(v_x cos heading + v_y sin heading)",
         tracks=("x", "y"),
         marker=lambda task, time: Marker(
             "arrow", float(np.cos(task["heading"])), float(np.sin(task["heading"]))
@@ -122,7 +120,7 @@ def position_in_disc(radius: float, extrapolate: tuple[float, float] | None = No
     """Reach a point: reward `-(|dx| + |dy|)`, goal uniform in a disc (Rothfuss et al. 2018)."""
 
     def reward(step: Step, task: Parameters) -> Array:
-        return -np.abs(step.after - _target(task)).sum(axis=1)
+        return -np.abs(step.after - target_place(task)).sum(axis=1)
 
     return _reach((Disc(radius, extrapolate),), reward, formula="-(|dx| + |dy|) to the point")
 
@@ -144,16 +142,16 @@ def position_in_square(
     """
 
     def reward(step: Step, task: Parameters) -> Array:
-        return -np.linalg.norm(step.after - _target(task), ord=norm, axis=1)
+        return -np.linalg.norm(step.after - target_place(task), ord=norm, axis=1)
 
     def reached(step: Step, task: Parameters) -> NDArray[np.bool_]:
-        close = np.abs(step.after - _target(task)) < done_within
+        close = np.abs(step.after - target_place(task)) < done_within
         return np.asarray(close.all(axis=1))
 
     coordinates = tuple(
         Uniform(name, -half_width, half_width, "m", extrapolate) for name in ("x", "y")
     )
-    formula = "-(|dx| + |dy|) to the point" if norm == 1 else _DISTANCE
+    formula = "-(|dx| + |dy|) to the point" if norm == 1 else DISTANCE
     return _reach(coordinates, reward, reached, formula=formula)
 
 
@@ -229,96 +227,9 @@ def reach_in_disc(radius: float, extrapolate: tuple[float, float] | None = None)
     """Bring the fingertip to a point: reward minus the distance, goal uniform in a disc."""
 
     def reward(step: Step, task: Parameters) -> Array:
-        return -np.linalg.norm(step.after - _target(task), axis=1)
+        return -np.linalg.norm(step.after - target_place(task), axis=1)
 
-    return _reach((Disc(radius, extrapolate),), reward, formula=_DISTANCE)
-
-
-def reach_in_box(
-    low: Point3, high: Point3, *, tracks: tuple[str, str, str], success_within: float
-) -> Goal:
-    """Bring the gripper or an object to a point: reward minus the distance, goal uniform in a box.
-
-    Args:
-        low: the smallest x, y and z of the goal [m].
-        high: the largest [m]; a coordinate whose bounds are equal does not vary.
-        tracks: what is to be brought there, such as x, y, z or object_x, object_y, object_z.
-        success_within: how near is near enough [m].
-    """
-    names = ("x", "y", "z")
-    varying = {name: (a, b) for name, a, b in zip(names, low, high, strict=True) if a != b}
-
-    def goal(task: Parameters) -> Array:
-        count = len(task[next(iter(varying))])
-        columns = [
-            task[name] if name in varying else np.full(count, fixed)
-            for name, fixed in zip(names, low, strict=True)
-        ]
-        return np.stack(columns, axis=1)
-
-    def reward(step: Step, task: Parameters) -> Array:
-        return -np.linalg.norm(step.after - goal(task), axis=1)
-
-    def succeeds(step: Step, task: Parameters) -> NDArray[np.bool_]:
-        return np.linalg.norm(step.after - goal(task), axis=1) < success_within
-
-    def marker(task: Mapping[str, float], time: float) -> Marker:
-        place = {**dict(zip(names, low, strict=True)), **task}
-        return Marker("point", place["x"], place["y"], place["z"])
-
-    return Goal(
-        "bring it to a point",
-        tuple(Uniform(name, *bounds, "m") for name, bounds in varying.items()),
-        reward,
-        formula=_DISTANCE,
-        succeeds=succeeds,
-        tracks=tracks,
-        marker=marker,
-    )
-
-
-def push_to(
-    low: tuple[float, float],
-    high: tuple[float, float],
-    *,
-    height: float,
-    near_weight: float = 0.5,
-    success_within: float | None = None,
-) -> Goal:
-    """Push an object to a point of a table.
-
-    The reward is minus the object's distance from the point, and minus `near_weight` times the
-    distance of the robot's tip from the object, as in Gymnasium's Pusher-v5.
-
-    Args:
-        low: the smallest x and y of the goal [m].
-        high: the largest x and y [m].
-        height: z of the goal [m].
-        near_weight: weight of the tip's distance; 0.5 in Pusher-v5.
-        success_within: how near the object must be [m]; None where there is no such criterion.
-    """
-
-    def missing(step: Step, task: Parameters) -> Array:
-        place = np.column_stack([_target(task), np.full(len(step.after), height)])
-        return np.linalg.norm(step.after[:, 3:] - place, axis=1)
-
-    def reward(step: Step, task: Parameters) -> Array:
-        tip, pushed = step.after[:, :3], step.after[:, 3:]
-        return -missing(step, task) - near_weight * np.linalg.norm(pushed - tip, axis=1)
-
-    def succeeds(step: Step, task: Parameters) -> NDArray[np.bool_]:
-        return missing(step, task) < (success_within or 0.0)
-
-    return Goal(
-        "push an object to a point",
-        (Uniform("x", low[0], high[0], "m"), Uniform("y", low[1], high[1], "m")),
-        reward,
-        formula=f"-distance of object and point - {near_weight:g} distance of tip and object",
-        succeeds=None if success_within is None else succeeds,
-        tracks=("x", "y", "z", "object_x", "object_y", "object_z"),
-        target=_target,
-        marker=lambda task, time: Marker("point", task["x"], task["y"], height),
-    )
+    return _reach((Disc(radius, extrapolate),), reward, formula=DISTANCE)
 
 
 def _reach(
@@ -335,15 +246,6 @@ def _reach(
         reached,
         formula=formula,
         tracks=("x", "y"),
-        target=_target,
+        target=target_place,
         marker=lambda task, time: Marker("point", task["x"], task["y"]),
     )
-
-
-def _target(task: Parameters) -> Array:
-    return np.stack([task["x"], task["y"]], axis=1)
-
-
-def _times(weight: float) -> str:
-    """Return a weight as the first factor of a formula."""
-    return "" if weight == 1.0 else f"{weight:g} "

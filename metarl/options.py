@@ -45,7 +45,7 @@ GROUPS = {
     ),
     "memory": Group(
         "Of a policy that remembers its task: `--context siamese`, which `siamese` has.",
-        ("episodes", "changes", "embedding_size", "encoder_steps", "encoder_lr"),
+        ("episodes", "changes", "told", "embedding_size", "encoder_steps", "encoder_lr"),
     ),
     "machine": Group("Where it runs. The numbers stay the same.", ("device", "threads", "workers")),
 }

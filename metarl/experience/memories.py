@@ -18,6 +18,9 @@ class Remembered(NamedTuple):
     rules: TaskMemory
     start: Tensor
     """The memory of each task so far, [task, memory]; 0 for a task not met before."""
+    told: Tensor | None = None
+    """What the policy sees in the last simulations of each task, where it is told the task instead:
+    [task, simulation, context]. None where it is told nothing."""
 
     def forgetting(self, window: int | None) -> "Remembered":
         """Return it with a memory that forgets, for tasks that change; see `TaskMemory`.

@@ -153,6 +153,10 @@ class Config:
     """context: the part of those rows of rollouts in which the task changes from one to the next
     while the robot runs on, so that the policy learns to cope with it; of families whose tasks can
     change in an episode, and of training without gradient steps."""
+    told: float = 0.0
+    """context: the part of each task's rollouts in which the policy sees where the task lies
+    instead of what it remembers, so that it learns to move before the encoder knows tasks apart; of
+    training without gradient steps."""
     embedding_size: int = 8
     """context: numbers in the embedding."""
     encoder_steps: int = 40
@@ -219,6 +223,12 @@ class Config:
             self._check(name, 0.0 <= getattr(self, name) < float("inf"), "at least 0")
         for name in ("discount", "gae_lambda", "changes"):
             self._check(name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+        rest = 1.0 - self.changes
+        self._check(
+            "told",
+            0.0 <= self.told < 1.0 and self.told <= rest,
+            f"in [0, 1), and at most the {rest:g} in which tasks stay",
+        )
         for name in ("fisher_fraction", "backtrack_ratio"):
             self._check(name, 0.0 < getattr(self, name) <= 1.0, "in (0, 1]")
         self._check(

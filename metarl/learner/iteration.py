@@ -24,6 +24,7 @@ from metarl.learner.state import State
 from metarl.learner.task_encoder import train_encoder
 from metarl.sampling.sampler import Sampling
 from metarl.sampling.streams import Key, Phase
+from metarl.sampling.trial import ONE_EPISODE, Trial
 from metarl.sampling.workers import sampler_in_processes
 
 
@@ -141,7 +142,7 @@ def update(
             recipe.device,
         )
     progress = Progress(
-        returns=_mean_returns(stages, recipe.config.episodes if state.encoder else 1),
+        returns=_mean_returns(stages, recipe.trial(family) if state.encoder else ONE_EPISODE),
         episode_length=float(stages[-1].rollouts.lengths.double().mean()),
         trace=trace,
         encoder_loss=encoder_loss,
@@ -156,8 +157,8 @@ def update(
     return after, progress
 
 
-def _mean_returns(stages: Sequence[Stage], episodes: int) -> list[float]:
-    """Return what `Progress.returns` says, of trials of so many episodes.
+def _mean_returns(stages: Sequence[Stage], trial: Trial) -> list[float]:
+    """Return what `Progress.returns` says, of trials in which the policy is not told its task.
 
     The later episodes of the few trials in which the task changes (`config.changes`) count like all
     others, although what was seen before them was another task.
@@ -165,7 +166,10 @@ def _mean_returns(stages: Sequence[Stage], episodes: int) -> list[float]:
     if len(stages) > 1:
         return [float(stage.rollouts.returns.mean()) for stage in stages]
     returns = stages[0].rollouts.returns  # [task, episode * simulation]
-    return [float(part.mean()) for part in returns.chunk(episodes, dim=1)]
+    of_episode = returns.unflatten(1, (trial.episodes, -1))  # [task, episode, simulation]
+    simulations = of_episode.shape[2]
+    untold = of_episode[:, :, : simulations - trial.telling(simulations)]
+    return untold.mean((0, 2)).tolist()
 
 
 def _failing(stages: Sequence[Stage]) -> list[int]:

@@ -125,11 +125,11 @@ class Recipe:
     def trial(self, family: Family) -> Trial:
         """Return how simulations take their rollouts in training."""
         config = self.config
-        may_change = config.context != "none" and config.episodes > 1 and family.native
-        # a gradient step is for one task
-        if not may_change or self.inner_of_training:
+        # a gradient step is for one task, and for what a policy does that is not told it
+        if config.context == "none" or self.inner_of_training:
             return Trial(config.episodes)
-        return Trial(config.episodes, config.changes)
+        may_change = config.episodes > 1 and family.native
+        return Trial(config.episodes, config.changes if may_change else 0.0, config.told)
 
     def prepare(self, rollouts: Rollouts) -> Batch:
         """Return the batch that losses are made of, with advantages."""

@@ -25,18 +25,16 @@ from metarl.algorithms.outer_steps import moments_of, resumed_adam
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
-from metarl.experience.task_map import SPREAD, task_map
+from metarl.experience.task_map import SPREAD
 from metarl.experience.transitions import transitions, windows_of
 from metarl.learner.config import Config
 from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
+from metarl.sampling.telling import family_map
 from metarl.system.library_threads import one_library_thread
 
 HIDDEN = 64
 SHORTEST, LONGEST = 5, 60
 """Steps of the windows: the policy sees contexts of few transitions first, of many later."""
-
-MAPPED = 500
-"""Tasks of the family that its map is drawn by."""
 
 MOST_TASKS, MOST_ROLLOUTS = 256, 4
 """Tasks, and rollouts of each, that a step takes a window of at most."""
@@ -216,8 +214,7 @@ def train_encoder(
 
 def _places(coordinates: NDArray[np.float64], family: Family, size: int) -> tuple[Tensor, Tensor]:
     """Return where tasks lie, [task, embedding], and where the family's end, [2, embedding]."""
-    drawn = family.coordinates(family.sample_tasks(MAPPED, seed=0))
-    of_family = task_map(drawn, size)
+    of_family, drawn = family_map(family, size)
     all_places = of_family.places(drawn)
     bounds = torch.stack([all_places.amin(0), all_places.amax(0)])
     return of_family.places(coordinates), bounds

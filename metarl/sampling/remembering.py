@@ -16,14 +16,19 @@ class Remembering:
         self._rules = ActingMemory(memory.rules)
         self.memory = memory.start.numpy().repeat(simulations, axis=0)
         """[simulation, memory]."""
+        self._told = None if memory.told is None else memory.told.numpy()
 
     def begin_episode(self) -> None:
         """Note that all simulations begin an episode."""
         self._rules.begin_episode(self.memory)
 
     def context(self) -> Array:
-        """Return what the policy sees of the memories, [simulation, context]."""
-        return self._rules.context(self.memory)
+        """Return what the policy sees of the memories, or is told, [simulation, context]."""
+        context = self._rules.context(self.memory)
+        if self._told is not None:
+            tasks, telling, size = self._told.shape
+            context.reshape(tasks, -1, size)[:, -telling:] = self._told
+        return context
 
     def remember(
         self,

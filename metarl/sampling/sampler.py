@@ -20,6 +20,7 @@ from metarl.experience.memories import Remembered
 from metarl.experience.rollouts import Rollouts
 from metarl.sampling.collect import Acting, collect, empty_rollouts
 from metarl.sampling.streams import Key
+from metarl.sampling.telling import told_contexts
 from metarl.sampling.trial import ONE_EPISODE, Changing, Trial
 from metarl.system.task_threads import TaskThreads, chunks, cut
 
@@ -211,7 +212,7 @@ class Sampler:
                 out,
                 first=self._first + chunk.start,
                 deterministic=deterministic,
-                memory=memory._replace(start=memory.start[chunk]) if memory else None,
+                memory=self._memory(memory, chunk) if memory else None,
             )
             if changing:
                 changing.put_back(out)
@@ -219,3 +220,12 @@ class Sampler:
         with quiet(), self._threads as threads:
             threads.map(run, range(len(self._chunks)))
         return whole
+
+    def _memory(self, memory: Remembered, chunk: slice) -> Remembered:
+        """Return what a chunk's rollouts begin with, and what the policy is told in some."""
+        told, telling = None, self._trial.telling(self._simulations)
+        if telling and self._tasks is not None:
+            size = memory.rules.context_size
+            told = told_contexts(self.family, self._tasks[chunk], size)[:, None]
+            told = told.expand(-1, telling, -1)
+        return memory._replace(start=memory.start[chunk], told=told)

@@ -27,6 +27,16 @@ class Trial(NamedTuple):
     changes: float = 0.0
     """The part of the simulations in which every episode but the first begins where the one before
     it, in another task, has ended."""
+    told: float = 0.0
+    """The part of each task's simulations in which the policy is told it, instead of remembering;
+    see `metarl.sampling.telling`."""
+
+    def telling(self, simulations: int) -> int:
+        """Return in how many of a task's simulations the policy is told it: the last ones.
+
+        Rounded down, so that none of them is one that changes, where both parts are 1 at most.
+        """
+        return int(self.told * simulations + 1e-9)
 
 
 ONE_EPISODE = Trial()

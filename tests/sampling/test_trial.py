@@ -121,8 +121,11 @@ def test_tasks_of_a_trial_are_not_set_in_between(family: envs.TaskFamily):
         ({"algorithm": "siamese", "changes": 0.25}, Trial(2, 0.25)),
         ({"algorithm": "siamese", "changes": 0.25, "episodes": 1}, Trial(1)),
         ({"algorithm": "siamese", "changes": 0.25, "context": "none"}, Trial(2)),
-        # a gradient step is taken for one task
-        ({"context": "siamese", "changes": 0.25, "episodes": 2}, Trial(2)),
+        ({"algorithm": "siamese", "changes": 0.25, "told": 0.5}, Trial(2, 0.25, 0.5)),
+        ({"algorithm": "siamese", "told": 0.5, "episodes": 1}, Trial(1, told=0.5)),
+        ({"algorithm": "siamese", "told": 0.5, "context": "none"}, Trial(2)),
+        # a gradient step is taken for one task, and for what a policy does that is not told it
+        ({"context": "siamese", "changes": 0.25, "told": 0.5, "episodes": 2}, Trial(2)),
     ],
 )
 def test_when_tasks_change_in_training(settings: dict, expected: Trial):
