@@ -16,9 +16,10 @@ from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
 from metarl.experience.task_map import task_map
 from metarl.learner.iteration import roll_out
-from metarl.learner.task_encoder import LEAST_TOLERANCE, MAPPED, tolerance_of
+from metarl.learner.task_encoder import LEAST_TOLERANCE, tolerance_of
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
+from metarl.sampling.telling import MAPPED
 from metarl.sampling.trial import Trial
 from metarl.sampling.workers import Workers
 from metarl.skills.similarity import KIND
