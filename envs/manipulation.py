@@ -11,7 +11,7 @@ from metarl.envs.goal import Goal, Marker, Parameters, Step, target_place, times
 Point3 = tuple[float, float, float]
 DISTANCE = "-distance to the point"
 """The formula of rewards that are no more than that."""
-_ARRIVED = 0.05  # m; d at which the weight of the tip's place is half as large
+_ARRIVED = 0.02  # m; of an object so near to its goal, a side is half as far away: none is wrong
 
 
 def reach_in_box(
@@ -74,10 +74,6 @@ def push_to(
     from the wrong side pushes it away from the point, and on the way around it both distances grow,
     so that a policy rather leaves the object alone.
 
-    `behind` is also what the tip's weight fades with as the object arrives, w d / (d + 5 cm) at a
-    distance d. Else a tip that has pushed too far wants to be on the other side at once, and pushes
-    the object along in front of it, off the table at last.
-
     Args:
         low: the smallest x and y of the goal [m].
         high: the largest x and y [m].
@@ -87,34 +83,26 @@ def push_to(
         success_within: how near the object must be [m]; None where there is no such criterion.
     """
 
-    def missing(step: Step, task: Parameters) -> Array:
-        """From the point to the object, [sim, 3]."""
+    def from_point(step: Step, task: Parameters) -> Array:
+        """From the point to the object, [sim, 3] in m."""
         place = np.column_stack([target_place(task), np.full(len(step.after), height)])
         return step.after[:, 3:] - place
 
     def reward(step: Step, task: Parameters) -> Array:
-        tip, pushed = step.after[:, :3], step.after[:, 3:]
-        from_point = missing(step, task)
-        distance = np.linalg.norm(from_point, axis=1)
-        if not behind:
-            return -distance - near_weight * np.linalg.norm(tip - pushed, axis=1)
-        side = from_point / np.maximum(distance, 1e-9)[:, None]
-        apart = np.linalg.norm(tip - pushed - behind * side, axis=1)
-        return -distance - near_weight * distance / (distance + _ARRIVED) * apart
+        tip, pushed, missing = step.after[:, :3], step.after[:, 3:], from_point(step, task)
+        distance = np.linalg.norm(missing, axis=1)
+        side = missing / (distance + _ARRIVED)[:, None]
+        return -distance - near_weight * np.linalg.norm(tip - pushed - behind * side, axis=1)
 
     def succeeds(step: Step, task: Parameters) -> NDArray[np.bool_]:
-        return np.linalg.norm(missing(step, task), axis=1) < (success_within or 0.0)
+        return np.linalg.norm(from_point(step, task), axis=1) < (success_within or 0.0)
 
-    weight = times(near_weight)
-    formula = f"-distance of object and point - {weight}distance of tip and object"
-    if behind:
-        place = f"place {100 * behind:g} cm behind the object"
-        formula = f"-d - {weight}d / (d + 0.05) distance of tip and {place}; d: object to point"
+    place = f"place {100 * behind:g} cm behind it" if behind else "object"
     return Goal(
         "push an object to a point",
         (Uniform("x", low[0], high[0], "m"), Uniform("y", low[1], high[1], "m")),
         reward,
-        formula=formula,
+        formula=f"-distance of object and point - {times(near_weight)}distance of tip and {place}",
         succeeds=None if success_within is None else succeeds,
         tracks=("x", "y", "z", "object_x", "object_y", "object_z"),
         target=target_place,

@@ -19,8 +19,6 @@ class State(NamedTuple):
 
     place: Array
     """Where the source looks at: root joint, torso, centre of mass, gripper or object."""
-    tip: Array
-    """Where Fetch's gripper is; of other robots, the same."""
     qpos: Array
     qvel: Array
     xpos: Array
@@ -107,15 +105,6 @@ def reach(step: Step) -> float:
 def push(step: Step) -> float:
     tip, thing, place = (step.body(name) for name in ("tips_arm", "object", "goal"))
     return -float(np.linalg.norm(thing - place) + 0.5 * np.linalg.norm(tip - thing))
-
-
-def push_from_behind(step: Step) -> float:
-    """The gripper belongs on the line from the goal through the object, 6 cm beyond it."""
-    thing = step.after.place
-    distance = np.linalg.norm(thing - goal(step.task))
-    stand = goal(step.task) + (1.0 + 0.06 / distance) * (thing - goal(step.task))
-    weight = 1.0 - 0.05 / (distance + 0.05)
-    return -float(distance + weight * np.linalg.norm(step.after.tip - stand))
 
 
 def fast(state: State) -> bool:
@@ -270,10 +259,7 @@ STATED: dict[str, tuple[Row, dict[str, dict[str, Any]]]] = {
 }
 if find_spec("gymnasium_robotics"):
     STATED |= {
-        name: (
-            Row(push_from_behind if name == "FetchPush" else near, tasks, 50, 1.0),
-            {"plappert2018": {"reward": near}} if name == "FetchPush" else {},
-        )
+        name: (Row(near, tasks, 50, 1.0), {})
         for name, tasks in {
             "FetchReach": box(x=(1.3418, 0.15), y=(0.7491, 0.15), z=(0.5347, 0.15)),
             "FetchPush": box(x=(1.3628, 0.15), y=(0.7491, 0.15)),
