@@ -11,7 +11,7 @@ from metarl.envs.goal import Goal, Marker, Parameters, Step, target_place, times
 Point3 = tuple[float, float, float]
 DISTANCE = "-distance to the point"
 """The formula of rewards that are no more than that."""
-_ARRIVED = 0.02  # m; of an object so near to its goal, a side is half as far away: none is wrong
+_ARRIVED = 0.02  # m from its goal, where the place behind an object is half as far behind it
 
 
 def reach_in_box(
@@ -79,7 +79,8 @@ def push_to(
         high: the largest x and y [m].
         height: z of the goal [m].
         near_weight: weight of the tip's distance; 0.5 in Pusher-v5.
-        behind: how far behind the object's centre the tip should be [m]; 0 in Pusher-v5.
+        behind: how far behind the object's centre the tip should be [m], less as the object comes
+            within a few centimetres of the point, where no side is the wrong one; 0 in Pusher-v5.
         success_within: how near the object must be [m]; None where there is no such criterion.
     """
 

@@ -223,12 +223,9 @@ class Config:
             self._check(name, 0.0 <= getattr(self, name) < float("inf"), "at least 0")
         for name in ("discount", "gae_lambda", "changes"):
             self._check(name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+        self._check("told", 0.0 <= self.told < 1.0, "in [0, 1)")
         rest = 1.0 - self.changes
-        self._check(
-            "told",
-            0.0 <= self.told < 1.0 and self.told <= rest,
-            f"in [0, 1), and at most the {rest:g} in which tasks stay",
-        )
+        self._check("told", self.told <= rest, f"at most the {rest:g} in which tasks stay")
         for name in ("fisher_fraction", "backtrack_ratio"):
             self._check(name, 0.0 < getattr(self, name) <= 1.0, "in (0, 1]")
         self._check(

@@ -33,7 +33,8 @@ class Progress(NamedTuple):
 
     returns: list[float]
     """Mean return before adaptation and after each inner step. Where the policy has a memory and
-    takes no inner steps, of a trial's episodes: nothing seen before, one episode seen, ..."""
+    takes no inner steps, of the episodes of trials in which it is not told its task: nothing seen
+    before, one episode seen, ..."""
     episode_length: float
     """Mean length of the last stage's episodes [control step]."""
     trace: Trace

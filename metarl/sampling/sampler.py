@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metarl.agents.policy import Parameters
 from metarl.envs.family import Family
@@ -193,6 +194,8 @@ class Sampler:
             out: what to write to; None for memory of its own.
         """
         rules = memory.rules if memory else None
+        if memory:
+            memory = memory._replace(told=self._told(memory.rules.context_size))
         whole = out or empty_rollouts(self.family, self.tasks, self.rollouts, rules)
 
         def run(number: int) -> None:
@@ -212,7 +215,7 @@ class Sampler:
                 out,
                 first=self._first + chunk.start,
                 deterministic=deterministic,
-                memory=self._memory(memory, chunk) if memory else None,
+                memory=_part(memory, chunk) if memory else None,
             )
             if changing:
                 changing.put_back(out)
@@ -221,11 +224,16 @@ class Sampler:
             threads.map(run, range(len(self._chunks)))
         return whole
 
-    def _memory(self, memory: Remembered, chunk: slice) -> Remembered:
-        """Return what a chunk's rollouts begin with, and what the policy is told in some."""
-        told, telling = None, self._trial.telling(self._simulations)
-        if telling and self._tasks is not None:
-            size = memory.rules.context_size
-            told = told_contexts(self.family, self._tasks[chunk], size)[:, None]
-            told = told.expand(-1, telling, -1)
-        return memory._replace(start=memory.start[chunk], told=told)
+    def _told(self, size: int) -> Tensor | None:
+        """Return what policies are told of all tasks in contexts of so many numbers; or None."""
+        telling = self._trial.telling(self._simulations)
+        if not telling or self._tasks is None:
+            return None
+        told = told_contexts(self.family, self._tasks, size)
+        return told.unsqueeze(1).expand(-1, telling, -1)
+
+
+def _part(memory: Remembered, chunk: slice) -> Remembered:
+    """Return what rollouts of a chunk's tasks begin with."""
+    told = None if memory.told is None else memory.told[chunk]
+    return memory._replace(start=memory.start[chunk], told=told)
