@@ -48,6 +48,8 @@ def presets(name: str) -> tuple[str, ...]:
     """Return the published variants of a family that `make` knows."""
     if is_metaworld(name):
         return metaworld_families.presets(name)
+    if name in fetch_families.ENTRIES:
+        return fetch_families.presets(name)
     return tuple(PRESETS.get(name, {}))
 
 
@@ -65,10 +67,10 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily 
     preset = preset or "default"
     if is_metaworld(name):
         return _changed(metaworld_families.make(name, preset), changes)
+    if name in fetch_families.ENTRIES:
+        return _changed(fetch_families.make(name, preset), changes)
     if name in gymnasium_families.ENTRIES:
         family = gymnasium_families.ENTRIES[name]()
-    elif name in fetch_families.ENTRIES:
-        family = fetch_families.make(name)
     elif name in menagerie_families.ENTRIES:
         family = menagerie_families.make(name)
     else:

@@ -3,6 +3,7 @@
 from functools import cache
 
 from metarl.envs import goals
+from metarl.envs.nearest import nearest
 from metarl.envs.robots import fetch
 from metarl.envs.task_family import TaskFamily
 
@@ -20,6 +21,10 @@ ENTRIES: dict[str, tuple[fetch.Task, float, float, str]] = {
     ),
 }
 """Family -> surroundings, half the goal's range in x and y, its range in z, remark."""
+PLAPPERT = "plappert2018"
+"""The preset with gymnasium-robotics' own reward, of families that have another here."""
+_NEAR_ENOUGH = 0.05  # m; distance_threshold of gymnasium-robotics
+_BEHIND = 0.06  # m; the object's edges are 5 cm long, and the gripper's fingers 2 cm thick
 
 
 def families() -> tuple[str, ...]:
@@ -32,19 +37,27 @@ def missing() -> tuple[str, ...]:
     return () if fetch.available() else tuple(ENTRIES)
 
 
-def make(name: str) -> TaskFamily:
-    """Return a family of `ENTRIES`.
+def presets(name: str) -> tuple[str, ...]:
+    """Return the published variants of a family."""
+    return (PLAPPERT,) if name == "FetchPush" else ()
+
+
+def make(name: str, preset: str) -> TaskFamily:
+    """Return a family of `ENTRIES`, or one of its `presets`.
 
     Raises:
-        ValueError: when gymnasium-robotics is not installed; the message has what brings it.
+        ValueError: when gymnasium-robotics is not installed, the message has what brings it; or for
+            an unknown preset.
     """
     if not fetch.available():
         raise ValueError(f"{name} needs gymnasium-robotics: {HOW}")
-    return _made(name)
+    if preset not in ("default", *presets(name)):
+        raise ValueError(f"{name} has no preset {preset!r}{nearest(preset, presets(name))}")
+    return _made(name, preset)
 
 
 @cache
-def _made(name: str) -> TaskFamily:
+def _made(name: str, preset: str) -> TaskFamily:
     """Make a family. Its model is read first: the goal's range starts from the gripper."""
     task, reach, rise, remark = ENTRIES[name]
     robot = fetch.Fetch(task)
@@ -55,12 +68,19 @@ def _made(name: str) -> TaskFamily:
         x += 0.4 if task == "slide" else 0.0
         low = (x - reach, y - reach, robot.table)
         high = (x + reach, y + reach, robot.table + rise)
-    tracks = ("x", "y", "z") if task == "reach" else ("object_x", "object_y", "object_z")
-    return TaskFamily(
-        name,
-        robot,
-        goals.reach_in_box(low, high, tracks=tracks, success_within=0.05),
-        f"gymnasium-robotics {name}Dense-v4 with a hidden goal; {remark}",
-        horizon=50,
-        action_scale=1.0,
-    )
+    source = f"gymnasium-robotics {name}Dense-v4 with a hidden goal; {remark}"
+    if task == "push" and preset == "default":
+        # an object that its distance alone should bring there is not pushed within 1 M steps
+        goal = goals.push_to(
+            low[:2],
+            high[:2],
+            height=robot.table,
+            near_weight=1.0,
+            behind=_BEHIND,
+            success_within=_NEAR_ENOUGH,
+        )
+        source += ", and a reward for standing behind the object"
+    else:
+        tracks = ("x", "y", "z") if task == "reach" else ("object_x", "object_y", "object_z")
+        goal = goals.reach_in_box(low, high, tracks=tracks, success_within=_NEAR_ENOUGH)
+    return TaskFamily(name, robot, goal, source, horizon=50, action_scale=1.0, preset=preset)

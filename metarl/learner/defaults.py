@@ -58,6 +58,19 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
     ("AntDir", "siamese"): _TOLD,
     ("AntVel", "siamese"): _TOLD,
     ("AntCrippled", "siamese"): _TOLD,
+    # with the usual discount and lambda the noise of advantages hides which way the object lies. To
+    # push is learned late: 14 % of objects arrive after 2.2 M steps, and no sooner when nobody is
+    # told, whose encoder is not what is missing
+    ("FetchPush", "siamese"): {
+        "discount": 0.9,
+        "gae_lambda": 0.9,
+        "outer_lr": 1e-3,
+        "outer_epochs": 20,
+        "initial_std": 0.5,
+        "min_std": 0.15,
+        "changes": 0.0,
+        "told": 1.0,
+    },
     # a smaller iteration with more steps of Adam: 20 epochs on 32 rollouts beat 8 on 80
     ("Go1Vel", "siamese"): _GO1,
     ("Go1Payload", "siamese"): _GO1,

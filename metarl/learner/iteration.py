@@ -34,7 +34,7 @@ class Progress(NamedTuple):
     returns: list[float]
     """Mean return before adaptation and after each inner step. Where the policy has a memory and
     takes no inner steps, of the episodes of trials in which it is not told its task: nothing seen
-    before, one episode seen, ..."""
+    before, one episode seen, ...; where it is told in all, of all."""
     episode_length: float
     """Mean length of the last stage's episodes [control step]."""
     trace: Trace
@@ -169,8 +169,8 @@ def _mean_returns(stages: Sequence[Stage], trial: Trial) -> list[float]:
     returns = stages[0].rollouts.returns  # [task, episode * simulation]
     of_episode = returns.unflatten(1, (trial.episodes, -1))  # [task, episode, simulation]
     simulations = of_episode.shape[2]
-    untold = of_episode[:, :, : simulations - trial.telling(simulations)]
-    return untold.mean((0, 2)).tolist()
+    untold = simulations - trial.telling(simulations)
+    return of_episode[:, :, : untold or simulations].mean((0, 2)).tolist()
 
 
 def _failing(stages: Sequence[Stage]) -> list[int]:

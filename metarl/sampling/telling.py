@@ -5,7 +5,9 @@ encoder that has itself hardly learned anything. Where moving is hard, it learns
 trials in which it sees right away where its task lies, which is what the encoder is drawn to and
 its contexts approach. A policy that is first trained on what is true, and then on what can be
 inferred of it, is that of RMA (Kumar et al. 2021); here both kinds of trials are in every iteration
-and train one policy, which never stops meeting what it will meet in tests.
+and train one policy, which never stops meeting what it will meet in tests. Where an encoder knows a
+task within a few steps, it need not meet it: after 1 M steps of AntDir in which it was told in all
+trials, a policy earned 304 where it was told and 302 where it was not.
 """
 
 from numpy.typing import NDArray

@@ -39,7 +39,8 @@ def read(robot: str, model: mujoco.MjModel, data: mujoco.MjData) -> State:
         place = model.body_mass @ data.xipos[:, :2] / model.body_mass.sum()
     elif robot.startswith("Fetch"):
         place = data.site("robot0:grip" if robot == "FetchReach" else "object0").xpos
-    return State(*(a.copy() for a in (place, data.qpos, data.qvel, data.xpos, data.cfrc_ext)))
+    tip = data.site("robot0:grip").xpos if robot.startswith("Fetch") else place
+    return State(*(a.copy() for a in (place, tip, data.qpos, data.qvel, data.xpos, data.cfrc_ext)))
 
 
 def advance(

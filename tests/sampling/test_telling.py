@@ -71,25 +71,27 @@ def test_being_told_is_what_much_experience_comes_near_to(learner: metarl.MAML):
 
 @pytest.mark.parametrize(
     ("told", "simulations", "telling"),
-    [(0.0, 4, 0), (0.5, 4, 2), (0.5, 3, 1), (0.99, 4, 3), (0.75, 2, 1), (0.3, 10, 3)],
+    [(0.0, 4, 0), (0.5, 4, 2), (0.5, 3, 1), (0.99, 4, 3), (0.75, 2, 1), (0.3, 10, 3), (1.0, 3, 3)],
 )
 def test_how_many_are_told(told: float, simulations: int, telling: int):
     assert Trial(2, told=told).telling(simulations) == telling
 
 
-def test_the_log_is_of_those_that_are_not_told(learner: metarl.MAML):
-    """An iteration's rollouts are those of any other learner's, but for those that are told."""
+@pytest.mark.parametrize("told", [0.5, 1.0])
+def test_the_log_is_of_those_that_are_not_told(learner: metarl.MAML, told: float):
+    """Or of all; those that are not told are as in any other learner's iteration."""
     logged = []
-    for told in (0.0, 0.5):
-        settings = {"told": told, "changes": 0.0, "rollouts": ROLLOUTS, "seed": 3}
+    for part in (0.0, told):
+        settings = {"told": part, "changes": 0.0, "rollouts": ROLLOUTS, "seed": 3}
         one = metarl.MAML(learner.family, algorithm="siamese", **settings)
         sampler = training_sampler(one.state, one.recipe, one.family)
         stages = roll_out(one.state, one.recipe, one.family, sampler)
         _, progress = update(one.state, one.recipe, one.family, stages)
         logged.append((progress.returns, stages[0].rollouts.returns))
-    (_, returns), (of_untold, _) = logged
-    episodes = returns.unflatten(1, (2, 4))[:, :, :2].mean((0, 2))
-    assert of_untold == pytest.approx(episodes.tolist())
+    (_, untold), (returns, of_all) = logged
+    counted = (of_all, slice(None)) if told == 1.0 else (untold, slice(2))
+    expected = counted[0].unflatten(1, (2, 4))[:, :, counted[1]]
+    assert returns == pytest.approx(expected.mean((0, 2)).tolist())
 
 
 def test_in_processes_as_in_this_one(learner: metarl.MAML):
@@ -105,11 +107,11 @@ def test_in_processes_as_in_this_one(learner: metarl.MAML):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"told": 1.0}, "told must be in .*got 1.0"),
+        ({"told": 1.1}, "told must be in .*got 1.1"),
         ({"told": -0.1}, "told must be in .*got -0.1"),
         ({"told": 0.75, "changes": 0.5}, "at most the 0.5 in which tasks stay, got 0.75"),
     ],
 )
-def test_some_rollouts_have_to_be_as_in_tests(settings: dict, message: str):
+def test_parts_that_cannot_be_told_are_refused(settings: dict, message: str):
     with pytest.raises(ValueError, match=message):
         metarl.MAML("Point2D", algorithm="siamese", **settings)
