@@ -17,6 +17,7 @@ from metarl.pretrained import policies
 VIDEOS = Path(__file__).parent.parent.parent / "videos"
 TASKS: dict[str, list[dict[str, Any]]] = {
     "AntDir2D": [{"heading": 0.8}, {"heading": 3.6}],
+    "FetchPush": [{"x": 1.47, "y": 0.65}, {"x": 1.24, "y": 0.64}],
     "FetchReach": [{"x": 1.45, "y": 0.87, "z": 0.64}, {"x": 1.25, "y": 0.63, "z": 0.45}],
     "Go1Vel": [{"forward": 0.3}, {"forward": 0.9}],
     "HalfCheetahCrippled": [{"dead_actuator": 4.0}, {"dead_actuator": 1.0}],

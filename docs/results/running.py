@@ -69,7 +69,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "ReacherGoal": (1_000_000, {}),
     "PusherGoal": (1_000_000, {}),
     "FetchReach": (1_500_000, {}),
-    "FetchPush": (1_000_000, {}),
+    "FetchPush": (4_400_000, {}),
     "PandaReach": (1_200_000, {}),
     "Go1Vel": (1_500_000, {}),
     "Go1Motors": (1_500_000, {}),

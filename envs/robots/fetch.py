@@ -81,6 +81,8 @@ class Fetch(Robot):
         self.name = "Fetch" + task.title().replace("_", "")
         self.mjcf = _asset(f"{task}.xml")
         self._setting = SETTINGS[task]
+        if task in ("push", "pick_and_place"):  # a cube of 5 cm, near the gripper all the time
+            self.camera, self.lookat = (1.1, 118.0, -38.0), (1.36, 0.75, 0.42)
         self.tracks = ("x", "y", "z")
         if self._setting.place:
             self.tracks += ("object_x", "object_y", "object_z")

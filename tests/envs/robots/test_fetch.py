@@ -100,3 +100,15 @@ def test_without_gymnasium_robotics_says_what_to_install(monkeypatch: pytest.Mon
         envs.make("FetchPush")
     assert "FetchPush" not in envs.families()
     assert "HalfCheetahDir" in envs.families()
+
+
+def test_the_reward_of_gymnasium_robotics_is_a_preset_of_pushing():
+    ours, theirs = envs.make("FetchPush"), envs.make("FetchPush", preset="plappert2018")
+    assert theirs.goal.formula == envs.make("FetchPickAndPlace").goal.formula != ours.goal.formula
+    assert theirs.goal.distributions == ours.goal.distributions
+    with pytest.raises(
+        ValueError, match="FetchPush has no preset 'plapert'; did you mean plappert2"
+    ):
+        envs.make("FetchPush", preset="plapert")
+    with pytest.raises(ValueError, match="FetchReach has no preset 'plappert2018'"):
+        envs.make("FetchReach", preset="plappert2018")
