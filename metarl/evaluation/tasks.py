@@ -53,7 +53,7 @@ class TaskChange:
                 f"a change is SECONDS or SECONDS:NAME=NUMBER,NAME=NUMBER, such as "
                 f"2.5:direction=-1, got {words!r}"
             ) from None
-        return cls(seconds, parse_task(what.split(",")) if what else {})
+        return cls(seconds, parse_task([what]) if what else {})
 
     def step(self, family: Family) -> int:
         """Return the control step before which the task changes, counted from 0.
@@ -122,14 +122,16 @@ class TaskChange:
 
 
 def parse_task(words: Iterable[str]) -> dict[str, float]:
-    """Return `("x=1", "y=-0.5")` as `{"x": 1.0, "y": -0.5}`.
+    """Return `("x=1", "y=-0.5")`, or `("x=1,y=-0.5",)`, as `{"x": 1.0, "y": -0.5}`.
 
     Raises:
-        ValueError: for a word that is not NAME=NUMBER.
+        ValueError: for a word that is not NAME=NUMBER, or a parameter that is named twice.
     """
     task = {}
-    for word in words:
+    for word in (part for several in words for part in several.split(",")):
         name, _, value = word.partition("=")
+        if name in task:
+            raise ValueError(f"the task parameter {name} is named twice, got {word!r} at last")
         try:
             task[name] = float(value)
         except ValueError:

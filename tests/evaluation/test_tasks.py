@@ -11,7 +11,7 @@ from scipy import stats
 
 import metarl
 from metarl import commands, envs
-from metarl.evaluation.tasks import new_tasks, read_tasks
+from metarl.evaluation.tasks import new_tasks, parse_task, read_tasks
 from metarl.sampling.streams import Key, Phase
 
 FAMILY = envs.make("Point2D", horizon=12)
@@ -23,6 +23,29 @@ QUICK: dict[str, Any] = {"rollouts": 3, "steps": 1}
 def file(folder: Path, name: str, text: str) -> Path:
     (folder / name).write_text(text)
     return folder / name
+
+
+@pytest.mark.parametrize("words", [("x=1", "y=-0.5"), ("x=1,y=-0.5",), ["y=-5e-1", "x=1.0"]])
+def test_parameters_are_named_apart_or_by_commas(words: Any):
+    assert parse_task(words) == {"x": 1.0, "y": -0.5}
+
+
+def test_no_words_name_no_parameters():
+    assert parse_task(()) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("x",), "NAME=NUMBER, got 'x'"),
+        (("x=1,",), "NAME=NUMBER, got ''"),
+        (("x=1;y=2",), "NAME=NUMBER, got 'x=1;y=2'"),
+        (("x=1", "y=0,x=2"), "the task parameter x is named twice, got 'x=2' at last"),
+    ],
+)
+def test_words_that_name_no_task_are_refused(words: tuple[str, ...], message: str):
+    with pytest.raises(ValueError, match=message):
+        parse_task(words)
 
 
 def test_a_number_of_tasks_is_drawn():
