@@ -60,7 +60,7 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
     ("AntCrippled", "siamese"): _TOLD,
     # with the usual discount and lambda the noise of advantages hides which way the object lies. To
     # push is learned late: 5 % of objects arrive after 2 M steps, 14 % after 2.2 M and 48 % after
-    # 4 M. Nobody knows whether being told is needed: without, 1 M steps were tried
+    # 4 M. Whether it has to be told its goal is open: without, 1 M steps were tried
     ("FetchPush", "siamese"): {
         "discount": 0.9,
         "gae_lambda": 0.9,
