@@ -15,7 +15,7 @@ from metarl.envs import (
 )
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.metaworld_families import is_metaworld
-from metarl.envs.nearest import nearest
+from metarl.envs.nearest import check_preset, nearest
 from metarl.envs.published_presets import PRESETS
 from metarl.envs.task_family import TaskFamily
 
@@ -75,11 +75,9 @@ def make(name: str, *, preset: str | None = None, **changes: Any) -> TaskFamily 
         family = menagerie_families.make(name)
     else:
         raise ValueError(f"no family {name!r}{nearest(name, families())}")
+    check_preset(name, preset, presets(name))
     if preset != "default":
-        known = PRESETS.get(name, {})
-        if preset not in known:
-            raise ValueError(f"{name} has no preset {preset!r}{nearest(preset, known)}")
-        family = family.replace(preset=preset, **known[preset])
+        family = family.replace(preset=preset, **PRESETS[name][preset])
     return _changed(family, changes)
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 
 from metarl.envs import goals
-from metarl.envs.nearest import nearest
+from metarl.envs.nearest import check_preset
 from metarl.envs.robots import fetch
 from metarl.envs.task_family import TaskFamily
 
@@ -22,7 +22,8 @@ ENTRIES: dict[str, tuple[fetch.Task, float, float, str]] = {
 }
 """Family -> surroundings, half the goal's range in x and y, its range in z, remark."""
 PLAPPERT = "plappert2018"
-"""The preset with gymnasium-robotics' own reward, of families that have another here."""
+"""The preset with gymnasium-robotics' own reward, of families that have another here (Plappert
+et al. 2018, "Multi-Goal Reinforcement Learning")."""
 _NEAR_ENOUGH = 0.05  # m; distance_threshold of gymnasium-robotics
 _BEHIND = 0.06  # m; the object's edges are 5 cm long, and the gripper's fingers 2 cm thick
 
@@ -51,8 +52,7 @@ def make(name: str, preset: str) -> TaskFamily:
     """
     if not fetch.available():
         raise ValueError(f"{name} needs gymnasium-robotics: {HOW}")
-    if preset not in ("default", *presets(name)):
-        raise ValueError(f"{name} has no preset {preset!r}{nearest(preset, presets(name))}")
+    check_preset(name, preset, presets(name))
     return _made(name, preset)
 
 

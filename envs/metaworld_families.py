@@ -26,7 +26,7 @@ from metarl.envs.metaworld_environment import (
     available,
     draw_goals,
 )
-from metarl.envs.nearest import nearest
+from metarl.envs.nearest import check_preset, nearest
 
 HOW = "pip install --no-deps metaworld==3.1.1 (without --no-deps it replaces MuJoCo by 3.3.0)"
 """What brings Meta-World."""
@@ -72,8 +72,7 @@ def make(name: str, preset: str = "default") -> ForeignFamily:
         raise ValueError(f"{name} needs Meta-World: {HOW}")
     if name not in families():
         raise ValueError(f"no family {name!r}{nearest(name, families())}")
-    if preset not in ("default", *presets(name)):
-        raise ValueError(f"{name} has no preset {preset!r}{nearest(preset, presets(name))}")
+    check_preset(name, preset, presets(name))
     return _family(name, preset)
 
 

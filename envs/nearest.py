@@ -20,3 +20,19 @@ def nearest(word: str, known: Iterable[str]) -> str:
     )  # cutoff: similarity ratio, 0 to 1
     hint = f"; did you mean {' or '.join(by_letters[name] for name in close)}?" if close else ""
     return f"{hint} (there are: {', '.join(known)})"
+
+
+def check_preset(family: str, preset: str, known: Iterable[str]) -> None:
+    """Check that a family has a preset.
+
+    Args:
+        family: its name.
+        preset: the preset asked for; every family has `default`.
+        known: the family's others.
+
+    Raises:
+        ValueError: when it has not.
+    """
+    known = tuple(known)
+    if preset not in ("default", *known):
+        raise ValueError(f"{family} has no preset {preset!r}{nearest(preset, known)}")

@@ -1,4 +1,4 @@
-"""Pushing with the tip behind the object: the reward by hand, where the families do not use it."""
+"""Pushing with the tip behind the object: the reward by hand, and its formula."""
 
 import numpy as np
 import pytest

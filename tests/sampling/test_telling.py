@@ -89,9 +89,9 @@ def test_the_log_is_of_those_that_are_not_told(learner: metarl.MAML, told: float
         _, progress = update(one.state, one.recipe, one.family, stages)
         logged.append((progress.returns, stages[0].rollouts.returns))
     (_, untold), (returns, of_all) = logged
-    counted = (of_all, slice(None)) if told == 1.0 else (untold, slice(2))
-    expected = counted[0].unflatten(1, (2, 4))[:, :, counted[1]]
-    assert returns == pytest.approx(expected.mean((0, 2)).tolist())
+    rollouts, counted = (of_all, slice(4)) if told == 1.0 else (untold, slice(2))
+    episodes = rollouts.unflatten(1, (2, 4))[:, :, counted].mean((0, 2))
+    assert returns == pytest.approx(episodes.tolist())
 
 
 def test_in_processes_as_in_this_one(learner: metarl.MAML):
