@@ -203,14 +203,18 @@ def _without_meta_learning(
 
 
 def _adapted(run: MAML, tasks: Tasks, seed: int, library: SkillLibrary | None) -> Curve:
-    """Return a curve of one step from few to many rollouts, then of a second and a third."""
+    """Return a curve of one step from few to many rollouts, then of a second and a third.
+
+    A policy with a memory takes the rollouts in for the first; gradient steps are those after it.
+    """
     points = [(0, policy_returns(run, tasks, run.parameters, seed))]
     for rollouts in ROLLOUTS:
         inner_lrs = run.recipe.inner_lrs(3 if rollouts == ROLLOUTS[-1] else 1)
         steps = set(range(1, len(inner_lrs) + 1))
         points += _judged_stages(run, tasks, seed, rollouts, inner_lrs, library, shown=steps)
-    # skills need no more than one rollout; a gradient step has as many as in training's defaults
-    return _curve(points, asked=1 if library else len(ROLLOUTS))
+    # skills and memories need one rollout only, a gradient step as many as in training's defaults
+    needs_one = library is not None or run.state.memory is not None
+    return _curve(points, asked=1 if needs_one else len(ROLLOUTS))
 
 
 def _judged_stages(

@@ -108,7 +108,7 @@ class Comparison:
                     f"{name} does not get there in {most:,}, {most / cost:,.0f} times as many"
                 )
         return (
-            f"{method}: a return of {target:.1f} after one step, for {cost:,} environment steps; "
+            f"{method}: a return of {target:.1f} for {cost:,} environment steps of the task; "
             f"{'; '.join(parts)}."
         )
 

@@ -171,7 +171,7 @@ def _before_and_after(
         "video": _data(_mp4(pictures, frame_rate(family)), "video/mp4"),
         "poster": _jpeg(pictures[0]),
         "stills": _jpeg(np.concatenate(stills)),
-        "film": "The same start before adaptation and after one step; the most likely actions.",
+        "film": "The same start before and after adaptation; the most likely actions.",
     }
 
 

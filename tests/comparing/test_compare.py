@@ -37,8 +37,9 @@ def test_a_small_comparison(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     library = metarl.SkillLibrary.build(meta, similarity, tasks=4, rollouts=3, steps=1)
     pretrained = metarl.MAML(FAMILY, **settings, algorithm="pretrain")
     told = metarl.MAML(FAMILY.replace(reveals_task=True), **settings, algorithm="pretrain")
+    remembering = metarl.MAML(FAMILY, **settings | {"rollouts": 4}, algorithm="siamese")
     comparison = compare(
-        [meta, pretrained, told],
+        [meta, remembering, pretrained, told],
         libraries=[library],
         others={"itself": meta},
         tasks=2,
@@ -48,6 +49,7 @@ def test_a_small_comparison(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert list(comparison.curves) == [
         "maml-trpo",
         "maml-trpo with skills",
+        "siamese",
         "told the task",
         "itself",
         "gradient steps, random start",
@@ -61,6 +63,9 @@ def test_a_small_comparison(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     start = comparison.curves["maml-trpo"].returns[0, :, 0]
     # all are judged from the same states: the learner itself, and by way of `predict`
     np.testing.assert_allclose(comparison.curves["itself"].returns[0, :, 0], start, rtol=1e-4)
+    asked = {name: curve.asked for name, curve in comparison.curves.items() if curve.asked}
+    # a gradient step is asked what it saves after the most rollouts, the others after one
+    assert asked == {"maml-trpo": 2, "maml-trpo with skills": 1, "siamese": 1}
     skilled = comparison.curves["maml-trpo with skills"]
     np.testing.assert_array_equal(skilled.returns[0, :, 0], start)
     numbers, figure = figures.save(comparison, tmp_path)

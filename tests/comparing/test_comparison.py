@@ -44,7 +44,7 @@ def test_the_answer_is_a_ratio_of_steps():
         10.0 ** (3 + 1.6) / 2000
     )
     answer = comparison.answer()
-    assert "maml-trpo: a return of -4.0 after one step, for 2,000 environment steps" in answer
+    assert "maml-trpo: a return of -4.0 for 2,000 environment steps of the task" in answer
     assert "PPO from scratch needs 19.9 times as many" in answer
     assert "PPO from pretraining does not get there in 1,000, 0 times as many" in answer
     assert "told the task" not in answer
