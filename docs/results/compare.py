@@ -3,9 +3,10 @@
     python docs/results/compare.py HalfCheetahVel     # about 45 minutes on two cores
     python docs/results/compare.py HalfCheetahMass
 
-Meta-policies, pretraining and the policy that is told the task have as many environment steps. The
-numbers go to `compare/`, the figure beside this file. Runs that are there already, such as those of
-`similarity.py`, are not trained again.
+Meta-policies, with gradient steps or a memory, pretraining and the policy that is told the task
+have as many environment steps. The numbers go to `compare/`, the figure beside this file. Runs that
+are there already, such as those of `similarity.py`, are not trained again, and a comparison that
+was stopped goes on.
 """
 
 import argparse
@@ -58,14 +59,17 @@ def main() -> None:
         folder = RUNS / "similarity" / f"{family}_{seed}"
         runs.append(trained(folder, family, seed, "maml-trpo", told=False))
         libraries.append(skills(runs[-1], folder / "library.safetensors"))
+        folder = RUNS / "compare" / f"{family}_siamese_{seed}"
+        others.append(trained(folder, family, seed, "siamese", told=False))
         if seed not in OTHERS[family]:
             continue
         for name, told in (("pretrain", False), ("told", True)):
             folder = RUNS / "compare" / f"{family}_{name}_{seed}"
             others.append(trained(folder, family, seed, "pretrain", told=told))
-    comparison = metarl.compare(
-        runs + others, libraries=libraries, budget=BUDGET, progress_bar=True
-    )
+    with metarl.PartialResults(RUNS / "compare" / f"{family}.safetensors") as partial:
+        comparison = metarl.compare(
+            runs + others, libraries=libraries, budget=BUDGET, progress_bar=True, partial=partial
+        )
     numbers, figure = figures.save(comparison, HERE / "compare" / family)
     figure.rename(HERE / f"compare_{family}.png")
     print(f"{comparison}\n{numbers}")
