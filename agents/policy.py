@@ -36,6 +36,8 @@ class GaussianPolicy:
     activation: str = "tanh"
     initial_std: float = 1.0
     """Std of the actions of new parameters, in units of the family's action scale."""
+    initial_gain: float = 1.0
+    """What the last layer's weights are multiplied by at first."""
     min_std: float = 0.05
     """The std that acts never falls below this, however the log-std is adapted."""
     context_size: int = 0
@@ -71,7 +73,7 @@ class GaussianPolicy:
         """Draw parameters, in the shapes of `shapes`.
 
         Weights are uniform in +-sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16), biases 0,
-        log-stds the logarithm of `initial_std`.
+        log-stds the logarithm of `initial_std`. Those of the last layer are times `initial_gain`.
 
         Args:
             generator: draws the weights.
@@ -86,6 +88,7 @@ class GaussianPolicy:
                 parameters[name] = torch.zeros(shape)
             else:
                 parameters[name] = torch.full(shape, math.log(self.initial_std))
+        parameters[f"weight{len(self.hidden)}"] *= self.initial_gain
         return parameters
 
     def __call__(self, parameters: Parameters, observation: Tensor) -> Gaussian:

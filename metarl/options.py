@@ -27,11 +27,11 @@ GROUPS = {
     ),
     "experience": Group(
         "What rollouts are worth.",
-        ("discount", "gae_lambda", "normalise_advantages", "reward_scale"),
+        ("discount", "gae_lambda", "baseline", "normalise_advantages", "reward_scale"),
     ),
     "policy": Group(
         "The network that acts.",
-        ("activation", "initial_std", "min_std", "normalise_observations"),
+        ("activation", "initial_std", "initial_gain", "min_std", "normalise_observations"),
     ),
     "inner_step": Group("The adaptation.", ("inner_loss", "learned_rates", "context_size")),
     "outer_step": Group(
@@ -39,7 +39,7 @@ GROUPS = {
         (
             *("max_kl", "cg_iterations", "cg_damping", "fisher_fraction"),
             *("backtrack_ratio", "max_backtracks"),
-            *("outer_lr", "outer_epochs", "clip_ratio"),
+            *("outer_lr", "outer_epochs", "minibatch", "clip_ratio"),
             *("entropy_bonus", "inner_kl_penalty", "exploration_weight", "interpolation"),
         ),
     ),

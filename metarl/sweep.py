@@ -17,9 +17,9 @@ import numpy as np
 
 from metarl.evaluation.interval import interval
 from metarl.family_option import is_reference
-from metarl.learner.progress_table import columns
 from metarl.sweep_grid import Point, option, settings_at
 from metarl.system.files import make_folder, whole_file
+from metarl.system.progress_table import columns
 from metarl.system.stopping import CHILDREN, Stopped, Stopping
 
 LAST = 10

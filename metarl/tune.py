@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metarl.learner.config import Config
-from metarl.learner.progress_table import columns
 from metarl.search_space import Searched, of_defaults, search_space, suggested
 from metarl.sweep import LOG, Run, TrainingHere, differences, failure
 from metarl.sweep_grid import option
 from metarl.system.cores import cores
 from metarl.system.files import make_folder, whole_file
 from metarl.system.ownership import owned
+from metarl.system.progress_table import columns
 from metarl.system.stopping import Stopped, Stopping
 
 if TYPE_CHECKING:

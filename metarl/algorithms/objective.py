@@ -81,6 +81,19 @@ class Terms(NamedTuple):
     """Times the entropy of the adapted policies [nat]."""
 
 
+def surrogate(new: Gaussian, post: Batch, terms: Terms) -> Tensor:
+    """Return the loss after adaptation, a scalar.
+
+    Args:
+        new: the adapted policy's distributions, [..., action].
+        post: sampled after adaptation, [...] each; its weights say what the loss is a mean of.
+        terms: of the outer loss; those before adaptation do not count here.
+    """
+    clip, bonus = terms.clip, terms.entropy_bonus
+    loss = likelihood_ratio(new, post) if clip is None else clipped(new, post, clip)
+    return loss - bonus * (post.weights * new.entropy()).sum() if bonus else loss
+
+
 @dataclass(frozen=True, eq=False)
 class Objective:
     """The outer objective of any policy, inner step and terms, differentiated by autograd.
@@ -108,7 +121,7 @@ class Objective:
         def one(parameters: Parameters, sampled: MetaBatch) -> tuple[Tensor, Tensor]:
             stages = adapt(self.policy, parameters, sampled.pre, self.inner)
             new = self.policy(stages[-1], sampled.post.observations)
-            loss = self._post_loss(new, sampled.post)
+            loss = surrogate(new, sampled.post, self.terms)
             if self.terms.inner_kl_penalty or self.terms.exploration_weight:
                 # the last stage is the adapted one, which no inner step follows
                 befores = zip(stages[:-1], sampled.pre, sampled.old_pre, strict=True)
@@ -144,12 +157,6 @@ class Objective:
         batches = (*self.sampled.pre, self.sampled.post)
         adapted = adapt_tasks(self.policy, parameters, batches, self.inner)[-1]
         return {name: value.mean(0) for name, value in adapted.items()}
-
-    def _post_loss(self, new: Gaussian, post: Batch) -> Tensor:
-        """Return one task's loss after adaptation."""
-        clip, bonus = self.terms.clip, self.terms.entropy_bonus
-        loss = likelihood_ratio(new, post) if clip is None else clipped(new, post, clip)
-        return loss - bonus * (post.weights * new.entropy()).sum() if bonus else loss
 
     def _pre_loss(self, new: Gaussian, old: Gaussian, batch: Batch, credit: Tensor) -> Tensor:
         """Return one task's loss before an inner step: KL penalty and exploration credit."""

@@ -6,19 +6,26 @@ remember for the next one (Adam's moments) is a plain mapping, so that a checkpo
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from metarl.agents.policy import Parameters
+from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.algorithms.fisher import flatten
-from metarl.algorithms.objective import LossAndKL, OuterObjective
+from metarl.algorithms.objective import LossAndKL, Objective, OuterObjective, surrogate
 from metarl.algorithms.trace import Trace, not_finite
 from metarl.algorithms.trust_region import TrustRegion, trust_region_step
+from metarl.experience.rollouts import Batch
 
 Memory = Mapping[str, Tensor]
 """What a step remembers, by name; nothing at first."""
+
+LARGEST_GRADIENT = 0.5
+"""Euclidean norm that gradients of minibatches are shortened to: a few steps with large advantages
+would fill Adam's moments otherwise. Andrychowicz et al. (2021), "What Matters in On-Policy
+Reinforcement Learning", section 3.7, recommend it."""
 
 
 _ADAM = {"steps": "step", "mean": "exp_avg", "square": "exp_avg_sq"}
@@ -31,6 +38,27 @@ class Update(NamedTuple):
     parameters: dict[str, Tensor]
     memory: dict[str, Tensor]
     trace: Trace
+
+
+class Minibatches(NamedTuple):
+    """What is done with an iteration's data."""
+
+    size: int
+    """Time steps in a minibatch, about: all of an epoch have nearly as many. 0 for all in one."""
+    epochs: int
+    """How often each time step is used."""
+    lr: float
+    """Adam's step size."""
+
+    def deal(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Return which of `count` samples each minibatch of an epoch has, [n] each.
+
+        Args:
+            count: how many there are.
+            generator: shuffles them.
+        """
+        parts = max(1, round(count / self.size)) if self.size else 1
+        return torch.randperm(count, generator=generator).tensor_split(parts)
 
 
 def trust_region(
@@ -110,6 +138,78 @@ def adam(
         gradient_norm=first_norm,
     )
     return Update(stepped, moments_of(optimiser, leaves), trace)
+
+
+def adam_on_minibatches(
+    objective: Objective,
+    whole: OuterObjective,
+    parameters: Parameters,
+    memory: Memory,
+    settings: Minibatches,
+    generator: torch.Generator,
+) -> Update:
+    """Take steps of Adam on minibatches of the time steps that took place.
+
+    PPO as it is usually run (Schulman et al. 2017, algorithm 1): in each epoch the time steps of
+    all tasks are shuffled and dealt out, and each minibatch gives a step of Adam. It is for
+    policies that do not adapt: a task's gradient step needs its rollouts whole.
+
+    The loss of a minibatch is an unbiased estimate of that on all data: the weights of its time
+    steps, which are 1 in sum over all of a task's, count for as many as there are for each of them.
+
+    Args:
+        objective: what to improve, of a policy that does not adapt.
+        whole: the same, to be evaluated before and after.
+        parameters: where to start; those that `objective` was sampled with.
+        memory: Adam's moments and count of steps, as the update before returned them.
+        settings: size, epochs and step size.
+        generator: shuffles.
+    """
+    rows = _steps_that_took_place(objective)
+    assert isinstance(objective.policy, GaussianPolicy)
+    # observations are normalised once, not in every epoch
+    policy = replace(objective.policy, normaliser=None)
+    start = {name: value.detach() for name, value in parameters.items()}
+    leaves = {name: value.clone().requires_grad_() for name, value in start.items()}
+    optimiser = resumed_adam(leaves, memory, settings.lr)
+    with torch.no_grad():
+        before = whole.evaluate(start)
+    norm = math.nan
+    for _ in range(settings.epochs):
+        for chosen in settings.deal(len(rows.weights), generator):
+            part = Batch(*(field[chosen] for field in rows))
+            part = part._replace(weights=part.weights * (len(rows.weights) / len(chosen)))
+            loss = surrogate(policy(leaves, part.observations), part, objective.terms)
+            optimiser.zero_grad()
+            loss.backward()
+            size = nn.utils.clip_grad_norm_(leaves.values(), LARGEST_GRADIENT)
+            norm = float(size) if math.isnan(norm) else norm
+            optimiser.step()
+    stepped = {name: leaf.detach() for name, leaf in leaves.items()}
+    with torch.no_grad():
+        after = whole.evaluate(stepped)
+    if not (torch.isfinite(after.loss) and torch.isfinite(after.kl)):
+        reason = "the policy after the step is not finite"
+        trace = Trace.kept(reason, float(before.loss), norm, finite=False)
+        return Update(start, dict(memory), trace)
+    trace = Trace(
+        accepted=True,
+        reason="accepted",
+        loss_before=float(before.loss),
+        loss_after=float(after.loss),
+        kl=float(after.kl),
+        gradient_norm=norm,
+    )
+    return Update(stepped, moments_of(optimiser, leaves), trace)
+
+
+def _steps_that_took_place(objective: Objective) -> Batch:
+    """Return the valid steps of all tasks in a row, [n, ...] each, their weights with the sum 1."""
+    policy, post = objective.policy, objective.sampled.post
+    assert isinstance(policy, GaussianPolicy)
+    rows = Batch(*(field[post.weights > 0] for field in post))
+    seen = policy.normaliser(rows.observations) if policy.normaliser else rows.observations
+    return rows._replace(observations=seen, weights=rows.weights / len(post.weights))
 
 
 def resumed_adam(

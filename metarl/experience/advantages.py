@@ -72,6 +72,29 @@ def next_values(values: Tensor, final_values: Tensor, valid: Tensor, terminated:
     return shifted.scatter(-1, last, bootstrap)
 
 
+def judged(
+    rollouts: Rollouts,
+    rewards: Tensor,
+    values: Tensor,
+    final_values: Tensor,
+    discount: float,
+    lambda_: float,
+) -> Tensor:
+    """Return the generalised advantages of rollouts, [task, rollout, time]; see there.
+
+    Args:
+        rollouts: what was sampled.
+        rewards: theirs, in the unit of the values, [task, rollout, time].
+        values: V(s_t), [task, rollout, time].
+        final_values: V of their final observations, [task, rollout].
+        discount: in [0, 1].
+        lambda_: in [0, 1].
+    """
+    valid = rollouts.valid
+    bootstrapped = next_values(values, final_values, valid, rollouts.terminated)
+    return generalised_advantages(rewards, values, bootstrapped, valid, discount, lambda_)
+
+
 def centre(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Return advantages with mean 0 over each task's valid steps, 0 elsewhere, and their std.
 
@@ -86,6 +109,21 @@ def centre(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     mean = torch.where(valid, advantages, 0.0).sum((1, 2), keepdim=True) / count
     centred = torch.where(valid, advantages - mean, 0.0)
     return centred, (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
+
+
+def normalised(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return advantages with mean 0 and std 1 over each task's valid steps, and their unit.
+
+    Args:
+        advantages: [task, rollout, time].
+        valid: [task, rollout, time].
+
+    Returns:
+        The advantages, [task, rollout, time], and what they were divided by, [task, 1, 1].
+    """
+    centred, std = centre(advantages, valid)
+    unit = std + _SMALLEST_STD
+    return centred / unit, unit
 
 
 def prepare(
@@ -127,13 +165,11 @@ def prepare(
     values = baseline.predict(weights, inputs).view(tasks, count, horizon)
     final_values = baseline.predict(weights, final)
 
-    bootstrapped = next_values(values, final_values, valid, rollouts.terminated)
-    advantages = generalised_advantages(rewards, values, bootstrapped, valid, discount, lambda_)
+    advantages = judged(rollouts, rewards, values, final_values, discount, lambda_)
     discounted = discount**time * rewards
     if normalise:
-        advantages, std = centre(advantages, valid)
-        unit = std + _SMALLEST_STD
-        advantages, discounted = advantages / unit, discounted / unit
+        advantages, unit = normalised(advantages, valid)
+        discounted = discounted / unit
     dtype = rollouts.observations.dtype
     return Batch(
         observations=rollouts.observations,

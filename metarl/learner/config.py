@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
+from metarl.algorithms.table import ALGORITHMS
 from metarl.envs.nearest import nearest
 from metarl.envs.plain import check_seed, make_plain
 
@@ -25,6 +26,7 @@ AlgorithmName = Literal[
 ]
 Activation = Literal["tanh", "relu"]
 Context = Literal["none", "siamese"]
+Baseline = Literal["linear", "network"]
 InnerLoss = Literal["likelihood-ratio", "loaded-dice", "dice", "score-function"]
 
 _CHOICES = {
@@ -32,6 +34,7 @@ _CHOICES = {
     "inner_loss": InnerLoss,
     "activation": Activation,
     "context": Context,
+    "baseline": Baseline,
 }
 _COUNTS = (
     "tasks",
@@ -49,6 +52,7 @@ _POSITIVE = (
     "inner_lr",
     "reward_scale",
     "initial_std",
+    "initial_gain",
     "min_std",
     "max_kl",
     "outer_lr",
@@ -103,6 +107,9 @@ class Config:
     """Lambda of generalised advantage estimation, in [0, 1]."""
     normalise_advantages: bool = True
     """Centre each task's advantages and divide them by their standard deviation."""
+    baseline: Baseline = "linear"
+    """What advantages are measured from: a linear baseline, fitted to each task's rollouts anew, or
+    a network that goes on learning; the latter in training without gradient steps."""
     reward_scale: float = 1.0
     """What rewards are multiplied by for learning; of no effect on normalised advantages."""
     hidden: tuple[int, ...] = (64, 64)
@@ -111,6 +118,9 @@ class Config:
     """The policy's activation function."""
     initial_std: float = 1.0
     """Standard deviation of a new policy's actions, in units of the family's action scale."""
+    initial_gain: float = 1.0
+    """What the weights of a new policy's last layer are multiplied by: 0.01 begins with actions
+    around 0, whatever is observed."""
     min_std: float = 0.05
     """The standard deviation never falls below this."""
     normalise_observations: bool = True
@@ -135,6 +145,9 @@ class Config:
     """maml-vpg, maml-ppo, promp, siamese: Adam's step size."""
     outer_epochs: int = 5
     """maml-ppo, promp, siamese: steps of Adam in an iteration."""
+    minibatch: int = 0
+    """siamese: time steps that a step of Adam is taken on; 0 for all of the iteration. With fewer,
+    as many steps are taken in each epoch as it takes to see all."""
     clip_ratio: float = 0.3
     """maml-ppo, promp, siamese: how far ratios of probabilities may be from 1 and still gain."""
     inner_kl_penalty: float = 5e-4
@@ -223,6 +236,14 @@ class Config:
             self._check(name, 0.0 <= getattr(self, name) < float("inf"), "at least 0")
         for name in ("discount", "gae_lambda", "changes", "told"):
             self._check(name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+        self._check("minibatch", self.minibatch >= 0, "at least 0")
+        algorithm = ALGORITHMS[self.algorithm]
+        if algorithm.adapts_in_training:
+            expected = "linear where training takes gradient steps"
+            self._check("baseline", self.baseline == "linear", expected)
+        if algorithm.adapts_in_training or algorithm.outer_step != "clipped":
+            whole = f"0 with {self.algorithm}, which takes no steps on minibatches"
+            self._check("minibatch", self.minibatch == 0, whole)
         rest = 1.0 - self.changes
         self._check("told", self.told <= rest, f"at most the {rest:g} in which tasks stay")
         for name in ("fisher_fraction", "backtrack_ratio"):

@@ -15,15 +15,17 @@ from metarl.agents.policy import CONTEXT, GaussianPolicy
 from metarl.algorithms.meta_batch import MetaBatch, exploration_credit
 from metarl.algorithms.objective import Objective
 from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
+from metarl.algorithms.outer_steps import adam_on_minibatches
 from metarl.algorithms.trace import Trace
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
+from metarl.learner.critic import judge
 from metarl.learner.inner_loop import Stage, inner_loop
 from metarl.learner.recipe import Recipe
 from metarl.learner.state import State
 from metarl.learner.task_encoder import train_encoder
 from metarl.sampling.sampler import Sampling
-from metarl.sampling.streams import Key, Phase
+from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
 from metarl.sampling.trial import ONE_EPISODE, Trial
 from metarl.sampling.workers import sampler_in_processes
 
@@ -112,7 +114,16 @@ def update(
     """
     tasks = tasks_of(state, recipe, family)
     *pre, post = (stage.batch for stage in stages)
+    key = Key(recipe.config.seed, Phase.TRAIN, state.iteration)
+    shuffles = torch_generator(int(stream(key, Purpose.MINIBATCHES, 0, 0).integers(2**62)))
+    critic = state.critic
     with recipe.threads() as threads:
+        if critic:
+            coordinates = torch.from_numpy(family.coordinates(tasks))
+            rollouts, normaliser = stages[-1].rollouts, state.policy.normaliser
+            post, critic = judge(
+                critic, post, rollouts, coordinates, normaliser, recipe.config, shuffles
+            )
         *old_pre, old_post = (_sampled_from(state.policy, stage) for stage in stages)
         sampled = MetaBatch(
             pre=tuple(pre),
@@ -126,7 +137,13 @@ def update(
         chunked = ObjectiveInChunks.of(
             objective, state.parameters, threads, recipe.config.fisher_fraction
         )
-        parameters, optimiser, trace = recipe.outer_step(chunked, state.parameters, state.optimiser)
+        before = state.parameters, state.optimiser
+        if recipe.config.minibatch:
+            settings = recipe.minibatches
+            stepped = adam_on_minibatches(objective, chunked, *before, settings, shuffles)
+        else:
+            stepped = recipe.outer_step(chunked, *before)
+        parameters, optimiser, trace = stepped
         policy = state.policy
         if policy.normaliser:
             chunks = threads.chunks(len(post.weights), post.weights[0].numel())
@@ -152,9 +169,8 @@ def update(
         environment=None if family.native else family.name,
     )
     steps = sum(stage.rollouts.steps for stage in stages)
-    after = State(
-        policy, parameters, optimiser, encoder, state.iteration + 1, state.num_timesteps + steps
-    )
+    counts = state.iteration + 1, state.num_timesteps + steps
+    after = State(policy, parameters, optimiser, encoder, critic, *counts)
     return after, progress
 
 

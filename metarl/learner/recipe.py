@@ -17,7 +17,7 @@ from metarl.agents.policy import CONTEXT, GaussianPolicy
 from metarl.algorithms.adapt import RATE, Inner
 from metarl.algorithms.losses import INNER_LOSSES
 from metarl.algorithms.objective import Terms
-from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
+from metarl.algorithms.outer_steps import Minibatches, Update, adam, interpolate, trust_region
 from metarl.algorithms.table import ALGORITHMS, Algorithm
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.envs.family import Family
@@ -25,6 +25,7 @@ from metarl.envs.plain import whole
 from metarl.experience.advantages import prepare
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.config import Config
+from metarl.learner.critic import Critic
 from metarl.learner.defaults import defaults
 from metarl.learner.state import State, embedding_shape
 from metarl.learner.task_encoder import TaskEncoder
@@ -61,7 +62,11 @@ class Recipe:
             names = self._adapted_names() or parameters
             parameters |= {RATE + name: torch.ones_like(moving[name]) for name in names}
         on_device = {name: value.to(self.device) for name, value in parameters.items()}
-        return State(policy, on_device, optimiser={}, encoder=encoder)
+        critic = None
+        if config.baseline == "network":
+            seen = policy.observation_size
+            critic = Critic.new(family, seen, torch_generator(config.seed))
+        return State(policy, on_device, optimiser={}, encoder=encoder, critic=critic)
 
     def shapes(self, family: Family) -> dict[str, tuple[int, ...]]:
         """Return the shapes of those tensors of a state that settings give any size, by name."""
@@ -80,6 +85,7 @@ class Recipe:
             config.hidden,
             config.activation,
             config.initial_std,
+            config.initial_gain,
             config.min_std,
             context_size=config.context_size if self.algorithm.adapts == "context" else 0,
         )
@@ -170,6 +176,12 @@ class Recipe:
             "clipped": partial(adam, lr=config.outer_lr, epochs=config.outer_epochs),
             "interpolation": partial(interpolate, rate=config.interpolation),
         }[self.algorithm.outer_step]
+
+    @property
+    def minibatches(self) -> Minibatches:
+        """What is done with an iteration's time steps, where not all are taken at once."""
+        config = self.config
+        return Minibatches(config.minibatch, config.outer_epochs, config.outer_lr)
 
     def threads(self) -> TaskThreads:
         """Return the threads that updates run on."""

@@ -19,6 +19,7 @@ from metarl.algorithms.outer_steps import check_moments
 from metarl.envs import catalogue
 from metarl.envs.family import Family
 from metarl.learner.config import Config
+from metarl.learner.critic import Critic
 from metarl.learner.task_encoder import BOUNDS, TOLERANCE, TaskEncoder
 from metarl.system import checkpoint
 
@@ -37,6 +38,7 @@ CHANGEABLE = (
 
 FIXED = (
     "hidden",
+    "baseline",
     "context",
     "context_size",
     "embedding_size",
@@ -54,7 +56,8 @@ _SHOWN = 200
 _OTHERS = "it holds other parameters than its settings call for"
 
 # tensors of a checkpoint that are no parameters, by what their names begin with
-_OPTIMISER, _OBSERVATION, _CONTEXT, _ENCODER = "outer/", "observation/", "context/", "encoder/"
+_OPTIMISER, _OBSERVATION, _CONTEXT = "outer/", "observation/", "context/"
+_ENCODER, _CRITIC = "encoder/", "critic/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,8 @@ class State:
     """What the outer step remembers of those before (Adam's moments), by name."""
     encoder: TaskEncoder | None = None
     """Tells the policy its task; None for a policy without context."""
+    critic: Critic | None = None
+    """What advantages are measured from; None for linear baselines."""
     iteration: int = 0
     """Outer steps taken."""
     num_timesteps: int = 0
@@ -99,9 +104,11 @@ class State:
     def training_tensors(self) -> dict[str, Tensor]:
         """Return what further training needs besides."""
         encoder = self.encoder.training_tensors() if self.encoder else {}
+        critic = self.critic.tensors() if self.critic else {}
         return {
             **{_OPTIMISER + name: value for name, value in self.optimiser.items()},
             **{_ENCODER + name: value for name, value in encoder.items()},
+            **{_CRITIC + name: value for name, value in critic.items()},
         }
 
 
@@ -264,16 +271,15 @@ class Saved:
             both = _CONTEXT, f"{_ENCODER}learning/"
             tensors |= completed(of_encoder, known.transition_size, actions, both)
         optimiser, training = _taken(tensors, _OPTIMISER), _taken(tensors, _ENCODER)
+        of_critic = _taken(tensors, _CRITIC)
         # these there are only once an encoder was trained
         trained = {_CONTEXT + name: None for name in (TOLERANCE, BOUNDS)}
         kinds, expected = _kinds(tensors), _kinds(initial.tensors())
         if (kinds | trained) != (expected | trained):
             raise ValueError(_OTHERS)
         check_moments(optimiser, initial.parameters)
-        encoder = initial.encoder
-        if encoder:
-            encoder = encoder.restored(_taken(tensors, _CONTEXT), training)
-            check_moments(encoder.adam, dict(encoder.learning.named_parameters()))
+        of_context = _taken(tensors, _CONTEXT)
+        encoder = initial.encoder and initial.encoder.restored(of_context, training)
         policy = initial.policy
         if policy.normaliser:
             moments = {n: tensors[_OBSERVATION + n] for n in policy.normaliser._fields}
@@ -281,7 +287,9 @@ class Saved:
         # in the policy's order, as sums over parameters depend on it
         parameters = {name: tensors[name].to(device) for name in initial.parameters}
         optimiser = {name: value.to(device) for name, value in optimiser.items()}
-        return State(policy, parameters, optimiser, encoder, self.iteration, self.num_timesteps)
+        critic = initial.critic and initial.critic.restored(of_critic)
+        counts = self.iteration, self.num_timesteps
+        return State(policy, parameters, optimiser, encoder, critic, *counts)
 
 
 def read(path: str | Path) -> Saved:

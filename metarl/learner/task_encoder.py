@@ -21,7 +21,7 @@ from torch import Tensor
 from metarl.agents.memory import KEEP_RECENT, TaskMemory
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.siamese import SiameseEncoder
-from metarl.algorithms.outer_steps import moments_of, resumed_adam
+from metarl.algorithms.outer_steps import check_moments, moments_of, resumed_adam
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Rollouts
@@ -140,8 +140,10 @@ class TaskEncoder:
         moments = Normaliser(**part("moments/"))
         if any(one.shape != other.shape for one, other in zip(moments, self.moments, strict=True)):
             raise ValueError("the moments are of other inputs than the encoder's")
+        adam = part("adam/")
+        check_moments(adam, dict(learning.named_parameters()))
         memory = replace(self.memory, encoder=slow, tolerance=tolerance, bounds=bounds)
-        return TaskEncoder(memory, learning, moments, part("adam/"))
+        return TaskEncoder(memory, learning, moments, adam)
 
 
 def train_encoder(

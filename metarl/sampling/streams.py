@@ -33,6 +33,8 @@ class Purpose(IntEnum):
     """Action noise: different at every inner step."""
     WINDOWS = 2
     """Which windows of rollouts the encoder is trained on."""
+    MINIBATCHES = 3
+    """How an iteration's time steps are shuffled."""
 
 
 class Key(NamedTuple):

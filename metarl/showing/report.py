@@ -29,7 +29,6 @@ from metarl.evaluation.settings import (
 )
 from metarl.evaluation.tasks import TaskChoice
 from metarl.learner.maml import MAML
-from metarl.learner.progress_table import columns
 from metarl.learner.runs import folder_of, load
 from metarl.showing.figures import (
     DOTS_PER_INCH,
@@ -45,6 +44,7 @@ from metarl.showing.video import frame_rate, write_video
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
 from metarl.system.files import whole_file
+from metarl.system.progress_table import columns
 
 _STILLS = 3
 

@@ -67,6 +67,12 @@ def test_acting_is_the_mean_in_numpy(activation: str, hidden: tuple[int, ...]):
     assert torch.equal(observation, before)
 
 
+def test_a_small_gain_begins_with_actions_around_0():
+    plain, quiet = (initial(GaussianPolicy(4, 2, (8,), initial_gain=g)) for g in (1.0, 0.01))
+    torch.testing.assert_close(quiet["weight1"], 0.01 * plain["weight1"])
+    assert all(torch.equal(quiet[name], plain[name]) for name in plain if name != "weight1")
+
+
 def test_new_policies_have_the_std_asked_for_and_never_less_than_the_floor():
     policy = GaussianPolicy(4, 2, initial_std=0.5, min_std=0.1)
     parameters = initial(policy)

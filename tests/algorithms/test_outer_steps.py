@@ -17,9 +17,18 @@ from torch import Tensor
 
 from metarl.agents import GaussianPolicy
 from metarl.agents.gaussian import Gaussian
+from metarl.agents.normaliser import Normaliser
+from metarl.algorithms import outer_steps
 from metarl.algorithms.adapt import Inner, adapt_tasks
 from metarl.algorithms.objective import Objective, Terms
-from metarl.algorithms.outer_steps import Update, adam, interpolate, trust_region
+from metarl.algorithms.outer_steps import (
+    Minibatches,
+    Update,
+    adam,
+    adam_on_minibatches,
+    interpolate,
+    trust_region,
+)
 from metarl.algorithms.trust_region import TrustRegion
 from metarl.experience.rollouts import Batch
 from tests import reference
@@ -172,3 +181,83 @@ def test_a_step_lowers_the_loss_within_the_trust_region():
     divergence = reference.meta_kl(old, new, pre, post, 0.1, 3)
     assert trace.kl == pytest.approx(divergence.item())
     assert 0.0 < trace.kl <= 0.01
+
+
+def minibatch_problem() -> tuple[GaussianPolicy, dict[str, Tensor], Objective]:
+    """Made-up experience of a policy that does not adapt, with a fifth of it padding."""
+    policy = GaussianPolicy(4, 2, hidden=(6, 5), normaliser=Normaliser.new(4))
+    parameters, _, post = reference.problem(policy, 0)
+    terms = Terms(clip=0.2, entropy_bonus=0.01)
+    return policy, parameters, reference.objective(policy, parameters, [], post, Inner(0.1), terms)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_one_minibatch_of_all_time_steps_is_the_ordinary_step(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(outer_steps, "LARGEST_GRADIENT", float("inf"))
+    _, parameters, data = minibatch_problem()
+    plain = adam(data, parameters, {}, 0.01, 3)
+    for size in (0, 1000):
+        settings = Minibatches(size, 3, 0.01)
+        stepped = adam_on_minibatches(data, data, parameters, {}, settings, torch.Generator())
+        for name, value in plain.parameters.items():
+            torch.testing.assert_close(stepped.parameters[name], value)
+        assert stepped.trace.kl == pytest.approx(plain.trace.kl)
+        assert stepped.trace.loss_after == pytest.approx(plain.trace.loss_after)
+        assert stepped.trace.gradient_norm == pytest.approx(plain.trace.gradient_norm)
+        assert stepped.memory.keys() == plain.memory.keys()
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_minibatches_are_steps_of_ppo_one_after_another():
+    """Against torch's own Adam on the formula, with gradients that are shortened."""
+    _, parameters, data = minibatch_problem()
+    settings = Minibatches(9, 2, 0.01)
+    stepped = adam_on_minibatches(
+        data, data, parameters, {}, settings, torch.Generator().manual_seed(5)
+    )
+    post = data.sampled.post
+    valid = post.weights > 0
+    seen, actions, before = (x[valid] for x in (post.observations, post.actions, post.log_probs))
+    # every task counts alike, however many of its time steps took place
+    share = (post.weights / 3.0)[valid] * int(valid.sum())
+    leaves = reference.leaves_of(parameters)
+    optimiser = torch.optim.Adam(leaves.values(), lr=0.01)
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(2):
+        order = torch.randperm(len(seen), generator=generator)
+        for chosen in order.tensor_split(round(len(seen) / 9)):
+            new = reference.network(leaves, seen[chosen], 3)
+            ratio = (new.log_prob(actions[chosen]) - before[chosen]).exp()
+            gain = post.advantages[valid][chosen]
+            clipped = torch.minimum(ratio * gain, ratio.clamp(0.8, 1.2) * gain)
+            loss = -(share[chosen] * (clipped + 0.01 * new.entropy())).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(leaves.values(), 0.5)
+            optimiser.step()
+    for name, value in leaves.items():
+        torch.testing.assert_close(stepped.parameters[name], value.detach())
+
+
+def test_minibatches_have_every_time_step_once_and_nearly_as_many():
+    dealt = Minibatches(10, 1, 0.01).deal(47, torch.Generator().manual_seed(0))
+    assert sorted(len(part) for part in dealt) == [9, 9, 9, 10, 10]
+    assert torch.cat(dealt).sort().values.tolist() == list(range(47))
+    assert torch.cat(dealt).tolist() != list(range(47))
+    (few,) = Minibatches(10, 1, 0.01).deal(4, torch.Generator())
+    assert len(few) == 4
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_minibatches_with_bad_numbers_leave_the_parameters():
+    _, parameters, data = minibatch_problem()
+    bad = data.sampled.post.advantages.clone()
+    bad[1, 2] = float("nan")
+    sampled = data.sampled._replace(post=data.sampled.post._replace(advantages=bad))
+    data = dataclasses.replace(data, sampled=sampled)
+    settings = Minibatches(9, 2, 0.01)
+    stepped = adam_on_minibatches(data, data, parameters, {}, settings, torch.Generator())
+    assert not stepped.trace.accepted
+    assert not stepped.trace.finite
+    assert all(torch.equal(stepped.parameters[n], v) for n, v in parameters.items())
+    assert stepped.memory == {}

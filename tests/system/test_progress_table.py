@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from metarl.learner.progress_table import columns
+from metarl.system.progress_table import columns
 
 
 def test_a_line_that_is_being_written_is_left_out(tmp_path: Path):

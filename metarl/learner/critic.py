@@ -1,0 +1,228 @@
+"""The critic: a value network that advantages are measured from, and how it is trained.
+
+The linear baseline (`metarl.agents.baseline`) is fitted anew to the few rollouts of each task.
+Where observations are long it has more features than there are steps to fit. The critic is one
+network for all tasks, and goes on learning from iteration to iteration. It is used in training
+only, where tasks are known, so that it may see more than the policy does: where the task lies, and
+whether the rollout followed one in another task (an asymmetric critic: Pinto et al. 2018).
+
+Its output is in units of the std of all returns so far, from their mean on. When those change, the
+last layer is changed so that values stay (van Hasselt et al. 2016, "PopArt", eqs. 7 and 8).
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from metarl.agents.normaliser import Normaliser
+from metarl.algorithms.outer_steps import (
+    LARGEST_GRADIENT,
+    Minibatches,
+    check_moments,
+    moments_of,
+    resumed_adam,
+)
+from metarl.envs.family import Family
+from metarl.experience.advantages import discounted_returns, judged, normalised
+from metarl.experience.rollouts import Batch, Rollouts
+from metarl.learner.config import Config
+
+HIDDEN = 64
+LR = 1e-3
+"""Adam's step size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Critic:
+    """A value network, and what its training remembers."""
+
+    network: nn.Sequential
+    """From `inputs` to values, in units of the returns' std."""
+    returns: Normaliser
+    """Moments of all returns that it was trained on, [1]."""
+    adam: dict[str, Tensor]
+    """Moments of its optimiser, by name."""
+
+    @classmethod
+    def new(cls, family: Family, observation_size: int, generator: torch.Generator) -> "Critic":
+        """Return one that takes all values for 0.
+
+        Args:
+            family: whose tasks it judges.
+            observation_size: numbers that the policy sees, its context among them.
+            generator: draws its weights.
+        """
+        coordinates = family.coordinates(family.sample_tasks(1, seed=0)).shape[1]
+        sizes = (observation_size + coordinates + 2, HIDDEN, HIDDEN)
+        network = nn.Sequential(
+            *(nn.Linear(sizes[0], sizes[1]), nn.Tanh()),
+            *(nn.Linear(sizes[1], sizes[2]), nn.Tanh()),
+            nn.Linear(sizes[2], 1),
+        )
+        with torch.no_grad():
+            for name, weight in network.named_parameters():
+                if name.endswith("bias") or name.startswith("4"):
+                    weight.zero_()
+                else:
+                    nn.init.xavier_uniform_(weight, generator=generator)
+        return cls(network, Normaliser.new(1), {})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what further training needs, by name."""
+        return {
+            **{f"network/{name}": value for name, value in self.network.state_dict().items()},
+            **{f"returns/{name}": value for name, value in self.returns._asdict().items()},
+            **{f"adam/{name}": value for name, value in self.adam.items()},
+        }
+
+    def restored(self, tensors: Mapping[str, Tensor]) -> "Critic":
+        """Return the critic whose tensors these are; this one says what they belong to.
+
+        Raises:
+            ValueError: for moments of other things.
+            RuntimeError: for weights of another network.
+        """
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            names = [name for name in tensors if name.startswith(prefix)]
+            return {name.removeprefix(prefix): tensors[name] for name in names}
+
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(part("network/"))
+        returns, adam = Normaliser(**part("returns/")), part("adam/")
+        if any(one.shape != other.shape for one, other in zip(returns, self.returns, strict=True)):
+            raise ValueError("the critic's moments are of other returns")
+        check_moments(adam, dict(network.named_parameters()))
+        return Critic(network, returns, adam)
+
+    def values(self, inputs: Tensor) -> Tensor:
+        """Return the values of `inputs` [..., input], [...], in float64."""
+        with torch.no_grad():
+            units = self.network(inputs).squeeze(-1).double()
+        return float(self._unit) * units + float(self._mean)
+
+    def measuring(self, returns: Tensor) -> "Critic":
+        """Return the critic with the same values, in the unit of these returns and all before.
+
+        One that has seen none takes all values for their mean.
+
+        Args:
+            returns: [n].
+        """
+        moments = self.returns.updated(returns.unsqueeze(-1))
+        changed = replace(self, network=copy.deepcopy(self.network), returns=moments)
+        if not self.returns.count:
+            return changed
+        ratio = float(self._unit / changed._unit)
+        last = changed.network[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.weight.mul_(ratio)
+            last.bias.mul_(ratio).add_(float((self._mean - changed._mean) / changed._unit))
+        return changed
+
+    def towards(
+        self, inputs: Tensor, returns: Tensor, settings: Minibatches, generator: torch.Generator
+    ) -> "Critic":
+        """Return the critic after steps of Adam on the squared error; as it was, if they fail.
+
+        Args:
+            inputs: [n, input].
+            returns: what their values are to be, [n].
+            settings: of the minibatches; the step size is `LR`.
+            generator: shuffles.
+        """
+        changed = self.measuring(returns)
+        network = changed.network
+        targets = ((returns - float(changed._mean)) / float(changed._unit)).to(inputs.dtype)
+        leaves = dict(network.named_parameters())
+        optimiser = resumed_adam(leaves, self.adam, LR)
+        for _ in range(settings.epochs):
+            for chosen in settings.deal(len(inputs), generator):
+                error = network(inputs[chosen]).squeeze(-1) - targets[chosen]
+                optimiser.zero_grad()
+                error.square().mean().backward()
+                nn.utils.clip_grad_norm_(leaves.values(), LARGEST_GRADIENT)
+                optimiser.step()
+        if not all(torch.isfinite(leaf).all() for leaf in leaves.values()):
+            return self
+        return replace(changed, adam=moments_of(optimiser, leaves))
+
+    @property
+    def _mean(self) -> Tensor:
+        return self.returns.mean
+
+    @property
+    def _unit(self) -> Tensor:
+        return self.returns.std
+
+
+def judge(
+    before: Critic,
+    batch: Batch,
+    rollouts: Rollouts,
+    coordinates: Tensor,
+    normaliser: Normaliser | None,
+    config: Config,
+    generator: torch.Generator,
+) -> tuple[Batch, Critic]:
+    """Return a batch with the critic's advantages, and the critic after learning from it.
+
+    The values that it learns are the returns of TD(lambda), A + V (Schulman et al. 2016, "GAE",
+    section 4, with eq. 16): it judges first and learns then, so that no rollout is judged by what
+    it has itself brought.
+
+    Args:
+        before: the critic so far, on the CPU; it is not changed.
+        batch: of the iteration, whose device is computed on.
+        rollouts: that the batch was made of.
+        coordinates: of their tasks, [task, coordinate].
+        normaliser: what observations pass through first; None leaves them as they are.
+        config: of the learner.
+        generator: shuffles.
+    """
+    device = batch.observations.device
+    rollouts, valid = rollouts.to(device), rollouts.valid.to(device)
+    inputs, ends = _inputs(rollouts, coordinates.to(batch.observations), normaliser)
+    rewards = config.reward_scale * rollouts.rewards.double()
+    critic = replace(before, network=copy.deepcopy(before.network).to(device))
+    if not critic.returns.count:
+        critic = critic.measuring(discounted_returns(rewards, config.discount)[valid])
+    values, final = critic.values(inputs), critic.values(ends)
+    advantages = judged(rollouts, rewards, values, final, config.discount, config.gae_lambda)
+    settings = Minibatches(config.minibatch, config.outer_epochs, LR)
+    returns = (advantages + values)[valid]
+    critic = critic.towards(inputs[valid], returns, settings, generator)
+    if config.normalise_advantages:
+        advantages, _ = normalised(advantages, valid)
+    advantages = torch.where(valid, advantages, 0.0).to(batch.advantages.dtype)
+    adam = {name: value.detach().cpu() for name, value in critic.adam.items()}
+    return batch._replace(advantages=advantages), replace(
+        critic, network=critic.network.cpu(), adam=adam
+    )
+
+
+def _inputs(
+    rollouts: Rollouts, coordinates: Tensor, normaliser: Normaliser | None
+) -> tuple[Tensor, Tensor]:
+    """Return what the critic sees at each step, [task, rollout, time, input], and at the end.
+
+    The observation as the policy sees it; where the task lies; the time since the rollout began, as
+    a part of the horizon; and 1 where it followed one in another task, else 0.
+    """
+    horizon = rollouts.rewards.shape[2]
+
+    def seen(observations: Tensor, time: Tensor) -> Tensor:
+        axes = observations.shape[:-1]
+        normal = normaliser(observations) if normaliser else observations
+        task = coordinates[:, None, None].expand(*axes, -1)
+        since = (time.to(normal) / horizon).expand(axes).unsqueeze(-1)
+        other = rollouts.continued[:, :, None, None].to(normal).expand(*axes, 1)
+        return torch.cat([normal, task, since, other], dim=-1)
+
+    time = torch.arange(horizon, device=rollouts.rewards.device)
+    ends = seen(rollouts.final_observations.unsqueeze(2), rollouts.lengths.unsqueeze(2))
+    return seen(rollouts.observations, time), ends.squeeze(2)
