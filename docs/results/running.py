@@ -30,6 +30,7 @@ import numpy as np
 import tables
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 import metarl
@@ -347,13 +348,13 @@ def figure() -> Figure:
     axes = drawing.subplots()
     for row, family in enumerate(shown):
         low, high = (_before(family, end).mean() for end in ENDS)
-        for place, (label, method, what, color) in enumerate(bars):
+        for place, (_, method, what, color) in enumerate(bars):
             values = returns(family, method, "test", what)
             if values is None:
                 continue
             parts = (values - low) / (high - low)
             at = row + 0.26 * (place - 1)
-            axes.barh(at, parts.mean(), 0.24, color=color, label=label if row == 0 else None)
+            axes.barh(at, parts.mean(), 0.24, color=color)
             axes.plot(parts, [at] * len(parts), "o", color="#023047", markersize=3)
             mean = parts.mean()
             if not LEFT <= mean <= RIGHT:
@@ -367,8 +368,13 @@ def figure() -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("0 %: one policy for all tasks    100 %: told the task    (dots: seeds)")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    if shown:
-        drawing.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    drawing.legend(
+        handles=[Patch(color=color, label=label) for label, _, _, color in bars],
+        loc="outside upper center",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
     return drawing
 
 
