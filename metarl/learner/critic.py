@@ -168,8 +168,11 @@ def judge(
     normaliser: Normaliser | None,
     config: Config,
     generator: torch.Generator,
-) -> tuple[Batch, Critic]:
-    """Return a batch with the critic's advantages, and the critic after learning from it.
+) -> tuple[Batch, Critic, float]:
+    """Return a batch with the critic's advantages, the critic after learning from it, and a number.
+
+    The number is the part of the returns' variance that its values explained, before it learned
+    from them: 1 is all of it, and what is below 0 is worse than their mean.
 
     The values that it learns are the returns of TD(lambda), A + V (Schulman et al. 2016, "GAE",
     section 4, with eq. 16): it judges first and learns then, so that no rollout is judged by what
@@ -195,14 +198,14 @@ def judge(
     advantages = judged(rollouts, rewards, values, final, config.discount, config.gae_lambda)
     settings = Minibatches(config.minibatch, config.outer_epochs, LR)
     returns = (advantages + values)[valid]
+    explained = 1.0 - float(advantages[valid].var() / returns.var())
     critic = critic.towards(inputs[valid], returns, settings, generator)
     if config.normalise_advantages:
         advantages, _ = normalised(advantages, valid)
     advantages = torch.where(valid, advantages, 0.0).to(batch.advantages.dtype)
     adam = {name: value.detach().cpu() for name, value in critic.adam.items()}
-    return batch._replace(advantages=advantages), replace(
-        critic, network=critic.network.cpu(), adam=adam
-    )
+    critic = replace(critic, network=critic.network.cpu(), adam=adam)
+    return batch._replace(advantages=advantages), critic, explained
 
 
 def _inputs(

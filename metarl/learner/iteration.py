@@ -15,10 +15,11 @@ from metarl.agents.policy import CONTEXT, GaussianPolicy
 from metarl.algorithms.meta_batch import MetaBatch, exploration_credit
 from metarl.algorithms.objective import Objective
 from metarl.algorithms.objective_in_chunks import ObjectiveInChunks
-from metarl.algorithms.outer_steps import adam_on_minibatches
+from metarl.algorithms.outer_steps import Update, adam_on_minibatches
 from metarl.algorithms.trace import Trace
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
+from metarl.experience.rollouts import Batch
 from metarl.learner.critic import judge
 from metarl.learner.inner_loop import Stage, inner_loop
 from metarl.learner.recipe import Recipe
@@ -28,6 +29,7 @@ from metarl.sampling.sampler import Sampling
 from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
 from metarl.sampling.trial import ONE_EPISODE, Trial
 from metarl.sampling.workers import sampler_in_processes
+from metarl.system.task_threads import TaskThreads
 
 
 class Progress(NamedTuple):
@@ -43,6 +45,8 @@ class Progress(NamedTuple):
     """Of the outer step."""
     encoder_loss: float | None
     """Of the encoder on the iteration's tasks, before it was trained on them; None without one."""
+    explained_variance: float | None
+    """Of the returns by the critic's values, before it was trained on them; None without one."""
     failures: int
     """Episodes whose physics blew up, or whose environment returned numbers that are not finite."""
     failing: tuple[str, ...]
@@ -113,38 +117,18 @@ def update(
         stages: what `roll_out` returned.
     """
     tasks = tasks_of(state, recipe, family)
-    *pre, post = (stage.batch for stage in stages)
     key = Key(recipe.config.seed, Phase.TRAIN, state.iteration)
     shuffles = torch_generator(int(stream(key, Purpose.MINIBATCHES, 0, 0).integers(2**62)))
-    critic = state.critic
+    post, policy = stages[-1].batch, state.policy
+    critic, explained = state.critic, None
     with recipe.threads() as threads:
         if critic:
             coordinates = torch.from_numpy(family.coordinates(tasks))
-            rollouts, normaliser = stages[-1].rollouts, state.policy.normaliser
-            post, critic = judge(
+            rollouts, normaliser = stages[-1].rollouts, policy.normaliser
+            post, critic, explained = judge(
                 critic, post, rollouts, coordinates, normaliser, recipe.config, shuffles
             )
-        *old_pre, old_post = (_sampled_from(state.policy, stage) for stage in stages)
-        sampled = MetaBatch(
-            pre=tuple(pre),
-            post=post,
-            old_pre=tuple(old_pre),
-            old_post=old_post,
-            credit=exploration_credit(post),
-        )
-        inner = recipe.inner(recipe.config.inner_lr)
-        objective = Objective(state.policy, inner, recipe.terms, sampled)
-        chunked = ObjectiveInChunks.of(
-            objective, state.parameters, threads, recipe.config.fisher_fraction
-        )
-        before = state.parameters, state.optimiser
-        if recipe.config.minibatch:
-            settings = recipe.minibatches
-            stepped = adam_on_minibatches(objective, chunked, *before, settings, shuffles)
-        else:
-            stepped = recipe.outer_step(chunked, *before)
-        parameters, optimiser, trace = stepped
-        policy = state.policy
+        parameters, optimiser, trace = _outer_step(state, recipe, stages, post, threads, shuffles)
         if policy.normaliser:
             chunks = threads.chunks(len(post.weights), post.weights[0].numel())
             policy = replace(policy, normaliser=_with_seen(policy.normaliser, stages, chunks))
@@ -164,6 +148,7 @@ def update(
         episode_length=float(stages[-1].rollouts.lengths.double().mean()),
         trace=trace,
         encoder_loss=encoder_loss,
+        explained_variance=explained,
         failures=sum(int(stage.rollouts.failed.sum()) for stage in stages),
         failing=tuple(tasks.label(task) for task in _failing(stages)),
         environment=None if family.native else family.name,
@@ -172,6 +157,41 @@ def update(
     counts = state.iteration + 1, state.num_timesteps + steps
     after = State(policy, parameters, optimiser, encoder, critic, *counts)
     return after, progress
+
+
+def _outer_step(
+    state: State,
+    recipe: Recipe,
+    stages: Sequence[Stage],
+    post: Batch,
+    threads: TaskThreads,
+    shuffles: torch.Generator,
+) -> Update:
+    """Return what the outer step makes of the common parameters.
+
+    Args:
+        state: before the iteration.
+        recipe: of the learner.
+        stages: what was sampled.
+        post: the last stage's batch, with the advantages that count.
+        threads: to compute on.
+        shuffles: deals out minibatches.
+    """
+    *old_pre, old_post = (_sampled_from(state.policy, stage) for stage in stages)
+    sampled = MetaBatch(
+        pre=tuple(stage.batch for stage in stages[:-1]),
+        post=post,
+        old_pre=tuple(old_pre),
+        old_post=old_post,
+        credit=exploration_credit(post),
+    )
+    config = recipe.config
+    objective = Objective(state.policy, recipe.inner(config.inner_lr), recipe.terms, sampled)
+    chunked = ObjectiveInChunks.of(objective, state.parameters, threads, config.fisher_fraction)
+    before = state.parameters, state.optimiser
+    if config.minibatch:
+        return adam_on_minibatches(objective, chunked, *before, recipe.minibatches, shuffles)
+    return recipe.outer_step(chunked, *before)
 
 
 def _mean_returns(stages: Sequence[Stage], trial: Trial) -> list[float]:

@@ -190,6 +190,8 @@ def record_iteration(log: Logger, state: State, progress: Progress, clock: Clock
     log.record("train/std", float(state.policy.std(state.parameters).mean()))
     if progress.encoder_loss is not None:
         log.record("train/encoder_loss", progress.encoder_loss)
+    if progress.explained_variance is not None:  # as Stable-Baselines3 calls it
+        log.record("train/explained_variance", progress.explained_variance)
     _tell_failures(state.iteration, progress, clock)
     if not trace.accepted:
         log.warn(f"iteration {state.iteration}: parameters kept, since {trace.reason}")

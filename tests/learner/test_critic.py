@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from metarl.algorithms.outer_steps import Minibatches
 from metarl.learner.critic import Critic, judge
 from metarl.learner.inner_loop import Stage
 from metarl.learner.iteration import roll_out, training_sampler
+from metarl.system.progress_table import columns
 from tests.conftest import SMALL
 
 SETTINGS = {
@@ -90,7 +92,9 @@ def test_advantages_are_those_of_its_values(
     assert normaliser is not None
     coordinates = draw(4, hopper.coordinates(hopper.sample_tasks(1, seed=0)).shape[1])
     shuffles = torch.Generator()
-    batch, _ = judge(critic, stage.batch, stage.rollouts, coordinates, normaliser, config, shuffles)
+    batch, _, _ = judge(
+        critic, stage.batch, stage.rollouts, coordinates, normaliser, config, shuffles
+    )
     rollouts = stage.rollouts
     assert rollouts.continued.any()
     assert rollouts.terminated.any()
@@ -128,7 +132,7 @@ def test_judging_learns_without_changing_what_it_was_given(
     kept = {name: value.clone() for name, value in before.tensors().items()}
     coordinates = draw(4, hopper.coordinates(hopper.sample_tasks(1, seed=0)).shape[1])
     given = stage.batch.advantages.clone()
-    batch, after = judge(
+    batch, after, explained = judge(
         before,
         stage.batch,
         stage.rollouts,
@@ -139,7 +143,9 @@ def test_judging_learns_without_changing_what_it_was_given(
     )
     assert all(torch.equal(kept[name], value) for name, value in before.tensors().items())
     assert torch.equal(stage.batch.advantages, given)
-    assert not torch.equal(after.network[0].weight, before.network[0].weight)
+    first, second = (next(critic.network.parameters()) for critic in (before, after))
+    assert not torch.equal(first, second)
+    assert explained < 1.0
     valid = stage.rollouts.valid
     for task in range(4):  # normalised, as the linear baseline's are
         own = batch.advantages[task][valid[task]].double()
@@ -160,7 +166,10 @@ def test_one_that_has_seen_nothing_judges_by_the_mean_return(
     critic = Critic.new(hopper, size, torch.Generator())
     coordinates = torch.from_numpy(hopper.coordinates(hopper.sample_tasks(4, seed=0)))
     ended = stage.rollouts._replace(terminated=torch.ones(4, 4, dtype=torch.bool))
-    batch, _ = judge(critic, stage.batch, ended, coordinates, None, config, torch.Generator())
+    batch, _, explained = judge(
+        critic, stage.batch, ended, coordinates, None, config, torch.Generator()
+    )
+    assert explained == pytest.approx(0.0), "a mean explains nothing"
     rewards, valid = ended.rewards.double(), ended.valid
     to_come = rewards.flip(-1).cumsum(-1).flip(-1)
     expected = torch.where(valid, to_come - to_come[valid].mean(), 0.0)
@@ -216,13 +225,20 @@ def test_a_file_with_the_weights_of_another_critic_is_refused(
         ({"minibatch": -1, "algorithm": "siamese"}, "minibatch must be at least 0, got -1"),
     ],
 )
-def test_where_there_is_none(settings: dict[str, object], message: str):
+def test_where_there_is_none(settings: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         metarl.MAML("Point2D", **settings)
 
 
-def test_pretraining_may_have_one(point: envs.TaskFamily):
+def test_pretraining_may_have_one_and_the_log_tells_what_it_explains(
+    point: envs.TaskFamily, tmp_path: Path
+):
     settings = {**SMALL, "algorithm": "pretrain", "baseline": "network"}
-    learner = metarl.MAML(point, **settings).learn(500)
+    learner = metarl.MAML(point, **settings)
+    metarl.train(learner, tmp_path / "run", 500)
     assert learner.state.critic is not None
     assert float(learner.state.critic.returns.count) >= 500
+    (explained,) = columns(tmp_path / "run" / "progress.csv", ["train/explained_variance"])
+    assert len(explained) == learner.iteration
+    assert explained[0] == pytest.approx(0.0, abs=0.1)
+    assert (explained < 1.0).all()
