@@ -5,7 +5,7 @@ Tensors on `meta` have shapes and types and no numbers, and whatever mixes them 
 
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -83,9 +83,15 @@ def test_the_encoder_stays_on_the_device():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("algorithm", get_args(AlgorithmName))
+@pytest.mark.parametrize(
+    ("algorithm", "others"),
+    [
+        *((name, {}) for name in get_args(AlgorithmName)),
+        ("siamese", {"baseline": "network", "minibatch": 60}),
+    ],
+)
 def test_training_on_a_gpu_is_that_on_the_cpu(
-    algorithm: str, point: envs.TaskFamily, tmp_path: Path
+    algorithm: str, others: dict[str, Any], point: envs.TaskFamily, tmp_path: Path
 ):
     """An iteration from the start, and one resumed from what a GPU saved: apart by rounding.
 
@@ -95,7 +101,7 @@ def test_training_on_a_gpu_is_that_on_the_cpu(
     settings = {"algorithm": algorithm, "tasks": 4, "rollouts": 4, "hidden": (8,), "seed": 3}
     # with the usual damping, so few steps leave Fisher matrices so nearly singular that rounding
     # alone turns the step by a tenth of its length, on the CPU as well
-    settings |= {"cg_damping": 0.3, "fisher_fraction": 1.0}
+    settings |= {"cg_damping": 0.3, "fisher_fraction": 1.0, **others}
     on_cpu, on_gpu = (MAML(point, device=name, **settings) for name in ("cpu", "cuda"))
     start = flatten(on_cpu.parameters)
     for learner in (on_cpu, on_gpu):
