@@ -13,6 +13,7 @@ last layer is changed so that values stay (van Hasselt et al. 2016, "PopArt", eq
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class Critic:
     """A value network, and what its training remembers."""
 
     network: nn.Sequential
-    """From `inputs` to values, in units of the returns' std."""
+    """From what it sees at a step (`judge`) to values, in units of the returns' std."""
     returns: Normaliser
     """Moments of all returns that it was trained on, [1]."""
     adam: dict[str, Tensor]
@@ -160,6 +161,18 @@ class Critic:
         return self.returns.std
 
 
+class Judged(NamedTuple):
+    """What a critic makes of an iteration."""
+
+    batch: Batch
+    """With its advantages."""
+    critic: Critic
+    """After learning from the rollouts, on the CPU."""
+    explained_variance: float
+    """The part of the returns' variance that its values explained, before it learned from them: 1
+    is all of it, and below 0 their mean would have been better. Nan where returns do not vary."""
+
+
 def judge(
     before: Critic,
     batch: Batch,
@@ -168,15 +181,14 @@ def judge(
     normaliser: Normaliser | None,
     config: Config,
     generator: torch.Generator,
-) -> tuple[Batch, Critic, float]:
-    """Return a batch with the critic's advantages, the critic after learning from it, and a number.
+) -> Judged:
+    """Return a batch with the critic's advantages, and the critic after learning from it.
 
-    The number is the part of the returns' variance that its values explained, before it learned
-    from them: 1 is all of it, and what is below 0 is worse than their mean.
-
-    The values that it learns are the returns of TD(lambda), A + V (Schulman et al. 2016, "GAE",
-    section 4, with eq. 16): it judges first and learns then, so that no rollout is judged by what
-    it has itself brought.
+    It judges first and learns then, so that no rollout is judged by what it has itself brought. At
+    each step it sees the observation as the policy does; where the task lies; the time since the
+    rollout began, as a part of the horizon; and 1 where the rollout followed one in another task.
+    What it learns are the returns of TD(lambda), A + V with the advantages A of Schulman et al.
+    (2016), "GAE", eq. 16. One that has seen nothing yet judges by the mean return.
 
     Args:
         before: the critic so far, on the CPU; it is not changed.
@@ -205,17 +217,13 @@ def judge(
     advantages = torch.where(valid, advantages, 0.0).to(batch.advantages.dtype)
     adam = {name: value.detach().cpu() for name, value in critic.adam.items()}
     critic = replace(critic, network=critic.network.cpu(), adam=adam)
-    return batch._replace(advantages=advantages), critic, explained
+    return Judged(batch._replace(advantages=advantages), critic, explained)
 
 
 def _inputs(
     rollouts: Rollouts, coordinates: Tensor, normaliser: Normaliser | None
 ) -> tuple[Tensor, Tensor]:
-    """Return what the critic sees at each step, [task, rollout, time, input], and at the end.
-
-    The observation as the policy sees it; where the task lies; the time since the rollout began, as
-    a part of the horizon; and 1 where it followed one in another task, else 0.
-    """
+    """Return what the critic sees at each step, [task, rollout, time, input], and at the end."""
     horizon = rollouts.rewards.shape[2]
 
     def seen(observations: Tensor, time: Tensor) -> Tensor:
