@@ -239,10 +239,10 @@ class Config:
         self._check("minibatch", self.minibatch >= 0, "at least 0")
         algorithm = ALGORITHMS[self.algorithm]
         if algorithm.adapts_in_training:
-            expected = "linear where training takes gradient steps"
-            self._check("baseline", self.baseline == "linear", expected)
+            own = f"linear with {self.algorithm}, whose gradient steps need one of each task's own"
+            self._check("baseline", self.baseline == "linear", own)
         if algorithm.adapts_in_training or algorithm.outer_step != "clipped":
-            whole = f"0 with {self.algorithm}, which takes no steps on minibatches"
+            whole = f"0 with {self.algorithm}: only siamese takes steps on minibatches"
             self._check("minibatch", self.minibatch == 0, whole)
         rest = 1.0 - self.changes
         self._check("told", self.told <= rest, f"at most the {rest:g} in which tasks stay")

@@ -214,12 +214,12 @@ def test_a_file_with_the_weights_of_another_critic_is_refused(
     [
         (
             {"baseline": "network"},
-            "baseline must be linear where training takes gradient steps, got 'network'",
+            "baseline must be linear with maml-trpo, whose gradient steps need one of each task's own",
         ),
         ({"baseline": "critic"}, "baseline must be one of linear, network, got 'critic'"),
         (
             {"minibatch": 64, "algorithm": "pretrain"},
-            "minibatch must be 0 with pretrain, which takes no steps on minibatches, got 64",
+            "minibatch must be 0 with pretrain: only siamese takes steps on minibatches, got 64",
         ),
         ({"minibatch": 64, "algorithm": "promp"}, "minibatch must be 0 with promp"),
         ({"minibatch": -1, "algorithm": "siamese"}, "minibatch must be at least 0, got -1"),
