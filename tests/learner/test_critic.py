@@ -214,7 +214,7 @@ def test_a_file_with_the_weights_of_another_critic_is_refused(
     [
         (
             {"baseline": "network"},
-            "baseline must be linear with maml-trpo, whose gradient steps need one of each task's own",
+            "baseline must be linear with maml-trpo, whose gradient steps need one of each task's",
         ),
         ({"baseline": "critic"}, "baseline must be one of linear, network, got 'critic'"),
         (
