@@ -36,8 +36,6 @@ class GaussianPolicy:
     activation: str = "tanh"
     initial_std: float = 1.0
     """Std of the actions of new parameters, in units of the family's action scale."""
-    initial_gain: float = 1.0
-    """What the last layer's weights are multiplied by at first."""
     min_std: float = 0.05
     """The std that acts never falls below this, however the log-std is adapted."""
     context_size: int = 0
@@ -45,6 +43,8 @@ class GaussianPolicy:
     "CAVIA", section 3.1)."""
     normaliser: Normaliser | None = None
     """What observations pass through first; None leaves them as they are."""
+    initial_gain: float = 1.0
+    """What the weights of a new last layer are multiplied by."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:

@@ -126,6 +126,25 @@ def normalised(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     return centred / unit, unit
 
 
+def batch_of(rollouts: Rollouts, advantages: Tensor, discounted: Tensor) -> Batch:
+    """Return what losses are computed from.
+
+    Args:
+        rollouts: what was sampled.
+        advantages: theirs, [task, rollout, time].
+        discounted: their rewards, discounted from the start, [task, rollout, time].
+    """
+    valid, dtype = rollouts.valid, rollouts.observations.dtype
+    return Batch(
+        observations=rollouts.observations,
+        actions=rollouts.actions,
+        log_probs=rollouts.log_probs,
+        advantages=advantages.to(dtype),
+        rewards=discounted.to(dtype),
+        weights=valid / valid.sum((1, 2), keepdim=True).clamp_min(1).to(dtype),
+    )
+
+
 def prepare(
     rollouts: Rollouts,
     discount: float,
@@ -170,12 +189,4 @@ def prepare(
     if normalise:
         advantages, unit = normalised(advantages, valid)
         discounted = discounted / unit
-    dtype = rollouts.observations.dtype
-    return Batch(
-        observations=rollouts.observations,
-        actions=rollouts.actions,
-        log_probs=rollouts.log_probs,
-        advantages=advantages.to(dtype),
-        rewards=discounted.to(dtype),
-        weights=valid / valid.sum((1, 2), keepdim=True).clamp_min(1).to(dtype),
-    )
+    return batch_of(rollouts, advantages, discounted)

@@ -27,7 +27,7 @@ from metarl.algorithms.outer_steps import (
     resumed_adam,
 )
 from metarl.envs.family import Family
-from metarl.experience.advantages import discounted_returns, judged, normalised
+from metarl.experience.advantages import batch_of, discounted_returns, judged, normalised
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.config import Config
 
@@ -175,14 +175,13 @@ class Judged(NamedTuple):
 
 def judge(
     before: Critic,
-    batch: Batch,
     rollouts: Rollouts,
     coordinates: Tensor,
     normaliser: Normaliser | None,
     config: Config,
     generator: torch.Generator,
 ) -> Judged:
-    """Return a batch with the critic's advantages, and the critic after learning from it.
+    """Return rollouts with the critic's advantages, and the critic after learning from them.
 
     It judges first and learns then, so that no rollout is judged by what it has itself brought. At
     each step it sees the observation as the policy does; where the task lies; the time since the
@@ -192,18 +191,16 @@ def judge(
 
     Args:
         before: the critic so far, on the CPU; it is not changed.
-        batch: of the iteration, whose device is computed on.
-        rollouts: that the batch was made of.
+        rollouts: of the iteration, on the device to compute on.
         coordinates: of their tasks, [task, coordinate].
         normaliser: what observations pass through first; None leaves them as they are.
         config: of the learner.
         generator: shuffles.
     """
-    device = batch.observations.device
-    rollouts, valid = rollouts.to(device), rollouts.valid.to(device)
-    inputs, ends = _inputs(rollouts, coordinates.to(batch.observations), normaliser)
+    valid, seen = rollouts.valid, rollouts.observations
+    inputs, ends = _inputs(rollouts, coordinates.to(seen), normaliser)
     rewards = config.reward_scale * rollouts.rewards.double()
-    critic = replace(before, network=copy.deepcopy(before.network).to(device))
+    critic = replace(before, network=copy.deepcopy(before.network).to(seen.device))
     if not critic.returns.count:
         critic = critic.measuring(discounted_returns(rewards, config.discount)[valid])
     values, final = critic.values(inputs), critic.values(ends)
@@ -212,12 +209,13 @@ def judge(
     returns = (advantages + values)[valid]
     explained = 1.0 - float(advantages[valid].var() / returns.var())
     critic = critic.towards(inputs[valid], returns, settings, generator)
+    discounted = rewards * config.discount ** torch.arange(rewards.shape[-1]).to(rewards)
     if config.normalise_advantages:
-        advantages, _ = normalised(advantages, valid)
-    advantages = torch.where(valid, advantages, 0.0).to(batch.advantages.dtype)
+        advantages, unit = normalised(advantages, valid)
+        discounted = discounted / unit
     adam = {name: value.detach().cpu() for name, value in critic.adam.items()}
     critic = replace(critic, network=critic.network.cpu(), adam=adam)
-    return Judged(batch._replace(advantages=advantages), critic, explained)
+    return Judged(batch_of(rollouts, advantages, discounted), critic, explained)
 
 
 def _inputs(

@@ -1,7 +1,9 @@
 """The inner loop: roll out, take a gradient step, roll out again, for all tasks at once."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,17 +19,39 @@ from metarl.sampling.sampler import Sampling
 from metarl.sampling.streams import Key
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Stage:
     """Where the tasks are after some inner steps."""
 
+    recipe: Recipe
+    """Of the learner."""
     parameters: dict[str, Tensor]
-    """Every task's own, [task, ...] each."""
+    """Every task's own, [task, ...] each, that the rollouts were sampled with."""
     rollouts: Rollouts
-    """Sampled with them; on the CPU."""
-    batch: Batch
-    """The rollouts with their advantages, on the device of the parameters."""
-    memory: Remembered | None
+    """Of every task, on the CPU."""
+    memory: Remembered | None = None
     """What the rollouts began with; None for a policy without memory."""
+
+    @cached_property
+    def on_device(self) -> Rollouts:
+        """The rollouts on the device of the parameters."""
+        return self.rollouts.to(self.recipe.device)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The rollouts with their advantages, on the device of the parameters.
+
+        Computed when it is asked for: no step follows the last stage of an evaluation.
+        """
+        rollouts, rows = self.on_device, self.rollouts.rewards[0].numel()
+        with self.recipe.threads() as threads:
+            batch = threads.apply(self.recipe.prepare, rollouts, rows=rows)
+        # what `prepare` only hands through needs no second copy
+        return batch._replace(
+            observations=rollouts.observations,
+            actions=rollouts.actions,
+            log_probs=rollouts.log_probs,
+        )
 
 
 class Fingerprinted(Protocol):
@@ -93,29 +117,6 @@ def common(parameters: Parameters, tasks: int) -> dict[str, Tensor]:
     return {name: value.detach().expand(tasks, *value.shape) for name, value in parameters.items()}
 
 
-def prepared(
-    parameters: Parameters, rollouts: Rollouts, recipe: Recipe, memory: Remembered | None = None
-) -> Stage:
-    """Return the stage that rollouts were sampled at, with their advantages.
-
-    Args:
-        parameters: every task's own, that the rollouts were sampled with.
-        rollouts: of every task, on the CPU.
-        recipe: of the learner.
-        memory: what the rollouts began with.
-    """
-    on_device = rollouts.to(recipe.device)
-    with recipe.threads() as threads:
-        batch = threads.apply(recipe.prepare, on_device, rows=rollouts.rewards[0].numel())
-    # what `prepare` only hands through needs no second copy
-    batch = batch._replace(
-        observations=on_device.observations,
-        actions=on_device.actions,
-        log_probs=on_device.log_probs,
-    )
-    return Stage(dict(parameters), rollouts, batch, memory)
-
-
 def inner_step(
     policy: GaussianPolicy, stage: Stage, recipe: Recipe, inner: Inner
 ) -> dict[str, Tensor]:
@@ -166,7 +167,7 @@ def inner_loop(
     for step in range(len(inner) + 1):
         on_cpu = {name: value.cpu() for name, value in adapted.items()}
         rollouts = sampler.sample(state.policy, on_cpu, key._replace(step=step), memory=memory)
-        stage = prepared(adapted, rollouts, recipe, memory)
+        stage = Stage(recipe, dict(adapted), rollouts, memory)
         yield stage
         if step < len(inner):
             memory = memory.pooled(rollouts) if memory else None
@@ -218,7 +219,7 @@ def inner_loop_on(
     for step, taken in enumerate(experience):
         on_cpu = {name: value[0].cpu() for name, value in adapted.items()}
         rollouts = taken.rollouts(state.policy, on_cpu, action_scale, memory)
-        stage = prepared(adapted, rollouts, recipe, memory)
+        stage = Stage(recipe, dict(adapted), rollouts, memory)
         adapted = inner_step(state.policy, stage, recipe, recipe.inner(inner_lrs[step]))
         memory = memory.pooled(rollouts) if memory else None
         if skills and step == 0:

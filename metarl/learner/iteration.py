@@ -119,15 +119,16 @@ def update(
     tasks = tasks_of(state, recipe, family)
     key = Key(recipe.config.seed, Phase.TRAIN, state.iteration)
     shuffles = torch_generator(int(stream(key, Purpose.MINIBATCHES, 0, 0).integers(2**62)))
-    post, policy = stages[-1].batch, state.policy
-    critic, explained = state.critic, None
-    with recipe.threads() as threads:
-        if critic:
-            coordinates = torch.from_numpy(family.coordinates(tasks))
-            rollouts, normaliser = stages[-1].rollouts, policy.normaliser
+    last, policy, critic, explained = stages[-1], state.policy, state.critic, None
+    if critic:
+        coordinates = torch.from_numpy(family.coordinates(tasks))
+        with recipe.threads():
             post, critic, explained = judge(
-                critic, post, rollouts, coordinates, normaliser, recipe.config, shuffles
+                critic, last.on_device, coordinates, policy.normaliser, recipe.config, shuffles
             )
+    else:
+        post = last.batch
+    with recipe.threads() as threads:
         parameters, optimiser, trace = _outer_step(state, recipe, stages, post, threads, shuffles)
         if policy.normaliser:
             chunks = threads.chunks(len(post.weights), post.weights[0].numel())
@@ -227,6 +228,6 @@ def _with_seen(
     """Return the moments of observations with these stages', chunk by chunk to save memory."""
     for stage in stages:
         for chunk in chunks:
-            valid = stage.rollouts.valid[chunk].to(stage.batch.observations.device)
-            normaliser = normaliser.updated(stage.batch.observations[chunk][valid])
+            valid = stage.on_device.valid[chunk]
+            normaliser = normaliser.updated(stage.on_device.observations[chunk][valid])
     return normaliser

@@ -85,8 +85,8 @@ class Recipe:
             config.hidden,
             config.activation,
             config.initial_std,
-            config.initial_gain,
             config.min_std,
+            initial_gain=config.initial_gain,
             context_size=config.context_size if self.algorithm.adapts == "context" else 0,
         )
 

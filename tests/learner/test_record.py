@@ -139,7 +139,7 @@ def test_what_a_callback_dumps_is_no_row_of_the_progress(tmp_path: Path):
 def test_failed_episodes_are_told_of_physics_or_of_an_environment(
     environment: str | None, failing: tuple[str, ...], expected: str
 ):
-    progress = Progress([], 1.0, None, None, 1, failing, environment)  # type: ignore[arg-type]
+    progress = Progress([], 1.0, None, None, None, 1, failing, environment)  # type: ignore[arg-type]
     with pytest.warns(RuntimeWarning, match=f"^iteration 3: {expected}"):
         _tell_failures(3, progress, Clock(0))
 
