@@ -61,9 +61,9 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
     ("AntDir", "siamese"): {**_TOLD, **_CRITIC},
     ("AntVel", "siamese"): _TOLD,
     ("AntCrippled", "siamese"): _TOLD,
-    # a critic, minibatches of few time steps and much noise: 578, 640, 699 and 758 at first
-    # sight after 0.25, 0.5, 0.75 and 1 M steps. With a third of the noise 594, 625 and 586 after
-    # 0.5, 1 and 1.5 M, and with linear baselines 551 after 3.5 M (seed 0)
+    # a critic, minibatches of few time steps and much noise: 640, 758 and 848 in first episodes
+    # after 0.5, 1 and 2 M steps. With a third of the noise it has 594, 625 and 586 after 0.5, 1 and
+    # 1.5 M, and with linear baselines 551 after 3.5 M (seed 0)
     ("HumanoidDir", "siamese"): {
         **_TOLD,
         **_CRITIC,
