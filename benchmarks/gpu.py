@@ -23,7 +23,7 @@ from metarl import envs
 from metarl.algorithms.fisher import flatten
 from metarl.experience.memories import nothing_seen
 from metarl.experience.rollouts import Rollouts
-from metarl.learner.inner_loop import common, inner_step, prepared
+from metarl.learner.inner_loop import Stage, common, inner_step
 from metarl.learner.iteration import tasks_of, training_sampler, update
 from metarl.learner.maml import MAML
 from metarl.learner.state import State
@@ -55,7 +55,7 @@ def updated(learner: MAML, sampled: Sequence[Rollouts]) -> tuple[State, list[dic
     parameters = [common(state.parameters, learner.config.tasks)]
     stages = []
     for rollouts, inner in zip(sampled, [*recipe.inner_of_training, None], strict=False):
-        stage = prepared(parameters[-1], rollouts, recipe, memory)
+        stage = Stage(recipe, parameters[-1], rollouts, memory)
         stages.append(stage)
         if inner:
             parameters.append(inner_step(state.policy, stage, recipe, inner))
