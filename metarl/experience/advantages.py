@@ -80,7 +80,7 @@ def judged(
     discount: float,
     lambda_: float,
 ) -> Tensor:
-    """Return the generalised advantages of rollouts, [task, rollout, time]; see there.
+    """Return `generalised_advantages` of rollouts, [task, rollout, time].
 
     Args:
         rollouts: what was sampled.
