@@ -122,22 +122,7 @@ def adam(
             leaf.grad = gradient[name]
         optimiser.step()
 
-    stepped = {name: leaf.detach() for name, leaf in leaves.items()}
-    with torch.no_grad():
-        after = objective.evaluate(stepped)
-    if not (torch.isfinite(after.loss) and torch.isfinite(after.kl)):
-        reason = "the policy after the step is not finite"
-        trace = Trace.kept(reason, first_loss, first_norm, finite=False)
-        return Update(start, dict(memory), trace)
-    trace = Trace(
-        accepted=True,
-        reason="accepted",
-        loss_before=first_loss,
-        loss_after=float(after.loss),
-        kl=float(after.kl),
-        gradient_norm=first_norm,
-    )
-    return Update(stepped, moments_of(optimiser, leaves), trace)
+    return _stepped(objective, start, leaves, optimiser, memory, first_loss, first_norm)
 
 
 def adam_on_minibatches(
@@ -185,17 +170,40 @@ def adam_on_minibatches(
             size = nn.utils.clip_grad_norm_(leaves.values(), LARGEST_GRADIENT)
             norm = float(size) if math.isnan(norm) else norm
             optimiser.step()
+    return _stepped(whole, start, leaves, optimiser, memory, float(before.loss), norm)
+
+
+def _stepped(
+    objective: OuterObjective,
+    start: dict[str, Tensor],
+    leaves: Mapping[str, Tensor],
+    optimiser: torch.optim.Adam,
+    memory: Memory,
+    loss: float,
+    norm: float,
+) -> Update:
+    """Return the update that Adam's steps led to; the parameters as they were, if it is not finite.
+
+    Args:
+        objective: that was improved.
+        start: the parameters before.
+        leaves: what the optimiser has moved them to.
+        optimiser: after its last step.
+        memory: what it remembered before its first.
+        loss: at the parameters before.
+        norm: of the first gradient.
+    """
     stepped = {name: leaf.detach() for name, leaf in leaves.items()}
     with torch.no_grad():
-        after = whole.evaluate(stepped)
+        after = objective.evaluate(stepped)
     if not (torch.isfinite(after.loss) and torch.isfinite(after.kl)):
         reason = "the policy after the step is not finite"
-        trace = Trace.kept(reason, float(before.loss), norm, finite=False)
+        trace = Trace.kept(reason, loss, norm, finite=False)
         return Update(start, dict(memory), trace)
     trace = Trace(
         accepted=True,
         reason="accepted",
-        loss_before=float(before.loss),
+        loss_before=loss,
         loss_after=float(after.loss),
         kl=float(after.kl),
         gradient_norm=norm,

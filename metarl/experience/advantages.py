@@ -111,30 +111,24 @@ def centre(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     return centred, (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
 
 
-def normalised(advantages: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Return advantages with mean 0 and std 1 over each task's valid steps, and their unit.
-
-    Args:
-        advantages: [task, rollout, time].
-        valid: [task, rollout, time].
-
-    Returns:
-        The advantages, [task, rollout, time], and what they were divided by, [task, 1, 1].
-    """
-    centred, std = centre(advantages, valid)
-    unit = std + _SMALLEST_STD
-    return centred / unit, unit
-
-
-def batch_of(rollouts: Rollouts, advantages: Tensor, discounted: Tensor) -> Batch:
+def batch_of(
+    rollouts: Rollouts, rewards: Tensor, advantages: Tensor, discount: float, *, normalise: bool
+) -> Batch:
     """Return what losses are computed from.
 
     Args:
         rollouts: what was sampled.
+        rewards: theirs, in the unit of the advantages, [task, rollout, time].
         advantages: theirs, [task, rollout, time].
-        discounted: their rewards, discounted from the start, [task, rollout, time].
+        discount: in [0, 1].
+        normalise: centre each task's advantages and divide them, and the rewards, by their std.
     """
     valid, dtype = rollouts.valid, rollouts.observations.dtype
+    discounted = discount ** torch.arange(valid.shape[-1], device=valid.device) * rewards
+    if normalise:
+        advantages, std = centre(advantages, valid)
+        unit = std + _SMALLEST_STD
+        advantages, discounted = advantages / unit, discounted / unit
     return Batch(
         observations=rollouts.observations,
         actions=rollouts.actions,
@@ -185,8 +179,4 @@ def prepare(
     final_values = baseline.predict(weights, final)
 
     advantages = judged(rollouts, rewards, values, final_values, discount, lambda_)
-    discounted = discount**time * rewards
-    if normalise:
-        advantages, unit = normalised(advantages, valid)
-        discounted = discounted / unit
-    return batch_of(rollouts, advantages, discounted)
+    return batch_of(rollouts, rewards, advantages, discount, normalise=normalise)

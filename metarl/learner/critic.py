@@ -27,9 +27,10 @@ from metarl.algorithms.outer_steps import (
     resumed_adam,
 )
 from metarl.envs.family import Family
-from metarl.experience.advantages import batch_of, discounted_returns, judged, normalised
+from metarl.experience.advantages import batch_of, discounted_returns, judged
 from metarl.experience.rollouts import Batch, Rollouts
 from metarl.learner.config import Config
+from metarl.system.checkpoint import part
 
 HIDDEN = 64
 LR = 1e-3
@@ -86,14 +87,9 @@ class Critic:
             ValueError: for moments of other things.
             RuntimeError: for weights of another network.
         """
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            names = [name for name in tensors if name.startswith(prefix)]
-            return {name.removeprefix(prefix): tensors[name] for name in names}
-
         network = copy.deepcopy(self.network)
-        network.load_state_dict(part("network/"))
-        returns, adam = Normaliser(**part("returns/")), part("adam/")
+        network.load_state_dict(part(tensors, "network/"))
+        returns, adam = Normaliser(**part(tensors, "returns/")), part(tensors, "adam/")
         if any(one.shape != other.shape for one, other in zip(returns, self.returns, strict=True)):
             raise ValueError("the critic's moments are of other returns")
         check_moments(adam, dict(network.named_parameters()))
@@ -209,13 +205,11 @@ def judge(
     returns = (advantages + values)[valid]
     explained = 1.0 - float(advantages[valid].var() / returns.var())
     critic = critic.towards(inputs[valid], returns, settings, generator)
-    discounted = rewards * config.discount ** torch.arange(rewards.shape[-1]).to(rewards)
-    if config.normalise_advantages:
-        advantages, unit = normalised(advantages, valid)
-        discounted = discounted / unit
     adam = {name: value.detach().cpu() for name, value in critic.adam.items()}
     critic = replace(critic, network=critic.network.cpu(), adam=adam)
-    return Judged(batch_of(rollouts, advantages, discounted), critic, explained)
+    normalise = config.normalise_advantages
+    batch = batch_of(rollouts, rewards, advantages, config.discount, normalise=normalise)
+    return Judged(batch, critic, explained)
 
 
 def _inputs(

@@ -338,8 +338,7 @@ def _short(value: object) -> str:
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Remove the tensors with a prefix from the mapping; return them without it."""
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
+    return {name: tensors.pop(prefix + name) for name in checkpoint.part(tensors, prefix)}
 
 
 def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype] | None]:

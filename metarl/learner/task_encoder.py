@@ -30,6 +30,7 @@ from metarl.experience.transitions import transitions, windows_of
 from metarl.learner.config import Config
 from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
 from metarl.sampling.telling import family_map
+from metarl.system.checkpoint import part
 from metarl.system.library_threads import one_library_thread
 
 HIDDEN = 64
@@ -130,17 +131,13 @@ class TaskEncoder:
         if bounds is not None and bounds.shape != (2, self.memory.context_size):
             raise ValueError("the bounds of the memory must be two rows of a context's numbers")
 
-        def part(prefix: str) -> dict[str, Tensor]:
-            names = [name for name in training if name.startswith(prefix)]
-            return {name.removeprefix(prefix): training[name] for name in names}
-
         slow, learning = (copy.deepcopy(self.learning) for _ in range(2))
         slow.load_state_dict(acting)
-        learning.load_state_dict(part("learning/"))
-        moments = Normaliser(**part("moments/"))
+        learning.load_state_dict(part(training, "learning/"))
+        moments = Normaliser(**part(training, "moments/"))
         if any(one.shape != other.shape for one, other in zip(moments, self.moments, strict=True)):
             raise ValueError("the moments are of other inputs than the encoder's")
-        adam = part("adam/")
+        adam = part(training, "adam/")
         check_moments(adam, dict(learning.named_parameters()))
         memory = replace(self.memory, encoder=slow, tolerance=tolerance, bounds=bounds)
         return TaskEncoder(memory, learning, moments, adam)

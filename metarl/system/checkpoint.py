@@ -132,6 +132,12 @@ def read(path: Path, *, kind: str = "learner") -> Checkpoint:
     return Checkpoint(tensors, data)
 
 
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names have a prefix, by their names without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names}
+
+
 @contextmanager
 def sound(path: Path, what: str) -> Iterator[None]:
     """Build something of what a file says; whatever that raises means that the file is at fault.
