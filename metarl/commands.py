@@ -175,6 +175,31 @@ def _whole_number(word: str) -> int:
     return int(number)
 
 
+_LISTS = (
+    "--task",
+    "--split",
+    "--rollouts",
+    "--steps",
+    "--library",
+    "--hidden",
+    "--seeds",
+    "--grid",
+)
+"""Options that take several values, of some command."""
+
+
+def _check_lists(words: Sequence[str]) -> None:
+    """Check that no list is given in two parts, of which tyro would take the last alone.
+
+    Raises:
+        ValueError: with the option, and how its values are given.
+    """
+    named = [word.split("=")[0] for word in words]
+    for option in _LISTS:
+        if named.count(option) > 1:
+            raise ValueError(f"{option} is given twice: give all of its values after one {option}")
+
+
 def print_completion(shell: str, names: Iterable[str]) -> None:
     """Print the script that completes `metarl` in a shell, with the commands of these names."""
     from metarl.completion import script
@@ -197,6 +222,7 @@ def run(words: Sequence[str]) -> None:
     try:
         if name in _MADE and rest[:1] == ["--family"]:
             del rest[0]  # the family is positional here, but other commands have the option
+        _check_lists(rest)
         command = _MADE[name](defaults_for(rest)) if name in _MADE else _COMMANDS[name]
         with Stopping():
             tyro.cli(readable(command), prog=f"metarl {name}", args=rest, registry=_NUMBERS)

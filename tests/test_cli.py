@@ -271,6 +271,7 @@ def test_bad_input_ends_with_one_line_and_code_2(words: list[str], message: str,
     ("words", "message"),
     [
         (["--task", "x=0.1"], "task parameters x, y; got x"),
+        (["--task", "x=0.1", "--task", "y=0.1"], "--task is given twice: give all of its values"),
         (["--task", "x=0.1", "z=0.1"], "task parameters x, y; got x, z"),
         (["--task", "x=9", "y=0"], "outside the range"),
         (["--task", "x=much", "y=0"], "NAME=NUMBER, got 'x=much'"),
@@ -285,6 +286,12 @@ def test_bad_films_end_with_one_line_and_code_2(run_folder: Path, words: list[st
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert set(run_folder.rglob("*")) == before
+
+
+def test_the_lists_that_may_be_given_once_are_all_there_are():
+    shown = [metarl(name, "--help").stdout for name in COMMANDS]
+    lists = re.findall(r"(--[a-z-]+) (?:\[[^-]*?\.\.\.\]|NAME=\S+ \.\.\.)", "\n".join(shown))
+    assert set(lists) == set(commands._LISTS)
 
 
 @pytest.mark.parametrize(
