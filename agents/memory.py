@@ -190,20 +190,28 @@ class TaskMemory:
             embedding = embedding.clamp(*self.bounds)
         return embedding * ((1.0 - torch.exp(-self.count(memory) / PATIENCE)) / SCALE)
 
-    def pooled(self, start: Tensor, memories: Tensor) -> Tensor:
+    def pooled(self, start: Tensor, memories: Tensor, lengths: Tensor) -> Tensor:
         """Return what several rollouts that began alike saw together, [..., memory].
 
         Sums and counts add up; what is recent is that of a rollout on average, as if one had ended.
         Another episode is about to begin.
 
+        A rollout that forgot some of the start, as the task had changed, has gained all else that
+        it remembers. How much of the start is left follows from counts: what the rollout alone
+        would count without forgetting, and p times the start's, are what the memory counts. Where
+        the rollout forgot some of itself too, p is less than what is left, but never below 0.
+
         Args:
             start: the memory that each began with, [..., memory].
             memories: those at their ends, [..., rollout, memory].
+            lengths: how many transitions each saw, [..., rollout].
         """
-        before = start.unsqueeze(-2)
-        # one that forgot the start, as the task had changed, has gained all that it remembers
-        anew = self.count(memories) < self.count(before)
-        together = start + torch.where(anew, memories, memories - before).sum(-2)
+        before, own = start.unsqueeze(-2), lengths.unsqueeze(-1).to(start)
+        if self.keep != 1.0:
+            own = (1.0 - self.keep**own) / (1.0 - self.keep)
+        left = (self.count(memories) - own) / self.count(before).clamp_min(1e-6)
+        left = torch.where(self.count(before) > 0.0, left.clamp(0.0, 1.0), 1.0)
+        together = left.mean(-2) * start + (memories - left * before).sum(-2)
         hidden = self.encoder.hidden
         recent = memories[..., hidden:-3].mean(-2)
         last = torch.zeros_like(together[..., -2:])

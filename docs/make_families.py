@@ -54,7 +54,8 @@ NOTES = """\
 ## Where it helps to know the task
 
 What a policy earns that is told the task beside one policy for all tasks, where both were trained
-([results](results/README.md), one to three seeds):
+([results](results/README.md), one to three seeds). Families whose bodies vary, and not
+their goals, are in bold.
 
 - Much: HalfCheetahVel (-17 and -80), HalfCheetahDir (424 and 2), Point2D (-0.4 and -34), AntDir
   (537 and 182), AntDir2D (450 and 186), AntGoal (416 and 257), AntVel (72 and -9), ReacherGoal
@@ -62,7 +63,7 @@ What a policy earns that is told the task beside one policy for all tasks, where
   and 266), **AntCrippled** (248 and 136).
 - A fifth more: **HalfCheetahMass** (431 and 362, but no policy that adapts has got there). A tenth:
   Walker2dVel (453 and 413); an eighth: Go1Motors (71 and 63).
-- **HalfCheetahCrippled** (352 and 352), **WalkerRandParams** (306 and 388) and **HopperRandParams**
+- **HalfCheetahCrippled** (352 and 353), **WalkerRandParams** (306 and 388) and **HopperRandParams**
   (324 and 399) vary within what one policy can do: there, policies that adapt have been no better
   than one for all tasks, or behind it. What a robot is told in vain is noise to it.
 

@@ -163,12 +163,15 @@ class Simulator:
 
         Args:
             generators: one a simulation, in order.
-            sims: which simulations, as ascending indices; None for all.
+            sims: which simulations, as ascending indices; None for all. Where there are none, what
+                is observed is still new: a task that was set `now` may be a part of it.
 
         Returns:
             The observations of all simulations, [sim, observation].
         """
         chosen = np.arange(self.count) if sims is None else np.asarray(sims)
+        if not len(chosen):
+            return self._observe(np.zeros(self.count, dtype=bool))
         starts = []
         for sim, generator in zip(chosen, generators, strict=True):
             starts.append(self._robot.start(self.family.model, generator))

@@ -27,7 +27,8 @@ class Searched(NamedTuple):
 def search_space(config: Config, held: Sequence[str]) -> list[Searched | str]:
     """Return the settings to search for: first what is this algorithm's own, then what all have.
 
-    Factors are looked for from a quarter to four times what the default is.
+    Factors are looked for from a quarter to four times what the default is, counts of epochs to
+    twice the default.
 
     Args:
         config: the defaults of the family and algorithm.
@@ -55,7 +56,7 @@ def search_space(config: Config, held: Sequence[str]) -> list[Searched | str]:
     own = {
         "gae_lambda": Searched("gae_lambda", 0.9, 1.0, "linear"),
         "discount": Searched("discount", 0.95, 1.0, "linear"),
-        "outer_epochs": Searched("outer_epochs", 2, 16, "whole"),
+        "outer_epochs": Searched("outer_epochs", 2, max(16, 2 * config.outer_epochs), "whole"),
         "interpolation": Searched("interpolation", 0.25, 1.0),
     }
     space: list[Searched | str] = []
@@ -75,7 +76,9 @@ def batches(config: Config) -> list[str]:
     return [
         f"{tasks}x{total // tasks}"
         for tasks in counts
-        if tasks and total % (tasks * config.episodes) == 0 and total // tasks >= 2
+        if tasks >= (1 if config.context == "none" else 2)
+        and total % (tasks * config.episodes) == 0
+        and total // tasks >= 2
     ]
 
 

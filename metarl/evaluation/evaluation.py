@@ -127,11 +127,15 @@ class Evaluation:
             columns["success"] = [f"{rate:.0%}" for rate in self.success.mean((0, 1))]
         return columns
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the first inner step is what a memory holds of the rollouts, and no gradient."""
+        return self.settings.get("inner_lrs", [])[:1] == [0.0]
+
     def steps_in_words(self) -> list[str]:
         """Return the numbers of the inner steps; of a policy with a memory, what each is."""
         numbers = [str(step) for step in range(self.steps + 1)]
-        lrs = self.settings.get("inner_lrs", [])
-        if self.seen is None or len(lrs) != self.steps or 0.0 not in lrs[:1]:
+        if not self.remembers:
             return numbers
         seen = f"{self.settings['rollouts']} rollouts seen"
         words = ["nothing seen", seen, *(["and a gradient step"] * (self.steps - 1))]
@@ -173,10 +177,10 @@ class Evaluation:
     def verdict(self) -> str:
         """Return in one sentence whether adaptation helped.
 
-        A policy with a memory adapts in its first episode already, before anything that is gained
-        later: what it saw and gradient steps on top are told apart.
+        A policy that was trained to remember adapts in its first episode already, before anything
+        that is gained later: what it saw and gradient steps on top are told apart.
         """
-        if self.seen is not None:
+        if self.remembers:
             told = f"Rollouts seen before add {self.gains()[0]} to the first episode's return"
             if self.steps == 1:
                 return f"{told}, {self.sample}."

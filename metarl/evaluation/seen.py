@@ -54,7 +54,8 @@ def returns_by_what_was_seen(
     for count in (count for count in ROLLOUTS if count < rollouts):
         # rollout r of a task begins with the memories of rollouts r, r + 1, ..., count of them
         seen = torch.stack([first.memories.roll(-other, 1) for other in range(count)], dim=-2)
-        start = memory.pooled(torch.zeros_like(first.memories), seen)
+        steps = torch.stack([first.lengths.roll(-other, 1) for other in range(count)], dim=-1)
+        start = memory.pooled(torch.zeros_like(first.memories), seen, steps)
         each = learner.sample(
             tasks.repeat(rollouts),
             learner.parameters,

@@ -41,9 +41,9 @@ class AdaptationSettings(TaskSettings):
     """How far a learner adapts to new tasks."""
 
     steps: int | None = None
-    """Inner steps: gradient steps of the adaptation, 3 when left out. Of a policy with a context
-    the first one is what it remembers of the rollouts, without a gradient, and the only one when
-    left out."""
+    """Inner steps: gradient steps of the adaptation, 3 when left out. Of a policy that was trained
+    with a context and without gradient steps, as by siamese, the first one is what it remembers of
+    the rollouts, without a gradient, and the only one when left out."""
     halve: bool = False
     """Halve the inner step size after the first step, as Finn et al. (2017) do in their tests."""
     scored: int = 20

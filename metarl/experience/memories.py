@@ -35,9 +35,18 @@ class Remembered(NamedTuple):
         """Return it with a memory that keeps everything, whatever happens."""
         return Remembered(replace(self.rules, keep=1.0, tolerance=math.inf), self.start)
 
-    def pooled(self, rollouts: Rollouts) -> "Remembered":
-        """Return the memories that also hold what all rollouts of each task saw."""
-        return self._replace(start=self.rules.pooled(self.start, rollouts.memories))
+    def pooled(self, rollouts: Rollouts, episodes: int = 1) -> "Remembered":
+        """Return the memories that also hold what all rollouts of each task saw.
+
+        Args:
+            rollouts: with these memories at their beginning.
+            episodes: how many each simulation took in a row: the last one's memory holds the
+                others', which come before it.
+        """
+        memories, lengths = (
+            each.unflatten(1, (episodes, -1)) for each in (rollouts.memories, rollouts.lengths)
+        )
+        return self._replace(start=self.rules.pooled(self.start, memories[:, -1], lengths.sum(1)))
 
 
 def nothing_seen(rules: TaskMemory | None, tasks: int) -> Remembered | None:

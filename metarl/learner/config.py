@@ -100,7 +100,8 @@ class Config:
     inner_steps: int = 1
     """Gradient steps of the adaptation while training."""
     learned_rates: bool = False
-    """Learn a step size for every parameter, as meta-sgd does, with any algorithm."""
+    """Learn a step size for every parameter, as meta-sgd does, with any algorithm whose outer step
+    differentiates inner steps: not reptile, pretrain and siamese."""
     discount: float = 0.99
     """Discount of future rewards, in [0, 1]."""
     gae_lambda: float = 0.97
@@ -212,6 +213,8 @@ class Config:
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
                 "a whole number of at least 1",
             )
+        apart = self.context == "none" or self.tasks >= 2
+        self._check("tasks", apart, "at least 2 with a context, which tells them apart")
         self._check("rollouts", self.rollouts >= 2, "at least 2, or there is nothing to compare")
         self._check(
             "rollouts",
@@ -244,8 +247,11 @@ class Config:
         if algorithm.adapts_in_training or algorithm.outer_step != "clipped":
             whole = f"0 with {self.algorithm}: only siamese takes steps on minibatches"
             self._check("minibatch", self.minibatch == 0, whole)
+        if not algorithm.adapts_in_training or algorithm.outer_step == "interpolation":
+            unused = f"False with {self.algorithm}, whose training would not change them"
+            self._check("learned_rates", not self.learned_rates, unused)
         rest = 1.0 - self.changes
-        self._check("told", self.told <= rest, f"at most the {rest:g} in which tasks stay")
+        self._check("told", self.told <= rest + 1e-9, f"at most the {rest:g} in which tasks stay")
         for name in ("fisher_fraction", "backtrack_ratio"):
             self._check(name, 0.0 < getattr(self, name) <= 1.0, "in (0, 1]")
         self._check(

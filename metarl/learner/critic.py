@@ -44,7 +44,8 @@ class Critic:
     network: nn.Sequential
     """From what it sees at a step (`judge`) to values, in units of the returns' std."""
     returns: Normaliser
-    """Moments of all returns that it was trained on, [1]."""
+    """Moments of all returns that it was trained on, [1]. The first iteration's are in them twice:
+    as they were, to judge by, and as TD(lambda) then has them."""
     adam: dict[str, Tensor]
     """Moments of its optimiser, by name."""
 

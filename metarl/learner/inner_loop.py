@@ -148,6 +148,7 @@ def inner_loop(
     *,
     inner: Sequence[Inner],
     skills: Skills | None = None,
+    episodes: int = 1,
 ) -> Iterator[Stage]:
     """Adapt to the sampler's tasks; yield the stage before the first step and after each.
 
@@ -161,6 +162,7 @@ def inner_loop(
         key: of the first stage; its `step` counts up.
         inner: what each step is; as many are taken.
         skills: take the place of the first step for tasks that resemble known ones.
+        episodes: how many each of the sampler's simulations takes in a row.
     """
     adapted = common(state.parameters, sampler.tasks)
     memory = nothing_seen(state.memory, sampler.tasks)
@@ -170,7 +172,7 @@ def inner_loop(
         stage = Stage(recipe, dict(adapted), rollouts, memory)
         yield stage
         if step < len(inner):
-            memory = memory.pooled(rollouts) if memory else None
+            memory = memory.pooled(rollouts, episodes) if memory else None
             adapted = inner_step(state.policy, stage, recipe, inner[step])
             if skills and step == 0:
                 adapted = skills.first_step(rollouts, adapted)

@@ -94,7 +94,8 @@ def roll_out(state: State, recipe: Recipe, family: Family, sampler: Sampling) ->
     sampler.set_tasks(tasks_of(state, recipe, family))
     key = Key(config.seed, Phase.TRAIN, state.iteration)
     free = state.unbounded()
-    return list(inner_loop(sampler, free, recipe, key, inner=recipe.inner_of_training))
+    inner, episodes = recipe.inner_of_training, recipe.trial(family).episodes
+    return list(inner_loop(sampler, free, recipe, key, inner=inner, episodes=episodes))
 
 
 def tasks_of(state: State, recipe: Recipe, family: Family) -> Tasks:

@@ -147,12 +147,12 @@ class MAML:
         seed: int = 0,
         library: Skills | None = None,
     ) -> AdaptedPolicy:
-        """Return the policy after a few gradient steps on one task.
+        """Return the policy after adaptation to one task.
 
         Args:
             task: its parameters, such as `{"velocity": 1.2}`.
             rollouts: how many each step learns from; as many more show the return afterwards.
-            steps: gradient steps.
+            steps: gradient steps; the first one of `siamese` is what it remembers, without one.
             seed: decides start states and exploration.
             library: skills of this learner, from which the first step is taken instead when the
                 task resembles known ones; a warning says when it does not.
@@ -175,7 +175,7 @@ class MAML:
     ) -> Actor:
         """Return the policy after a gradient step on each experience of one task.
 
-        No simulator is used: the experience may come from a real robot.
+        No simulator is used: it may come from a real robot. `siamese` just remembers the first one.
 
         Args:
             experience: one a step. The first is taken with `actor().explore`, each other one with
@@ -296,8 +296,9 @@ class MAML:
         family = saved.catalogue_family() if known else known_family(family)
         saved.check_family(family)
         saved.check_changes(settings)
-        saved.check_shapes(Recipe(saved.checked_config(), torch.device("cpu")).shapes(family))
-        learner = cls(family, **{**saved.config, **settings})
+        config = saved.checked_config()  # what an older file lacks is not what was tuned since
+        saved.check_shapes(Recipe(config, torch.device("cpu")).shapes(family))
+        learner = cls(family, **{**dataclasses.asdict(config), **settings})
         learner.state = saved.restore(learner.state, learner.recipe.device)
         return learner
 

@@ -220,12 +220,16 @@ def device_of(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type == "meta":  # which holds no numbers
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}")
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=device, dtype=torch.float64)
     except NotImplementedError:  # torch's reason lists all that it has
         raise ValueError(
             f"device {name!r} cannot be used: this build of torch has no {device.type.upper()}"
+        ) from None
+    except TypeError:  # of a Mac's GPU
+        raise ValueError(
+            f"device {name!r} cannot be used: advantages need float64, which it lacks"
         ) from None
     except (RuntimeError, AssertionError, ImportError) as error:
         # it may hold the name, and that a stranger's characters that a terminal obeys

@@ -16,6 +16,7 @@ from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import GaussianPolicy
 from metarl.agents.siamese import completed
 from metarl.algorithms.outer_steps import check_moments
+from metarl.algorithms.table import ALGORITHMS
 from metarl.envs import catalogue
 from metarl.envs.family import Family
 from metarl.learner.config import Config
@@ -47,11 +48,8 @@ FIXED = (
 )
 """Settings that say what tensors there are."""
 
-_MOST = 2**63
-"""Counters of random streams are below this."""
-
-_SHOWN = 200
-"""Characters of a value in a message."""
+_MOST, _SHOWN = 2**63, 200
+"""Counters of random streams are below the first; of a value, so many characters are shown."""
 
 _OTHERS = "it holds other parameters than its settings call for"
 
@@ -201,11 +199,11 @@ class Saved:
         Raises:
             ValueError: for one that does not, with both values.
         """
-        kept = self.checked_config()
-        changed = replace(kept, **{name: settings[name] for name in FIXED if name in settings})
-        for name in FIXED:
+        kept, named = self.checked_config(), ("algorithm", *FIXED)
+        changed = replace(kept, **{name: settings[name] for name in named if name in settings})
+        for name in named:
             was, becomes = getattr(kept, name), getattr(changed, name)
-            if was != becomes:
+            if was != becomes and (name != "algorithm" or _of_its_own(was) != _of_its_own(becomes)):
                 raise ValueError(
                     f"{name} cannot be changed when a checkpoint is loaded: it has {was!r}, "
                     f"got {becomes!r}"
@@ -249,14 +247,11 @@ class Saved:
             )
 
     def restore(self, initial: State, device: torch.device) -> State:
-        """Return the state that was saved.
+        """Return the state that was saved, or raise a ValueError when other tensors were.
 
         Args:
             initial: a new learner's of the same settings, which says what there must be.
             device: where parameters are to be.
-
-        Raises:
-            ValueError: when the checkpoint holds other tensors.
         """
         with checkpoint.sound(self.path, "learner"):
             return self._restored(initial, device)
@@ -328,6 +323,12 @@ def read(path: str | Path) -> Saved:
             iteration=data["iteration"],
             num_timesteps=data["num_timesteps"],
         )
+
+
+def _of_its_own(algorithm: str) -> tuple[bool, bool] | None:
+    """Return whether an algorithm has parameters of a context, and rates; None if it is unknown."""
+    known = ALGORITHMS.get(algorithm)
+    return known and (known.adapts == "context", known.learns_rates)
 
 
 def _short(value: object) -> str:

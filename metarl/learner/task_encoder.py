@@ -151,12 +151,10 @@ def train_encoder(
     config: Config,
     iteration: int,
     device: torch.device,
-) -> tuple[TaskEncoder, float | None]:
+) -> tuple[TaskEncoder, float]:
     """Return the encoder after an iteration's steps, and its loss on tasks that it had not seen.
 
-    The loss is the mean squared distance of windows' embeddings from where their tasks lie. Where
-    all tasks of an iteration happen to be the same, nothing can be learned of them: the encoder
-    stays, and there is no loss.
+    The loss is the mean squared distance of windows' embeddings from where their tasks lie.
 
     Args:
         before: the encoder so far, on the CPU; it is not changed.
@@ -167,13 +165,10 @@ def train_encoder(
         iteration: decides, with the seed, which windows are drawn.
         device: where the steps are taken. What is returned is on the CPU, where rollouts need it.
     """
-    coordinates = family.coordinates(tasks)
-    if (coordinates == coordinates[0]).all():
-        return before, None
     seen = [transitions(part, before.learning) for part in rollouts]
     seen = torch.cat(seen, dim=1).to(device)
     valid = torch.cat([part.valid for part in rollouts], dim=1).to(device)
-    places, bounds = _places(coordinates, family, config.embedding_size)
+    places, bounds = _places(family.coordinates(tasks), family, config.embedding_size)
     places = places.to(device)
     draws = stream(Key(config.seed, Phase.TRAIN, iteration), Purpose.WINDOWS, 0, 0)
     generator = torch_generator(int(draws.integers(2**62)))

@@ -69,6 +69,7 @@ def play(
     for step in range(simulator.family.horizon):
         if change and step == change[0]:
             simulator.set_tasks(change[1], now=True)
+            observation = simulator.reset((), np.arange(0))  # of none: the new task may be observed
         seen: Array = observation
         if remembering:
             context = remembering.context().astype(np.float64)

@@ -46,8 +46,9 @@ ONE_EPISODE = Trial()
 class Changing:
     """A chunk's simulations for one trial, some of which change their task at a "reset".
 
-    The first simulation of each task is filled with them first, then the second. Where tasks 0 to
-    N - 1 have one, it is in episode e of E in task i + E - 1 - e, counted around those N, and in
+    The first simulation of each task is filled with them first, then the second. One alone has no
+    other task to change to: a second task joins it, and a chunk of one task has none. Where tasks 0
+    to N - 1 have one, it is in episode e of E in task i + E - 1 - e, counted around those N, and in
     its own at last. So each task is met as often as without changes, and `put_back` can put all
     rollouts into their own task's row. It is `Simulations` to who runs the episodes.
     """
@@ -63,9 +64,12 @@ class Changing:
         self._simulator, self._tasks, self._episodes = simulator, tasks, trial.episodes
         self._of_each = simulator.count // len(tasks)
         changing = round(trial.changes * simulator.count)
+        if changing % len(tasks) == 1:
+            changing += 1
         # of simulation s of every task, how many change
         self._changing = [
-            min(len(tasks), max(0, changing - s * len(tasks))) for s in range(self._of_each)
+            min(len(tasks), max(0, changing - s * len(tasks))) if len(tasks) > 1 else 0
+            for s in range(self._of_each)
         ]
         self._episode = -1
         self._ended = np.zeros(simulator.count, dtype=bool)

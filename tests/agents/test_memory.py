@@ -244,7 +244,8 @@ def test_rollouts_are_pooled_as_if_they_were_one_window(memory: TaskMemory, wind
             with torch.no_grad():
                 state = memory.remember(state, row[None, step])
         ends.append(state[0])
-    pooled = memory.pooled(start, torch.stack(ends))
+    lengths = torch.full((N,), STEPS)
+    pooled = memory.pooled(start, torch.stack(ends), lengths)
     with torch.no_grad():
         features = memory.encoder.features(torch.cat([window[0, :10], window.flatten(0, 1)]))
     torch.testing.assert_close(pooled[:HIDDEN], features.sum(0), rtol=1e-4, atol=1e-3)
@@ -253,8 +254,35 @@ def test_rollouts_are_pooled_as_if_they_were_one_window(memory: TaskMemory, wind
     torch.testing.assert_close(pooled[HIDDEN:COUNT], recent)
     assert (pooled[COUNT + 1 :] == 0.0).all(), "another episode begins"
     ends[0] = torch.from_numpy(states[4][0])  # five transitions are less than the start's ten
-    pooled = memory.pooled(start, torch.stack(ends))
-    assert pooled[COUNT] == 10 + (N - 1) * STEPS + 5
+    pooled = memory.pooled(start, torch.stack(ends), lengths)
+    assert pooled[COUNT] == pytest.approx(10 * (N - 1) / N + (N - 1) * STEPS + 5)
+
+
+@pytest.mark.parametrize("steps", [5, 15, 40])
+@pytest.mark.parametrize("window", [None, 30])
+def test_what_all_rollouts_forgot_is_gone_however_long_they_are(
+    memory: TaskMemory, steps: int, window: int | None
+):
+    """Before it went by counts alone, the start was taken away, not added, from 11 steps on."""
+    rules = memory.forgetting(window)
+    start, alone = torch.zeros(rules.size), torch.zeros(rules.size)
+    transition = torch.ones(rules.encoder.transition_size)
+    with torch.no_grad():
+        for _ in range(10):
+            start = rules.remember(start, -transition)
+        kept = start
+        for _ in range(steps):
+            alone = rules.remember(alone, transition)
+            kept = rules.remember(kept, transition)
+        lengths = torch.full((2,), steps)
+        new = rules.pooled(start, torch.stack([alone, alone]), lengths)
+        torch.testing.assert_close(rules.mean(new), rules.mean(alone))
+        assert new[COUNT] == pytest.approx(2 * alone[COUNT].item(), rel=1e-5)
+        # and what they kept is there once
+        both = rules.pooled(start, torch.stack([kept, kept]), lengths)
+    expected = kept + alone
+    torch.testing.assert_close(both[:HIDDEN], expected[:HIDDEN], rtol=1e-4, atol=1e-3)
+    assert both[COUNT] == pytest.approx(expected[COUNT].item(), rel=1e-4)
 
 
 def test_contexts_keep_to_the_bounds_of_tasks(memory: TaskMemory, window: torch.Tensor):

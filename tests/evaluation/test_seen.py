@@ -139,8 +139,20 @@ def test_the_verdict_tells_memory_and_gradient_apart(after: list[float], words: 
     returns = np.tile([-10.0, *after], (1, 3, 1))
     tasks = envs.Tasks(("x",), np.arange(3.0)[:, None])
     seen = {"after 1 rollout": np.zeros((1, 3))}
-    evaluation = Evaluation("Point2D", "siamese", tasks, returns, None, {}, seen=seen)
+    settings = {"inner_lrs": [0.0, 0.03, 0.03][: len(after)]}
+    evaluation = Evaluation("Point2D", "siamese", tasks, returns, None, settings, seen=seen)
     assert words in evaluation.verdict()
+
+
+def test_where_every_step_is_a_gradient_the_verdict_is_on_all_of_them(point: envs.TaskFamily):
+    """With a context beside an algorithm that trains through gradient steps."""
+    learner = metarl.MAML(
+        point, context="siamese", seed=0, tasks=4, rollouts=4, hidden=(8,), threads=1
+    )
+    evaluation = metarl.evaluate(learner, tasks=2, rollouts=3, steps=2)
+    assert evaluation.seen is not None
+    assert evaluation.verdict().startswith("Adaptation ")
+    assert evaluation.columns()["inner step"] == ["0", "1", "2"]
 
 
 def test_a_policy_without_memory_has_none(point: envs.TaskFamily, tmp_path: Path):

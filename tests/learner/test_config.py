@@ -50,6 +50,14 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: object):
         Config.of({name: value})
 
 
+@pytest.mark.parametrize("told", [0.1, 0.2, 0.3, 0.7, 1.0])
+def test_all_trials_may_be_told_their_task_or_change(told: float):
+    """1 - 0.9 is less than 0.1, as computers count."""
+    Config.of({"algorithm": "siamese", "told": told, "changes": 1.0 - told})
+    with pytest.raises(ValueError, match=r"told must be at most the .* in which tasks stay"):
+        Config.of({"algorithm": "siamese", "told": told, "changes": 1.0 - told + 0.01})
+
+
 def test_an_unknown_setting_gets_the_nearest_name():
     with pytest.raises(ValueError, match="no setting 'inner_rl'; did you mean inner_lr"):
         Config.of({"inner_rl": 0.1})

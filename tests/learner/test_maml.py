@@ -17,7 +17,9 @@ from metarl.algorithms.table import ALGORITHMS
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv
 from metarl.learner.config import AlgorithmName, InnerLoss
+from metarl.learner.defaults import TUNED
 from metarl.learner.iteration import roll_out, training_sampler
+from metarl.system import checkpoint
 from tests.conftest import SMALL
 
 
@@ -181,13 +183,17 @@ def test_observations_are_normalised_by_what_training_has_seen(point: envs.TaskF
     torch.testing.assert_close(normaliser.variance, seen.var(0, correction=0))
 
 
-def test_learned_rates_go_with_any_algorithm_and_move(point: envs.TaskFamily):
-    for algorithm, count in (("maml-trpo", 5), ("anil", 3), ("cavia", 1), ("pretrain", 0)):
+def test_learned_rates_go_with_any_algorithm_that_can_learn_them(point: envs.TaskFamily):
+    for algorithm, count in (("maml-trpo", 5), ("fomaml", 5), ("anil", 3), ("cavia", 1)):
         settings = {**SMALL, "algorithm": algorithm, "learned_rates": True}
         learner = metarl.MAML(point, **settings).learn(600)
         rates = [value for name, value in learner.parameters.items() if name.startswith("rate_")]
         assert len(rates) == count
         assert all((rate != 1.0).any() for rate in rates)
+    for algorithm in ("reptile", "pretrain", "siamese"):
+        message = f"learned_rates must be False with {algorithm}, whose training would not change"
+        with pytest.raises(ValueError, match=message):
+            metarl.MAML(point, algorithm=algorithm, learned_rates=True)
 
 
 def test_cavia_moves_the_context_alone(point: envs.TaskFamily):
@@ -346,6 +352,8 @@ def test_a_family_may_be_named_when_a_learner_is_loaded(learner: metarl.MAML, tm
         ({"hidden": (3,)}, r"hidden .*: it has \(8,\), got \(3,\)"),
         ({"context": "siamese"}, "context .*: it has 'none', got 'siamese'"),
         ({"learned_rates": True}, "learned_rates .*: it has False, got True"),
+        ({"algorithm": "cavia"}, "algorithm .*: it has 'maml-trpo', got 'cavia'"),
+        ({"algorithm": "meta-sgd"}, "algorithm .*: it has 'maml-trpo', got 'meta-sgd'"),
     ],
 )
 def test_what_a_checkpoint_is_made_of_cannot_be_changed(
@@ -357,3 +365,24 @@ def test_what_a_checkpoint_is_made_of_cannot_be_changed(
     with pytest.raises(ValueError, match=f"^{message}$"):
         metarl.load(path, **settings)
     assert metarl.load(path, hidden=[8], threads=1).config.threads == 1
+    assert metarl.load(path, algorithm="promp").config.algorithm == "promp"
+
+
+def test_what_an_older_file_does_not_say_is_not_what_was_tuned_since(
+    point: envs.TaskFamily, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A file of before there were critics has none, and its run was told nothing."""
+    path = tmp_path / "old.safetensors"
+    old = metarl.MAML(point, algorithm="siamese", tasks=4, rollouts=4, hidden=(8,), threads=1)
+    old.save(path)
+    tensors, data = checkpoint.read(path)
+    later = ("baseline", "minibatch", "initial_gain", "told")
+    data["config"] = {n: value for n, value in data["config"].items() if n not in later}
+    checkpoint.write(path, tensors, data)
+    tuned = {"baseline": "network", "minibatch": 100, "initial_gain": 0.01, "told": 0.5}
+    monkeypatch.setitem(TUNED, ("Point2D", "siamese"), tuned)
+    loaded = metarl.load(path)
+    assert loaded.config == old.config
+    assert loaded.state.critic is None
+    new = metarl.MAML("Point2D", algorithm="siamese").config
+    assert (new.baseline, new.told) == ("network", 0.5)

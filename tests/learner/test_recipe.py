@@ -107,7 +107,7 @@ def test_devices_are_known_or_refused():
             device_of(name)
         assert str(told.value).isprintable()
     for name in ("gpu", "", "meta", "\x1b[31m\nx"):
-        allowed = f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}"
+        allowed = f"device must be auto, cpu, cuda or cuda:N, got {name!r}"
         with pytest.raises(ValueError, match=re.escape(allowed)) as told:
             device_of(name)
         assert str(told.value).isprintable()
@@ -119,6 +119,18 @@ def test_a_device_that_torch_was_built_without_is_named(name: str):
     reason = f"device '{name}' cannot be used: this build of torch has no {name.upper()}$"
     with pytest.raises(ValueError, match=reason):
         device_of(name)
+
+
+def test_a_device_without_double_precision_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """As torch refuses it on a Mac."""
+
+    def empty(*_: Any, dtype: torch.dtype = torch.float32, **__: Any) -> None:
+        if dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(ValueError, match="device 'mps' cannot be used: advantages need float64"):
+        device_of("mps")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from metarl.agents.siamese import SiameseEncoder
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.experience.memories import nothing_seen, with_contexts
 from metarl.experience.task_map import task_map
-from metarl.learner.iteration import roll_out
+from metarl.learner.iteration import roll_out, training_sampler, update
 from metarl.learner.task_encoder import LEAST_TOLERANCE, tolerance_of
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
@@ -99,9 +99,20 @@ def test_episodes_in_a_row_share_a_memory_and_tasks_do_not(learner: metarl.MAML)
     torch.testing.assert_close(
         rollouts.observations[:, 2:, 0, size:], rollouts.final_observations[:, :2, size:]
     )
-    # the second episodes' memories hold the first ones, so these count twice when all are pooled
-    everything = lengths.sum(1) + lengths[:, :2].sum(1)
-    assert memory.pooled(rollouts).start[:, COUNT].equal(everything)
+    # the second episodes' memories hold the first ones
+    assert memory.pooled(rollouts, episodes=2).start[:, COUNT].equal(lengths.sum(1))
+
+
+def test_a_gradient_steps_episodes_are_remembered_once(point: envs.TaskFamily):
+    """In training with trials of two episodes: what the second stage begins with."""
+    learner = metarl.MAML(
+        point, context="siamese", episodes=2, tasks=3, rollouts=4, hidden=(8,), threads=1
+    )
+    with training_sampler(learner.state, learner.recipe, point) as sampler:
+        before, after = roll_out(learner.state, learner.recipe, point, sampler)
+    assert after.memory is not None
+    steps = before.rollouts.lengths.sum(1).float()
+    torch.testing.assert_close(after.memory.start[:, COUNT], steps)
 
 
 @pytest.mark.parametrize("trial", [Trial(2), Trial(2, changes=0.5)], ids=["stays", "changes"])
@@ -215,7 +226,8 @@ def test_a_log_gives_the_memory_that_the_simulator_gave(learner: metarl.MAML):
     )
     actor = learner.adapt_from(log)
     assert actor.rules
-    expected = actor.rules.pooled(torch.zeros(actor.rules.size), rollouts.memories[0]).numpy()
+    nothing = torch.zeros(actor.rules.size)
+    expected = actor.rules.pooled(nothing, rollouts.memories[0], rollouts.lengths[0]).numpy()
     np.testing.assert_allclose(actor.memory, expected, rtol=1e-3, atol=1e-2)
     for name, value in learner.parameters.items():
         assert torch.equal(actor.parameters[name], value), "the first step is the memory alone"
@@ -260,19 +272,22 @@ def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML, tmp_path:
     assert torch.equal(again.embed_each(rollouts), embedding)
 
 
-def test_an_iteration_of_one_task_teaches_the_encoder_nothing():
-    """Of two tasks, two draws are the same one every other time."""
+def test_an_iteration_of_one_task_teaches_the_encoder_too():
+    """Of two tasks, two draws are the same one every other time; where it lies is known."""
     family = envs.make("HalfCheetahDir", horizon=6)
     learner = siamese(family, tasks=2, seed=0)
-    before, seen = learner.state.encoder, set()
-    for iteration in range(8):
-        learner.learn(1, reset_num_timesteps=False)
-        different = len(set(family.sample_tasks(2, seed=(0, iteration))["direction"]))
-        after = learner.state.encoder
-        assert (after is before) == (different == 1)
-        seen.add(different)
-        before = after
+    state, seen = learner.state, set()
+    with training_sampler(state, learner.recipe, family) as sampler:
+        for iteration in range(8):
+            before = state.encoder
+            stages = roll_out(state, learner.recipe, family, sampler)
+            state, progress = update(state, learner.recipe, family, stages)
+            assert progress.encoder_loss is not None
+            assert state.encoder is not before
+            seen.add(len(set(family.sample_tasks(2, seed=(0, iteration))["direction"])))
     assert seen == {1, 2}
+    with pytest.raises(ValueError, match="tasks must be at least 2 with a context"):
+        siamese(family, tasks=1)
 
 
 def test_a_family_of_one_task_has_nothing_to_remember():

@@ -57,3 +57,19 @@ def test_the_simulator_shows_the_moment_that_was_yielded():
     ways = np.diff(x, axis=0)
     np.testing.assert_allclose(ways, np.tile(ways[0], (4, 1)), atol=1e-9)
     np.testing.assert_allclose(ways[0, 1], 2.0 * ways[0, 0])
+
+
+def test_a_policy_that_is_told_its_task_is_told_the_new_one_at_once():
+    family = envs.make("Point2D", horizon=4, reveals_task=True)
+    simulator = Simulator(family, 1, threads=1)
+    first, other = (family.task({"x": x, "y": 0.0}) for x in (0.3, -0.2))
+    simulator.set_tasks(first)
+    told = []
+
+    def act(observation: np.ndarray) -> np.ndarray:
+        told.append(observation[0, -2])
+        return np.zeros((1, 2))
+
+    list(play(simulator, act, streams(KEY, Purpose.START, [(0, 0)]), change=(2, other)))
+    before, after = (family.coordinates(tasks)[0, 0] for tasks in (first, other))
+    assert told == [before, before, after, after]

@@ -95,16 +95,50 @@ def test_all_other_rollouts_stay_as_they_are(family: envs.TaskFamily, policy: Ga
     assert not torch.equal(found[0].rewards[:, 2], found[1].rewards[:, 2])
 
 
-def test_of_one_task_alone_nothing_changes_but_the_start(family: envs.TaskFamily):
-    """Its second episode goes on in the state of the first."""
+@pytest.mark.parametrize(
+    ("tasks", "each", "changes", "expected"),
+    [
+        (4, 2, 0.1, 2),  # one alone has no other task to change to
+        (4, 2, 0.6, 6),
+        (5, 2, 0.125, 2),
+        (4, 2, 0.05, 0),
+        (1, 4, 1.0, 0),
+    ],
+)
+def test_none_changes_to_its_own_task(
+    family: envs.TaskFamily, tasks: int, each: int, changes: float, expected: int
+):
     policy = GaussianPolicy(family.observation_size, family.action_size, (8,))
-    parameters = policy.initial(torch_generator(0))
-    with Sampler(family, 1, 2, trial=Trial(2, 1.0)) as sampler:
-        sampler.set_tasks(family.sample_tasks(1, seed=1))
-        own = {name: value[None] for name, value in parameters.items()}
-        rollouts = sampler.sample(policy, own, KEY)
-    if not rollouts.terminated[0, 0]:
-        assert torch.equal(rollouts.observations[0, 1, 0], rollouts.final_observations[0, 0])
+    chosen, trial = family.sample_tasks(tasks, seed=1), Trial(2, changes)
+    simulator = family.simulate(tasks * each)
+    simulator.set_tasks(chosen.repeat(each))
+    out = empty_rollouts(family, tasks, each * 2)
+    trials, met = Changing(simulator, chosen, trial), []
+    begin = simulator.set_tasks
+
+    def set_tasks(given: envs.Tasks, *, now: bool = False) -> None:
+        met.append(given.values)
+        begin(given, now=now)
+
+    simulator.set_tasks = set_tasks  # type: ignore[method-assign]
+    collect(trials, policy, policy.initial(torch_generator(0)), KEY, out)
+    trials.put_back(out)
+    first, second = met
+    assert (first != second).any(1).sum() == expected
+    assert out.continued.sum() == expected
+
+
+def test_all_may_change_where_no_robot_falls():
+    """Then no simulation begins anew, and each episode goes on where another task's ended."""
+    family = envs.make("Point2D", horizon=5)
+    policy = GaussianPolicy(family.observation_size, family.action_size, (8,))
+    tasks, simulator = family.sample_tasks(2, seed=1), family.simulate(2)
+    simulator.set_tasks(tasks)
+    trials, rollouts = Changing(simulator, tasks, Trial(2, 1.0)), empty_rollouts(family, 2, 2)
+    collect(trials, policy, policy.initial(torch_generator(0)), KEY, rollouts)
+    trials.put_back(rollouts)
+    assert not rollouts.terminated.any()
+    assert torch.equal(rollouts.observations[:, 1, 0], rollouts.final_observations[:, 0].flip(0))
 
 
 def test_tasks_of_a_trial_are_not_set_in_between(family: envs.TaskFamily):
