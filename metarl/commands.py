@@ -24,6 +24,7 @@ from tyro.constructors import (
 from metarl import envs
 from metarl.commands_of_training import (
     defaults_for,
+    named_among,
     resume,
     train_command,
     tune_command,
@@ -223,7 +224,7 @@ def run(words: Sequence[str]) -> None:
         if name in _MADE and rest[:1] == ["--family"]:
             del rest[0]  # the family is positional here, but other commands have the option
         _check_lists(rest)
-        command = _MADE[name](defaults_for(rest)) if name in _MADE else _COMMANDS[name]
+        command = _COMMANDS.get(name) or _MADE[name](defaults_for(rest), named_among(rest))
         with Stopping():
             tyro.cli(readable(command), prog=f"metarl {name}", args=rest, registry=_NUMBERS)
     except KeyboardInterrupt as stopped:

@@ -6,9 +6,10 @@ made for it.
 
 import argparse
 import itertools
+import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -36,7 +37,7 @@ for _kind in (Variant, Saving):
     documented(_kind)
 
 
-def train_command(start: Config) -> Callable[..., None]:
+def train_command(start: Config, _: Collection[str] = ()) -> Callable[..., None]:
     """Return the command `train`, whose settings have these defaults."""
 
     def train(
@@ -103,8 +104,13 @@ MACHINE = ("device", "threads", "workers")
 """Settings that change no numbers."""
 
 
-def tune_command(start: Config) -> Callable[..., None]:
-    """Return the command `tune`, whose settings have these defaults."""
+def tune_command(start: Config, named: Collection[str] = ()) -> Callable[..., None]:
+    """Return the command `tune`, whose settings have these defaults.
+
+    Args:
+        start: the defaults.
+        named: the settings that are given, whether or not as they are at their defaults.
+    """
 
     def tune(
         family: Positional[str],
@@ -126,27 +132,28 @@ def tune_command(start: Config) -> Callable[..., None]:
             trials: How many, the first one with the defaults.
             total_timesteps: Environment steps of each trial.
             side_by_side: Trials at a time, which share the cores. The search depends on the seed
-                alone when it is 1.
+                alone when it is 1 and nothing interrupts it.
             variant: Of the family.
         """
         from metarl import tune as tuning
-        from metarl.sweep_grid import changed_options, option
+        from metarl.sweep_grid import changed, options
 
         whole("trials", trials)
         whole("side_by_side", side_by_side)
         whole("total_timesteps", total_timesteps)
         name = variant.of(family).name  # says what is wrong with it before anything runs
         config.check()
-        # `start` has the defaults of the algorithm that was given, and this among them
-        given = option("algorithm", config.algorithm)
-        given += changed_options(config, start, {"algorithm", "seed"})
-        held = [n for n, value in asdict(config).items() if value != getattr(start, n)]
+        given = {*named} - {"seed", *MACHINE}
         plan = tuning.Plan(
             family,
             out or RUNS / f"{name}-tune",
             config,
-            held=tuple(name for name in held if name not in (*MACHINE, "seed")),
-            words=(*given, *changed_options(variant, Variant(), set())),
+            held=tuple(sorted(given - {"algorithm"})),
+            words=(
+                *options(config, given | {"algorithm"}),
+                *options(variant, changed(variant)),
+            ),
+            machine=tuple(options(config, {*named} & {*MACHINE})),
             total_timesteps=total_timesteps,
             in_table=variant == Variant() and not is_reference(family),
         )
@@ -197,14 +204,14 @@ def resume(
 
 
 def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None) -> None:
-    option = family_words(reference)
+    option, place = family_words(reference), shlex.quote(str(folder))
     try:
         learner = training()
     except KeyboardInterrupt as stopped:
-        print(f"\nstopped; resume with: metarl resume {folder}{option}", file=sys.stderr)
+        print(f"\nstopped; resume with: metarl resume {place}{option}", file=sys.stderr)
         sys.exit(getattr(stopped, "code", 130))
     print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
-    print(f"run: {folder}\nnext: metarl evaluate {folder}{option}")
+    print(f"run: {folder}\nnext: metarl evaluate {place}{option}")
 
 
 def defaults_for(words: Sequence[str]) -> Config:
@@ -217,8 +224,33 @@ def defaults_for(words: Sequence[str]) -> Config:
     parser.add_argument("--algorithm", default=Config.algorithm)
     given, _ = parser.parse_known_args(words)
     known = given.algorithm if given.algorithm in get_args(AlgorithmName) else Config.algorithm
-    name, preset = next((word for word in words if catalogue.knows(word)), ""), given.preset
-    if words and is_reference(words[0]):
-        own = family_of(words[0])
+    name, preset = _family_among(words), given.preset
+    if is_reference(name):
+        own = family_of(name)
         name, preset = own.name, own.preset
     return Config(**defaults(name, preset, known))
+
+
+def _family_among(words: Sequence[str]) -> str:
+    """Return the first word that may be a family and is no option's value; nothing if none is."""
+    kinds = (Config, Variant, Saving)
+    switches = {field.name for kind in kinds for field in fields(kind) if field.type is bool}
+    for before, word in zip(("", *words), words, strict=False):
+        takes_none = "=" in before or _plain_name(before) in {*switches, "verbose"}
+        if before.startswith("--") and not takes_none:
+            continue
+        if catalogue.knows(word) or is_reference(word):
+            return word
+    return ""
+
+
+def named_among(words: Sequence[str]) -> set[str]:
+    """Return the settings that are given by these words of the command line."""
+    known = {field.name for field in fields(Config)}
+    return {_plain_name(word) for word in words if word.startswith("--")} & known
+
+
+def _plain_name(word: str) -> str:
+    """Return the field that an option sets: `learned_rates` of `--no-learned-rates`."""
+    name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+    return name.removeprefix("no_")

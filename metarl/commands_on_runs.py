@@ -3,6 +3,7 @@
 Options that several commands share are fields of one settings class, or one of the types below.
 """
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from metarl.evaluation.settings import (
     TableSettings,
 )
 from metarl.evaluation.tasks import parse_task
-from metarl.family_option import RunSettings, family_words, run_family
+from metarl.family_option import RunSettings, family_words
 from metarl.options import documented
 from metarl.showing.settings import FilmSettings
 from metarl.skills.config import SimilarityConfig
@@ -100,6 +101,7 @@ def evaluate(
     if change.change is not None:
         if others or library or tables.rollouts != TableSettings.rollouts:
             raise ValueError("--change is of one run, and takes no --library and no --rollouts")
+        _check_no_steps(adaptation)
         sample = {"seed": adaptation.seed, "tasks": adaptation.tasks} | _given(task_file)
         learner, folder = run.learner(first), out or folder_of(first)
         _check_place(folder)
@@ -135,6 +137,17 @@ def evaluate(
             noun = "rollout" if count == 1 else "rollouts"
             print(f"{evaluation.title}, {count} {noun} a step\n{evaluation}")
             print(f"numbers: {numbers}\ntable: {table}\nfigure: {figure}\n")
+
+
+def _check_no_steps(adaptation: AdaptationSettings) -> None:
+    """Check that nothing is said of inner steps, before which a change is measured.
+
+    Raises:
+        ValueError: with the options that are of inner steps.
+    """
+    if adaptation != AdaptationSettings(tasks=adaptation.tasks, seed=adaptation.seed):
+        names = "--steps, --halve, --scored and --deterministic"
+        raise ValueError(f"--change is measured before inner steps, and takes no {names}")
 
 
 def _recovery(
@@ -224,7 +237,8 @@ def similarity(
         print(f"figure: {picture}")
     library = folder / "library.safetensors"
     SkillLibrary.build(learner, encoder, tasks=skills, seed=config.seed).save(library)
-    words = f"{run_folder} --library {library}{family_words(run.family)}"
+    places = shlex.join([str(run_folder), "--library", str(library)])
+    words = f"{places}{family_words(run.family)}"
     print(f"library: {library}\nnext: metarl evaluate {words}")
 
 
@@ -293,8 +307,7 @@ def report(
         task=parse_task(task) or None,
         rollouts=rollouts,
         library=_library(library),
-        device=run.device,
-        family=run_family(run_folder, run.family),
+        learner=run.learner(run_folder),
         **asdict(adaptation) | _given(task_file),
     )
     print(f"report: {path}")

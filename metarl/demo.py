@@ -34,7 +34,7 @@ def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[s
         raise ValueError(
             f"{out} holds something that is not an earlier demo; choose another folder"
         )
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     (out / MARK).write_text("This folder belongs to `metarl demo`, which replaces it.\n")
     learner = MAML("HalfCheetahDir", algorithm="siamese", seed=seed)
     train(learner, out, total_timesteps, progress_bar=True)

@@ -21,7 +21,7 @@ class Searched(NamedTuple):
     low: float
     high: float
     spread: str = "log"
-    """`log` for a factor, of two digits; `linear` for steps of a hundredth; `whole` for a count."""
+    """`log` for a factor, of two digits; `linear` for thousandths; `whole` for a count."""
 
 
 def search_space(config: Config, held: Sequence[str]) -> list[Searched | str]:
@@ -54,8 +54,8 @@ def search_space(config: Config, held: Sequence[str]) -> list[Searched | str]:
         "initial_std",
     ]
     own = {
-        "gae_lambda": Searched("gae_lambda", 0.9, 1.0, "linear"),
-        "discount": Searched("discount", 0.95, 1.0, "linear"),
+        "gae_lambda": Searched("gae_lambda", min(0.9, config.gae_lambda), 1.0, "linear"),
+        "discount": Searched("discount", min(0.95, config.discount), 1.0, "linear"),
         "outer_epochs": Searched("outer_epochs", 2, max(16, 2 * config.outer_epochs), "whole"),
         "interpolation": Searched("interpolation", 0.25, 1.0),
     }
@@ -95,8 +95,8 @@ def suggested(
             low, high = int(part.low), int(part.high)
             settings[part.name] = trial.suggest_int(part.name, low, high, log=True)
         elif part.spread == "linear":
-            value = trial.suggest_float(part.name, part.low, part.high, step=0.01)
-            settings[part.name] = round(value, 2)
+            value = trial.suggest_float(part.name, part.low, part.high, step=0.001)
+            settings[part.name] = round(value, 3)
         else:
             value = trial.suggest_float(part.name, part.low, part.high, log=True)
             settings[part.name] = float(f"{value:.2g}")
@@ -104,11 +104,12 @@ def suggested(
 
 
 def of_defaults(space: Sequence[Searched | str], config: Config) -> dict[str, Any]:
-    """Return the trial that has the defaults."""
-    batch = f"{config.tasks}x{config.rollouts}"
-    return {
-        part if isinstance(part, str) else part.name: batch
-        if isinstance(part, str)
-        else getattr(config, part.name)
-        for part in space
-    }
+    """Return the trial that has the defaults, in steps of what is searched."""
+    trial: dict[str, Any] = {}
+    for part in space:
+        if isinstance(part, str):
+            trial[part] = f"{config.tasks}x{config.rollouts}"
+        else:
+            value = getattr(config, part.name)
+            trial[part.name] = round(value, 3) if part.spread == "linear" else value
+    return trial

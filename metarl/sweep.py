@@ -217,6 +217,8 @@ class TrainingHere:
             # fewer than it has, as when it ended with a whole iteration, are refused
             is_longer = steps and steps > json.loads(begun.read_text())["total_timesteps"]
             more = option("total_timesteps", steps) if is_longer else []
+            if "--workers" in words:
+                more += ["--workers", words[words.index("--workers") + 1]]
             words = ("resume", str(run.folder), *own, *more)
         with (run.folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(

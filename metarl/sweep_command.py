@@ -1,7 +1,7 @@
 """The command `sweep`: several seeds and settings, here or on a cluster."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,8 +70,13 @@ for _kind in (Points, Places):
     documented(_kind)
 
 
-def sweep_command(start: Config) -> Callable[..., None]:
-    """Return the command `sweep`, whose settings have these defaults."""
+def sweep_command(start: Config, named: Collection[str] = ()) -> Callable[..., None]:
+    """Return the command `sweep`, whose settings have these defaults.
+
+    Args:
+        start: the defaults.
+        named: the settings that are given, whether or not as they are at their defaults.
+    """
 
     def sweep(
         family: Positional[str],
@@ -95,15 +100,16 @@ def sweep_command(start: Config) -> Callable[..., None]:
             places: Where the runs are trained.
         """
         from metarl import sweep as sweeping
-        from metarl.sweep_grid import changed_options, grid_of, option
+        from metarl.sweep_grid import changed, grid_of, option, options
 
         grid = grid_of(points.grid)
-        # `start` has the defaults of the algorithm that was given, and this among them
-        in_grid = any(name == "algorithm" for name, _ in grid[0])
+        in_grid = {name for name, _ in grid[0]}
+        for name in sorted(in_grid & {*named}):
+            raise ValueError(f"{name} is given by an option and by the grid: leave one of them out")
+        names = {"algorithm", *named} - in_grid - {"seed"}
         given = [
-            *([] if in_grid else option("algorithm", config.algorithm)),
-            *changed_options(config, start, {"algorithm", "seed"}),
-            *changed_options(variant, Variant(), set()),
+            *options(config, names),
+            *options(variant, changed(variant)),
             *option("total_timesteps", total_timesteps),
         ]
         made = variant.of(family)
@@ -112,7 +118,7 @@ def sweep_command(start: Config) -> Callable[..., None]:
             replace(run, total_timesteps=total_timesteps)
             for run in sweeping.runs_of(family, folder, points.seeds, grid, given)
         ]
-        _check(runs, made, {n: v for n, v in asdict(config).items() if v != getattr(start, n)})
+        _check(runs, made, {n: v for n, v in asdict(config).items() if n in names})
         count, begin = places.found(len(runs))
         try:
             codes = sweeping.side_by_side(runs, count, begin)

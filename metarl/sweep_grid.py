@@ -1,13 +1,13 @@
 """The grid of a sweep: values of settings as words of the command line, checked."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
 from metarl.envs.nearest import nearest
 from metarl.family_option import Variant
-from metarl.learner.config import Config
+from metarl.learner.config import Config, check_types
 
 Point = tuple[tuple[str, str], ...]
 """Settings at a point of the grid, each with its value as it was written."""
@@ -23,8 +23,8 @@ def grid_of(words: Iterable[str]) -> list[Point]:
         words: `NAME=VALUE,VALUE,...` each, such as `inner_lr=0.05,0.1` or `hidden=64x64,100x100`.
 
     Raises:
-        ValueError: for a word of another form, an unknown setting, a value that is not allowed, or
-            what is named twice.
+        ValueError: for a word of another form, an unknown setting, a value of another type, or what
+            is named twice.
     """
     known = [field.name for field in fields(Config) if field.name != "seed"]
     axes: dict[str, list[tuple[str, str]]] = {}
@@ -44,7 +44,7 @@ def grid_of(words: Iterable[str]) -> list[Point]:
         known_values = []
         for value in values.split(","):
             parsed = _value(name, value)
-            Config.of({name: parsed})
+            check_types(Config(**{name: parsed}))  # what is allowed depends on the other settings
             if parsed in known_values:
                 raise ValueError(f"{name}={value} is named twice in the grid")
             known_values.append(parsed)
@@ -55,7 +55,7 @@ def grid_of(words: Iterable[str]) -> list[Point]:
 def _value(name: str, word: str) -> Any:  # noqa: ANN401
     """Return a setting's value from the command line's word for it.
 
-    It is the word itself where that is of another type, which `Config.of` says.
+    It is the word itself where that is of another type, which `check_types` says.
     """
     default = getattr(Config, name)
     try:
@@ -70,14 +70,17 @@ def _value(name: str, word: str) -> Any:  # noqa: ANN401
         return word
 
 
-def changed_options(settings: Any, defaults: Any, besides: set[str]) -> list[str]:  # noqa: ANN401
-    """Return the options of `metarl train` for those fields that differ from the defaults."""
-    before = asdict(defaults)
-    words = []
-    for name, value in asdict(settings).items():
-        if name not in besides and value != before[name]:
-            words += option(name, value)
-    return words
+def options(settings: Any, names: Collection[str]) -> list[str]:  # noqa: ANN401
+    """Return the words that give some fields of these settings to `metarl train`."""
+    values = asdict(settings).items()
+    return [word for name, value in values if name in names for word in option(name, value)]
+
+
+def changed(settings: Any) -> set[str]:  # noqa: ANN401
+    """Return the names of the fields that differ from their defaults."""
+    return {
+        field.name for field in fields(settings) if getattr(settings, field.name) != field.default
+    }
 
 
 def option(name: str, value: Any) -> list[str]:  # noqa: ANN401

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metarl.learner.config import Config
+from metarl.learner.defaults import TUNED
 from metarl.search_space import Searched, of_defaults, search_space, suggested
 from metarl.sweep import LOG, Run, TrainingHere, differences, failure
 from metarl.sweep_grid import option
@@ -59,6 +60,8 @@ class Plan:
     """What was given, as options of `metarl train`."""
     total_timesteps: int
     """Environment steps of each trial."""
+    machine: tuple[str, ...] = ()
+    """What was given that changes no numbers, as options too."""
     in_table: bool = True
     """Whether the table of defaults can have the family: the catalogue's own variant."""
 
@@ -72,7 +75,7 @@ class Plan:
         point = tuple((name, str(value)) for name, value in settings.items())
         words = ["train", self.family, "--out", str(self.out / folder), *self.options(settings)]
         words += option("seed", self.config.seed)
-        words += option("total_timesteps", self.total_timesteps)
+        words += [*option("total_timesteps", self.total_timesteps), *self.machine]
         return Run(self.out / folder, point, self.config.seed, tuple(words))
 
     def options(self, settings: Mapping[str, Any]) -> list[str]:
@@ -195,6 +198,8 @@ def _begun(study: "optuna.Study", plan: Plan, threads: int) -> Trained:
     trial = study.ask()
     settings = suggested(trial, plan.space, plan.config)
     folder = trial.user_attrs.get("folder", f"trial-{trial.number:03d}")
+    if folder == FIRST:  # what is suggested has few digits
+        settings = {name: getattr(plan.config, name) for name in settings}
     trial.set_user_attr("folder", folder)
     trial.set_user_attr("settings", settings)
     run = plan.run(folder, settings)
@@ -247,7 +252,8 @@ def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
     finished = {
         trial.user_attrs["folder"]: trial
         for trial in study.get_trials()
-        if trial.state.is_finished()
+        # a process that was killed at once has begun none
+        if trial.state.is_finished() and "folder" in trial.user_attrs
     }
     if not any(trial.state.name == "COMPLETE" for trial in finished.values()):
         failed = [folder for folder, trial in finished.items() if trial.state.name == "FAIL"]
@@ -274,7 +280,8 @@ def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
     found = f"return {_return(best)}, with the defaults {_return(defaults) or 'none'}"
     yield f"best of {len(finished)} trials: {best.user_attrs['folder']}, {found}"
     if plan.in_table:
-        row = {**{name: getattr(plan.config, name) for name in plan.held}, **settings}
+        tuned = TUNED.get((plan.family, plan.config.algorithm), {})
+        row = {**tuned, **{name: getattr(plan.config, name) for name in plan.held}, **settings}
         written = ", ".join(f'"{name}": {value!r}' for name, value in row.items())
         seed, steps = plan.config.seed, f"{plan.total_timesteps:,}"
         yield "row of metarl/learner/defaults.py:"
@@ -284,10 +291,11 @@ def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
     words = shlex.join(words)
     others = " ".join(str(plan.config.seed + number) for number in (1, 2, 3))
     yield f"trials: {path}"
-    yield f"train: metarl train {plan.family} --out runs/tuned {words}"
+    family, out = shlex.quote(plan.family), shlex.quote(str(plan.out / "seeds"))
+    yield f"train: metarl train {family} --out runs/tuned {words}"
     yield (
-        f"next, since the best on one seed is lucky too: metarl sweep {plan.family} "
-        f"--out {plan.out / 'seeds'} --seeds {others} {words}"
+        f"next, since the best on one seed is lucky too: metarl sweep {family} "
+        f"--out {out} --seeds {others} {words}"
     )
 
 

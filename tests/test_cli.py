@@ -51,6 +51,16 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three runs that differ in seed."""
+    folders = [tmp_path_factory.mktemp("seeds") / f"seed-{seed}" for seed in range(3)]
+    for seed, folder in enumerate(folders):
+        words = ["--out", folder, "--total-timesteps", "300", "--seed", str(seed), *QUICK]
+        assert metarl("train", "Point2D", *words).returncode == 0
+    return folders
+
+
 def test_the_overview_says_what_each_command_says_of_itself():
     shown = " ".join(metarl("--help").stdout.split())
     for name, summary in COMMANDS.items():
@@ -165,6 +175,8 @@ def test_a_task_that_changes_is_measured_and_filmed(
     assert film.stat().st_size > 5_000
     for more, message in (
         (["--change", "3", "--rollouts", "2"], "takes no --library and no --rollouts"),
+        (["--change", "3", "--steps", "2"], "before inner steps, and takes no --steps"),
+        (["--change", "3", "--deterministic"], "and takes no --steps, --halve, --scored and --de"),
         (["--memory-window", "20"], "--memory-window is of --change"),
         (["--change", "99"], "must change between them, got 99 s"),
     ):
@@ -174,10 +186,10 @@ def test_a_task_that_changes_is_measured_and_filmed(
 
 
 @pytest.mark.slow
-def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: Path):
+def test_several_counts_and_splits_get_a_table_each(seeds: list[Path], tmp_path: Path):
     words = ["--tasks", "3", "--steps", "1", "--rollouts", "1", "4"]
     words += ["--split", "test", "extrapolate", "--out", str(tmp_path)]
-    done = metarl("evaluate", run_folder, run_folder, *words)
+    done = metarl("evaluate", *seeds[:2], *words)
     assert done.returncode == 0, done.stderr
     assert "3 test tasks, 1 rollout a step" in done.stdout
     assert "3 extrapolate tasks, 4 rollouts a step" in done.stdout
@@ -190,9 +202,9 @@ def test_several_counts_and_splits_get_a_table_each(run_folder: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_an_evaluation_that_is_stopped_or_killed_goes_on(run_folder: Path, tmp_path: Path):
+def test_an_evaluation_that_is_stopped_or_killed_goes_on(seeds: list[Path], tmp_path: Path):
     """In its first and in its second run; the files are those of an undisturbed one."""
-    words = ["evaluate", *[run_folder] * 3, "--tasks", "100"]
+    words = ["evaluate", *seeds, "--tasks", "100"]
     assert in_a_process(*words, "--out", tmp_path / "whole").returncode == 0
     out = tmp_path / "stopped"
     partial = out / "evaluation.partial.safetensors"

@@ -31,6 +31,8 @@ def test_writes_what_it_promises_and_replaces_itself_only(
         assert set(files) == {"run", "numbers", "figure"} | ({"video"} if films else set())
         assert all(path.exists() for path in files.values())
         assert ("no video: nothing draws here\n" in capsys.readouterr().err) is not films
+    (tmp_path / "empty").mkdir()
+    demo(tmp_path / "empty", 300, seed=0)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="not an earlier demo"):

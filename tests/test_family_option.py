@@ -321,6 +321,21 @@ def test_the_settings_are_those_of_the_own_familys_preset(folder: Path):
     )
     config = commands.defaults_for([f"{folder / 'published.py'}:family", "--out", "x"])
     assert (config.inner_lr, config.hidden, config.tasks) == (0.5, (100, 100), 40)
+    config = commands.defaults_for(["--verbose", f"{folder / 'published.py'}:family"])
+    assert config.tasks == 40, "wherever the family stands"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["AntVel", "--out", "Point2D"],
+        ["--out", "Point2D", "AntVel"],
+        ["--out=Point2D", "--no-learned-rates", "AntVel"],
+        ["--reveals-task", "--verbose", "AntVel", "--workers", "ray:auto"],
+    ],
+)
+def test_a_family_is_no_options_value(words: list[str]):
+    assert commands.defaults_for([*words, "--algorithm", "siamese"]).told == 0.5
 
 
 def test_families_describes_it_too(folder: Path, capsys: pytest.CaptureFixture[str]):

@@ -18,7 +18,7 @@ import tyro
 import metarl
 from metarl import sweep
 from metarl.cli import main
-from metarl.commands_of_training import defaults_for
+from metarl.commands_of_training import defaults_for, named_among
 from metarl.evaluation.interval import interval
 from metarl.sweep import Run, check_begun, failure, runs_of, table
 from metarl.sweep_command import sweep_command
@@ -44,13 +44,11 @@ def test_a_grid_is_every_combination():
         ("seed=1,2", "seeds are given by --seeds"),
         ("total-timesteps=3", "total_timesteps is of all runs: give --total-timesteps"),
         ("horizon=3", "horizon is of all runs: give --horizon"),
-        ("inner_lr=-1", "inner_lr must be a positive number"),
         ("tasks=many", "tasks must be a whole number, got 'many'"),
         ("tasks=2.5", "tasks must be a whole number, got '2.5'"),
         ("inner_lr=fast", "inner_lr must be a number, got 'fast'"),
         ("learned_rates=perhaps", "learned_rates must be True or False, got 'perhaps'"),
         ("hidden=8,wide", "hidden must be sizes such as 64x64, got 'wide'"),
-        ("workers=some", "workers must be a whole number, or ray"),
         ("inner_lr=0.1,0.2,0.10", "inner_lr=0.10 is named twice in the grid"),
     ],
 )
@@ -164,6 +162,14 @@ def test_a_run_that_was_begun_with_other_settings_is_refused(
     ("words", "message"),
     [
         (["--inner-lr", "-1"], "inner_lr must be a positive number, got -1.0"),
+        (["--grid", "inner_lr=-1"], "inner_lr must be a positive number, got -1.0"),
+        (["--grid", "workers=some"], "workers must be a whole number, or ray"),
+        (["--grid", "minibatch=0,100"], "minibatch must be 0 with maml-trpo: only siamese"),
+        (["--hidden", "8", "--grid", "hidden=8,16"], "hidden is given by an option and by the gr"),
+        (
+            ["--algorithm", "promp", "--grid", "algorithm=promp,fomaml"],
+            "algorithm is given by an option and by the grid: leave one of them out",
+        ),
         (["--grid", "episodes=2", "--rollouts", "3"], "rollouts must be a multiple of the 2"),
         (["--seeds", "-1"], "seed must be a whole number of at least 0 .*got -1"),
         (["--total-timesteps", "0"], "total_timesteps must be a whole number of at least 1, got 0"),
@@ -179,7 +185,9 @@ def test_bad_settings_of_a_sweep_show_before_anything_runs(
     out = tmp_path / "begun-already"
     began(out / "seed-1", tasks=20)
     monkeypatch.setattr(sweep, "side_by_side", lambda *_: pytest.fail("runs began"))
-    command = sweep_command(defaults_for(["Point2D", "--horizon", "12", *words]))
+    command = sweep_command(
+        defaults_for(["Point2D", "--horizon", "12", *words]), named_among(words)
+    )
     with pytest.raises(ValueError, match=message):
         tyro.cli(command, args=["Point2D", "--horizon", "12", "--out", str(out), *words])
 
@@ -233,6 +241,33 @@ def test_all_runs_have_the_algorithm_that_was_asked_for(
         assert sum(word == "--algorithm" for word in run.words) == 1
         assert run.words[run.words.index("--algorithm") + 1] in algorithms
         assert ("7" in run.words) == ("7" in words)
+
+
+def test_what_is_given_at_its_default_is_given(tmp_path: Path, monkeypatch):
+    """With another algorithm of the grid the default would be another one."""
+    begun: list[Run] = []
+    monkeypatch.setattr(sweep, "side_by_side", lambda runs, *_: begun.extend(runs) or [0] * 4)
+    words = ["--rollouts", "20", "--inner-lr", "0.1", "--no-learned-rates", "--seeds", "0"]
+    words += ["--grid", "algorithm=maml-trpo,siamese", "episodes=1,2"]
+    command = ["metarl", "sweep", "HalfCheetahVel", "--out", str(tmp_path), *words]
+    monkeypatch.setattr(sys, "argv", command)
+    main()
+    assert len(begun) == 4
+    for run in begun:
+        given = " ".join(run.words)
+        assert "--rollouts 20" in given
+        assert "--inner-lr 0.1" in given
+        assert "--no-learned-rates" in given
+
+
+def test_a_grid_may_have_what_its_algorithm_alone_allows(tmp_path: Path, monkeypatch):
+    begun: list[Run] = []
+    monkeypatch.setattr(sweep, "side_by_side", lambda runs, *_: begun.extend(runs) or [0] * 4)
+    words = ["--algorithm", "siamese", "--seeds", "0", "--grid", "baseline=linear,network"]
+    words += ["minibatch=0,1000"]
+    monkeypatch.setattr(sys, "argv", ["metarl", "sweep", "AntVel", "--out", str(tmp_path), *words])
+    main()
+    assert len(begun) == 4
 
 
 QUICK = ["--tasks", "4", "--rollouts", "3", "--hidden", "8", "--horizon", "12", "--threads", "1"]

@@ -15,10 +15,10 @@ import pytest
 import tyro
 from optuna.trial import TrialState
 
-from metarl import tune
+from metarl import commands, tune
 from metarl.commands_of_training import tune_command
 from metarl.learner.config import Config
-from metarl.learner.defaults import TUNED
+from metarl.learner.defaults import TUNED, defaults
 from metarl.sweep import LOG, Run
 from metarl.tune import Plan, report, returns_by_tenth
 
@@ -171,6 +171,49 @@ def test_a_trial_that_fails(trained: list[Run], tmp_path: Path, monkeypatch, cap
     assert "trial-001 failed: it broke " in capsys.readouterr().out
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert next(report(study, plan)).startswith("best of 3 trials: ")
+
+
+def test_what_is_given_is_held_also_at_its_default(tmp_path: Path, monkeypatch):
+    plans: list[Plan] = []
+    monkeypatch.setattr(tune, "tune", lambda plan, *_: plans.append(plan))
+    monkeypatch.setattr(tune, "report", lambda *_: iter(()))
+    command = ["tune", "HalfCheetahVel", "--out", str(tmp_path), "--gae-lambda", "0.97"]
+    commands.run([*command, "--threads", "1"])
+    (plan,) = plans
+    assert (
+        plan.config.gae_lambda == defaults("HalfCheetahVel", "default", "maml-trpo")["gae_lambda"]
+    )
+    assert plan.held == ("gae_lambda",)
+    assert "--gae-lambda" in plan.words
+    assert "gae_lambda" not in [getattr(part, "name", part) for part in plan.space]
+    run = plan.run("trial-000", {})
+    assert run.words[-2:] == ("--threads", "1"), "of the machine: said to runs"
+    assert "threads" not in str(plan.described()), "and not what a study is of"
+
+
+def test_the_first_trial_has_the_defaults_to_their_last_digit(trained: list[Run], tmp_path: Path):
+    config = Config(discount=0.9993)
+    plan = Plan("Point2D", tmp_path, config, ("inner_lr",), (), total_timesteps=TOTAL)
+    tune.tune(plan, 1)
+    assert dict(trained[0].point)["discount"] == "0.9993"
+
+
+def test_a_trial_that_never_began_is_no_trial(trained: list[Run], tmp_path: Path):
+    """A process that was killed between Optuna's answer and the trial's folder."""
+    plan = plan_of(tmp_path)
+    tune.tune(plan, 1).ask()
+    study = tune.tune(plan, 2)
+    assert next(report(study, plan)).startswith("best of 2 trials: ")
+
+
+def test_a_row_keeps_what_was_tuned_before(trained: list[Run], tmp_path: Path, monkeypatch):
+    tuned = {"told": 0.5, "max_kl": 0.02}
+    monkeypatch.setitem(TUNED, ("Point2D", "maml-trpo"), tuned)
+    plan = plan_of(tmp_path)
+    row = ast.literal_eval("{" + list(report(tune.tune(plan, 8), plan))[3].strip() + "}")
+    (settings,) = row.values()
+    assert settings["told"] == 0.5
+    assert settings["max_kl"] != 0.02, "what was found comes last"
 
 
 @pytest.mark.parametrize("name", ["trials", "side-by-side", "total-timesteps"])

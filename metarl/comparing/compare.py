@@ -18,7 +18,7 @@ from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.evaluate import decided_by, difference, differing
+from metarl.evaluation.evaluate import check_seeds, decided_by, difference, differing
 from metarl.evaluation.settings import (
     ComparisonKeywords,
     ComparisonSettings,
@@ -67,8 +67,8 @@ def compare(
 
     Raises:
         TypeError: for another setting.
-        ValueError: for runs of different families, or of one algorithm with other settings, none
-            that meta-learns, a library that none of them has, or bad counts.
+        ValueError: for runs of different families, or of one algorithm with other settings or the
+            same seed, none that meta-learns, a library that none of them has, or bad counts.
     """
     chosen = settings_of(ComparisonSettings, settings)
     meta, family = _checked(runs, libraries)
@@ -85,7 +85,9 @@ def compare(
         )
         for run in pretrained
     ] + [ppo.Start("PPO from scratch", number, None) for number in seeds]
-    new = [MAML(family, seed=number, device=str(meta[0].device)) for number in seeds]
+    machine = {name: getattr(meta[0].config, name) for name in ("threads", "workers")}
+    device = str(meta[0].device)
+    new = [MAML(family, seed=number, device=device, **machine) for number in seeds]
     kept = _Kept(partial or PartialResults(None), tasks, chosen)
     curves = [
         *_a_few_inner_steps(meta, libraries, kept),
@@ -131,12 +133,23 @@ def _checked(
     for library in libraries:
         if not any(library.fits(run) for run in meta):
             library.check(meta[0])
-    firsts: dict[str, MAML] = {}
-    for run in meta:
-        differs = difference(firsts.setdefault(run.config.algorithm, run), run)
-        if differs:
-            raise ValueError(f"runs of one algorithm may differ in seed only: {differs}")
+    _check_groups(runs)
     return meta, family
+
+
+def _check_groups(runs: Sequence[MAML]) -> None:
+    """Check the runs whose numbers are taken together: of an algorithm, or told their task."""
+    groups: dict[str, list[MAML]] = {}
+    for run in runs:
+        groups.setdefault("told" if _is_told(run) else run.config.algorithm, []).append(run)
+    for group in groups.values():
+        for run in group[1:]:
+            differs = difference(group[0], run)
+            if differs:
+                raise ValueError(f"runs of one algorithm may differ in seed only: {differs}")
+        check_seeds(group)
+    if any(run.state.memory for run in groups.get("pretrain", ())):
+        raise ValueError("a run of pretrain that has a context cannot be fine-tuned by PPO")
 
 
 class _Kept(NamedTuple):

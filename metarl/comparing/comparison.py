@@ -153,15 +153,15 @@ def joined(curves: list[tuple[str, Curve]]) -> dict[str, Curve]:
     """Return one curve a method: the runs of curves with the same name are taken together.
 
     Args:
-        curves: by method, with the same steps where the method is the same; the first one's steps
-            are kept.
+        curves: by method, with as many points where the method is the same. Where robots fall, a
+            rollout takes fewer environment steps in one run than in another: the mean is kept.
     """
     by_name: dict[str, list[Curve]] = {}
     for name, curve in curves:
         by_name.setdefault(name, []).append(curve)
     return {
         name: Curve(
-            steps=runs[0].steps,
+            steps=np.mean([curve.steps for curve in runs], axis=0).round().astype(np.int64),
             returns=np.concatenate([curve.returns for curve in runs]),
             asked=runs[0].asked,
         )

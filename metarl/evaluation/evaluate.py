@@ -75,6 +75,8 @@ def evaluate(
     learners = _alike(learner)
     first, libraries = learners[0], _libraries_of(learners, library)
     table = new_tasks(first.family, tasks, chosen.seed, chosen.split)
+    if len(learners) == len(table) == 1 and max(chosen.rollouts, chosen.scored) < 2:
+        raise ValueError("one rollout of one task has no interval: score at least 2")
     inner_lrs = _inner_lrs(first, chosen)
     partial = partial or PartialResults(None)
     measured = []
@@ -87,6 +89,8 @@ def evaluate(
             measured.append(partial.get(name, decided_by(run, table, chosen, skills), make))
             shown.update((number + 1) * samples - shown.n)  # what was kept, and not asked for
     joined = {name: np.stack([arrays[name] for arrays in measured]) for name in measured[0]}
+    if len(learners) > 1 and len(table) == 1:  # intervals are over runs, not over rollouts
+        joined |= {n: v.mean(1, keepdims=True) for n, v in joined.items() if n.startswith(_SEEN)}
     seen, parts = (
         {n.removeprefix(kind): value for n, value in joined.items() if n.startswith(kind)}
         for kind in (_SEEN, _PART)
@@ -108,6 +112,7 @@ def evaluate(
             "inner_lrs": inner_lrs,
             "skills": [len(skills) for skills in libraries if skills is not None],
             "trained_timesteps": first.num_timesteps,
+            "trained_timesteps_of_runs": [run.num_timesteps for run in learners],
             "trained_seed": first.config.seed,
             "trained_seeds": [run.config.seed for run in learners],
             "versions": versions(),
@@ -171,7 +176,20 @@ def _alike(learner: MAML | Sequence[MAML]) -> list[MAML]:
         differs = difference(learners[0], other)
         if differs:
             raise ValueError(f"runs that are evaluated together may differ in seed only: {differs}")
+    check_seeds(learners)
     return learners
+
+
+def check_seeds(runs: Sequence[MAML]) -> None:
+    """Check that runs whose interval is over runs are of different seeds.
+
+    Raises:
+        ValueError: when two have the same.
+    """
+    seeds = [run.config.seed for run in runs]
+    again = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if again is not None:
+        raise ValueError(f"runs that are taken together differ in seed; two of them have {again}")
 
 
 def _libraries_of(

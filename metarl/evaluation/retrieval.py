@@ -74,7 +74,10 @@ class Retrieval:
                 f"nearest of {len(self.known)} known tasks is among the {_CLOSEST} closest",
                 f"{self.hit_rate:.0%}",
             ),
-            ("known tasks taken for novel", f"{(self.novelty > self.threshold).mean():.0%}"),
+            (
+                "new tasks from inside the training range taken for novel",
+                f"{(self.novelty > self.threshold).mean():.0%}",
+            ),
         ]
         if self.novelty_outside is not None:
             caught = (self.novelty_outside > self.threshold).mean()

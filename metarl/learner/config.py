@@ -240,6 +240,7 @@ class Config:
         for name in ("discount", "gae_lambda", "changes", "told"):
             self._check(name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
         self._check("minibatch", self.minibatch >= 0, "at least 0")
+        self._check("embedding_size", self.embedding_size >= 2, "at least 2")
         algorithm = ALGORITHMS[self.algorithm]
         if algorithm.adapts_in_training:
             own = f"linear with {self.algorithm}, whose gradient steps need one of each task's own"
@@ -332,12 +333,12 @@ def checked(kind: type[S], settings: Mapping[str, Any]) -> S:
         if name not in known:
             raise ValueError(f"no setting {name!r}{nearest(name, known)}")
     config = kind(**settings)
-    _check_types(config)
+    check_types(config)
     config.check()
     return config
 
 
-def _check_types(config: Settings) -> None:
+def check_types(config: Settings) -> None:
     """Raise a `ValueError` for a field of another type than declared; a float may be whole."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

@@ -58,6 +58,7 @@ def report(
     library: SkillLibrary | None = None,
     device: str = "auto",
     family: Family | None = None,
+    learner: MAML | None = None,
     **settings: Unpack[AdaptationKeywords],
 ) -> Path:
     """Evaluate a run, film it and write all results to one HTML file.
@@ -70,6 +71,7 @@ def report(
         library: skills to take the first step from; see `MAML.adapt`.
         device: of the updates.
         family: the one it was trained on, when that is not one of the catalogue's.
+        learner: the run's, where it is loaded already; `device` and `family` are not needed then.
         settings: those of `evaluate` but for `split`; see `EvaluationSettings` for what they
             are and for their defaults.
 
@@ -85,7 +87,7 @@ def report(
     chosen = settings_of(EvaluationSettings, settings)
     folder = folder_of(run_folder)
     out = Path(out) if out else folder / "report.html"
-    learner = load(run_folder, device=device, family=family)
+    learner = learner or load(run_folder, device=device, family=family)
     # the file is opened first: a place that cannot be written to shows before all is measured
     with whole_file(out) as temporary:
         page = {"training": _training(folder / "progress.csv")}

@@ -19,6 +19,7 @@ from metarl.skills.similarity import Similarity, before_adaptation
 from metarl.system.library_threads import one_library_thread
 from metarl.system.progress import bar
 
+_OF_TRAINING = ("loss", "window", "embedding_size", "hidden", "margin", "batch", "lr", "iterations")
 _CHECK_EVERY, _PATIENCE = 50, 8
 _KNOWN_QUANTILE = 0.95
 
@@ -38,13 +39,20 @@ def train_similarity(
 
     Raises:
         ValueError: for an unknown setting or a value that is not allowed, a family with a single
-            task, or no iterations of a policy without memory.
+            task, no iterations of a policy without memory, or settings of the training of an
+            encoder for a policy with one, whose own encoder is taken.
     """
     config = SimilarityConfig.of(settings)
     family = learner.family
     memory = learner.state.memory
     if not family.parameters:
         raise ValueError(f"{family.name} has a single task: there is nothing to compare")
+    usual = SimilarityConfig()
+    own = [name for name in _OF_TRAINING if getattr(config, name) != getattr(usual, name)]
+    if memory and own and own != ["iterations"]:
+        raise ValueError(
+            f"{own[0]} is of training an encoder: a policy that remembers its task has its own"
+        )
     if not memory and not config.iterations:
         raise ValueError("iterations must be at least 1 for a policy without memory, got 0")
     counts = {"train": config.tasks, "held out": max(10, config.tasks // 5)}

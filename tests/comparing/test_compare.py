@@ -179,6 +179,16 @@ def test_what_cannot_be_compared_is_named():
     steeper = metarl.MAML(FAMILY, **{**SMALL, "inner_lr": 0.1})
     with pytest.raises(ValueError, match=r"may differ in seed only: inner_lr is 0\.5 and 0\.1"):
         compare([metarl.MAML(FAMILY, **SMALL), steeper])
+    meta = metarl.MAML(FAMILY, **SMALL)
+    with pytest.raises(ValueError, match="together differ in seed; two of them have 0"):
+        compare([meta, meta])
+    others = [{"hidden": (8,)}, {"hidden": (4,), "seed": 1}]
+    others = [metarl.MAML(FAMILY, algorithm="pretrain", **{**SMALL, **each}) for each in others]
+    with pytest.raises(ValueError, match="may differ in seed only: hidden is"):
+        compare([meta, *others])
+    remembering = metarl.MAML(FAMILY, **{**SMALL, "algorithm": "pretrain", "context": "siamese"})
+    with pytest.raises(ValueError, match="pretrain that has a context cannot be fine-tuned"):
+        compare([meta, remembering])
     with pytest.raises(ValueError, match="budget must be at least 200 steps, got 100"):
         compare([metarl.MAML(FAMILY, **SMALL)], budget=100)
 

@@ -73,7 +73,15 @@ def test_runs_of_one_method_are_joined_in_order_of_appearance():
     np.testing.assert_array_equal(curves["maml-trpo"].returns, expected)
     np.testing.assert_array_equal(curves["promp"].returns, other.returns)
     assert curves["maml-trpo"].asked == 1
-    assert curves["maml-trpo"].steps is steps
+    assert curves["maml-trpo"].steps.tolist() == [0, 10]
+
+
+def test_runs_whose_robots_fell_earlier_took_fewer_steps():
+    """What a run costs is a mean too."""
+    curves = [
+        ("promp", Curve(np.array([0, last]), np.zeros((1, 2, 2)), asked=1)) for last in (10, 1000)
+    ]
+    assert joined(curves)["promp"].steps.tolist() == [0, 505]
 
 
 def test_the_file_holds_every_number(tmp_path: Path):

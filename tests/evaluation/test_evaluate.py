@@ -14,6 +14,7 @@ from metarl.envs import goals
 from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.interval import interquartile, interval
 from metarl.sampling.streams import Key, Phase
+from metarl.showing import figures
 from tests.conftest import SMALL
 
 
@@ -146,6 +147,29 @@ def test_several_runs_are_taken_together(point: envs.TaskFamily):
     together = "^runs of Point2D and HalfCheetahVel cannot be evaluated together$"
     with pytest.raises(ValueError, match=together):
         metarl.evaluate([runs[0], other], tasks=4)
+    with pytest.raises(ValueError, match=r"together differ in seed; two of them have 1$"):
+        metarl.evaluate([*runs, runs[1]], tasks=4)
+
+
+def test_several_runs_on_one_task_have_a_figure_too(point: envs.TaskFamily, tmp_path: Path):
+    """What was seen of the task is a mean over rollouts then, as intervals are over runs."""
+    settings = {**SMALL, "algorithm": "siamese", "rollouts": 4}
+    runs = [metarl.MAML(point, **settings, seed=seed) for seed in range(2)]
+    evaluation = metarl.evaluate(runs, tasks={"x": 0.1, "y": 0.2}, rollouts=3)
+    assert evaluation.seen is not None
+    assert {values.shape for values in evaluation.seen.values()} == {(2, 1)}
+    for run, learner in enumerate(runs):
+        alone = metarl.evaluate(learner, tasks={"x": 0.1, "y": 0.2}, rollouts=3)
+        assert alone.seen is not None
+        for words, values in alone.seen.items():
+            assert evaluation.seen[words][run] == pytest.approx(values.mean())
+    assert figures.save(evaluation, tmp_path)[-1].is_file()
+
+
+def test_one_rollout_of_one_task_has_no_interval(learner: metarl.MAML):
+    with pytest.raises(ValueError, match="one rollout of one task has no interval"):
+        metarl.evaluate(learner, tasks=1, rollouts=1, scored=1)
+    assert metarl.evaluate(learner, tasks=2, rollouts=1, scored=1, steps=1).returns.shape[1] == 2
 
 
 @pytest.mark.parametrize("runs", ["runs/x", Path("runs/x"), ["runs/x"]])

@@ -52,7 +52,7 @@ def test_says_in_words_what_it_measured():
     shares = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in text.splitlines()}
     assert shares["nearest of 8 known tasks is among the 5 closest"] == "67%"
     # beyond the threshold of 1: one of three from inside, one of two from outside
-    assert shares["known tasks taken for novel"] == "33%"
+    assert shares["new tasks from inside the training range taken for novel"] == "33%"
     assert shares["tasks from outside the training range recognised"] == "50%"
     assert "outside" not in str(invented([0.1, 0.5, 1.3], None))
 

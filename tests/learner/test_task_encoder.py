@@ -252,6 +252,8 @@ def test_the_embedding_never_sees_the_tasks_parameters(
 
 def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML, tmp_path: Path):
     similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
+    with pytest.raises(ValueError, match="loss is of training an encoder: a policy that remembers"):
+        metarl.train_similarity(learner, tasks=12, rollouts=2, loss="triplet")
     memory = learner.state.memory
     assert memory is not None
     for name, value in memory.encoder.state_dict().items():
