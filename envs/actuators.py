@@ -79,7 +79,9 @@ def reverse(bodies: Bodies, signs: NDArray[np.float64], actuators: list[int]) ->
     """
     model = bodies.model
     for column, index in enumerate(actuators):
-        one_sign = model.actuator_ctrllimited[index] and model.actuator_ctrlrange[index, 0] >= 0.0
+        control = model.actuator_ctrladr[index]
+        one_sign = model.actuator_ctrllimited[control]
+        one_sign = one_sign and model.actuator_ctrlrange[control, 0] >= 0.0
         kind = model.actuator_gaintype[index]
         if kind not in _GAIN_OF_CONTROL or model.actuator_plugin[index] >= 0 or one_sign:
             raise ValueError(

@@ -71,6 +71,8 @@ class Uniform(Distribution):
     def __post_init__(self) -> None:
         for low, high in ((self.low, self.high), self.extrapolate or (self.low, self.high)):
             _check_range(self.name, low, high, positive=self.log)
+        if self.extrapolate:
+            _check_apart(self.name, (self.low, self.high), self.extrapolate)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,7 +104,7 @@ class Uniform(Distribution):
         low, high, value = self.low, self.high, values
         if self.log:
             low, high, value = np.log(low), np.log(high), np.log(values)
-        return (value - low) / max(high - low, 1e-12)
+        return (value - low) / (high - low if high > low else 1.0)
 
     def describe(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -164,6 +166,9 @@ class Choice(Distribution):
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError(f"{self.name} needs at least one value to choose from")
+        every = [*self.values, *self.extrapolate]
+        if len(set(every)) < len(every):
+            raise ValueError(f"{self.name} has a value twice: {', '.join(f'{v:g}' for v in every)}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -252,6 +257,7 @@ class Disc(Distribution):
         _check_range("radius", 0.0, self.radius)
         if self.extrapolate:
             _check_range("radius", *self.extrapolate)
+            _check_apart("radius", (0.0, self.radius), self.extrapolate)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -271,10 +277,11 @@ class Disc(Distribution):
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
         # a point drawn on the rim may lie a rounding error outside it
-        distance = np.linalg.norm(values, axis=1) * (1.0 - 1e-12)
-        inside = distance <= self.radius
+        distance = np.linalg.norm(values, axis=1)
+        low, high = distance * (1.0 - 1e-12), distance * (1.0 + 1e-12)
+        inside = low <= self.radius
         if self.extrapolate:
-            inside |= (self.extrapolate[0] <= distance) & (distance <= self.extrapolate[1])
+            inside |= (self.extrapolate[0] <= high) & (low <= self.extrapolate[1])
         return inside
 
     def coordinates(self, values: Array) -> Array:
@@ -285,6 +292,14 @@ class Disc(Distribution):
         if self.extrapolate:
             text += f" (extrapolate: {self.extrapolate[0]:g} to {self.extrapolate[1]:g} m)"
         return text
+
+
+def _check_apart(name: str, training: tuple[float, float], other: tuple[float, float]) -> None:
+    if max(training[0], other[0]) < min(training[1], other[1]):
+        raise ValueError(
+            f"{name} extrapolates to {other[0]:g} to {other[1]:g}, which must be outside the "
+            f"training range of {training[0]:g} to {training[1]:g}"
+        )
 
 
 def _check_range(name: str, low: float, high: float, positive: bool = False) -> None:

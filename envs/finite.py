@@ -51,3 +51,55 @@ def first_not_finite(values: NDArray[np.float64], rows: NDArray[np.bool_]) -> Se
     bad[~rows] = False
     where = np.argwhere(bad)
     return where[0].tolist() if len(where) else None
+
+
+def require_finite_reward(
+    family: str,
+    goal: str,
+    reward: NDArray[np.float64],
+    stepped: NDArray[np.bool_],
+    tasks: Mapping[str, NDArray[np.float64]] | None,
+) -> None:
+    """Check a goal's reward of a step: one finite number of each simulation, or one for all.
+
+    Args:
+        family: its name.
+        goal: its name.
+        reward: as the goal returned it.
+        stepped: the simulations whose reward counts, [sim].
+        tasks: see `not_finite`.
+
+    Raises:
+        ValueError: for another shape, or a number that is not finite.
+    """
+    count = len(stepped)
+    if np.ndim(reward) > 1 or np.size(reward) not in (1, count):
+        raise ValueError(
+            f"the reward of the goal {goal!r} must be [{count}], one of each simulation, "
+            f"got {list(np.shape(reward))}"
+        )
+    rewards = np.broadcast_to(reward, (count,))
+    where = first_not_finite(rewards, stepped)
+    if where:
+        what = f"the reward of the goal {goal!r}"
+        not_finite(family, what, float(rewards[where[0]]), where[0], tasks)
+
+
+def require_finite_action(action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> None:
+    """Check that all actions are finite numbers.
+
+    Args:
+        action: [sim, action].
+        active: the simulations that are stepped, [sim]; None for all.
+
+    Raises:
+        ValueError: with the first one that is not, if its simulation is stepped.
+    """
+    if np.isfinite(action).all():
+        return
+    bad = ~np.isfinite(action).all(axis=1)
+    if active is None or (bad & active).any():
+        sim, number = np.argwhere(~np.isfinite(action))[0]
+        raise ValueError(
+            f"action of simulation {sim} is not finite: number {number} is {action[sim, number]}"
+        )

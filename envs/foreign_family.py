@@ -27,7 +27,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
-from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit
+from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit, TransformAction
 from numpy.typing import NDArray
 
 from metarl.envs.distributions import Distribution
@@ -170,6 +170,9 @@ class ForeignFamily(HasTaskSpace):
         env: gymnasium.Env = OfTasks(self._new(), self.set_task, self.name, 0, table[0])
         if len(env.observation_space.shape or ()) != 1:
             env = FlattenObservation(env)
+        space: Any = env.action_space
+        # rounded to the space's numbers, the end of a range may lie outside it
+        env = TransformAction(env, lambda action: np.clip(action, space.low, space.high), space)
         return TimeLimit(RescaleAction(env, np.float32(-1.0), np.float32(1.0)), self.horizon)
 
     def replace(self, **changes: Any) -> "ForeignFamily":  # noqa: ANN401
@@ -271,7 +274,8 @@ class ForeignSimulator:
         space = self._envs.action_space
         with self._randomness:
             observation, reward, terminated, truncated, info = self._envs.step(
-                control.reshape(space.shape).astype(space.dtype)
+                # rounded to the space's numbers, the end of a range may lie outside it
+                np.clip(control.reshape(space.shape).astype(space.dtype), space.low, space.high)
             )
         self._time += 1
         if self._time < self.family.horizon and (truncated & live).any():

@@ -91,12 +91,7 @@ class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
     @property
     def data(self) -> mujoco.MjData:
         """A copy of the MuJoCo data, computed anew from the current state."""
-        model = self.model
-        data = mujoco.MjData(model)
-        data.qpos[:] = self._episodes.simulator.fields["qpos"][0]
-        data.qvel[:] = self._episodes.simulator.fields["qvel"][0]
-        mujoco.mj_forward(model, data)
-        return data
+        return self._episodes.simulator.data(0)
 
     def set_state(
         self, qpos: NDArray[np.float64], qvel: NDArray[np.float64]

@@ -157,8 +157,11 @@ class TaskVectorEnv(ChoosesTasks, VectorEnv[NDArray[np.float64], NDArray[np.floa
             for env in ended:
                 final[env] = observation[env].copy()
             info = {"final_obs": final, "_final_obs": self._ended.copy()}
-            info["final_info"] = self._info() | success
-            info["_final_info"] = self._ended.copy()
+            last = self._info() | success
+            masks = {name: each & self._ended for name, each in last.items() if name[0] == "_"}
+            info["final_info"], info["_final_info"] = last | masks, self._ended.copy()
+            # of an episode that has just begun there is none
+            success = {name: each & ~self._ended for name, each in success.items()}
             observation = self._episodes.begin(ended)
             self._ended = np.zeros(self.num_envs, dtype=bool)
         return observation, reward, terminated, truncated, {**info, **self._info(), **success}

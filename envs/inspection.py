@@ -155,7 +155,8 @@ def _gains(model: mujoco.MjModel) -> tuple[float, float] | None:
         & (model.actuator_biastype == mujoco.mjtBias.mjBIAS_NONE.value)
         & (model.actuator_dyntype == mujoco.mjtDyn.mjDYN_NONE.value)
     )
-    ranges = model.actuator_ctrlrange[:, 1] * np.abs(model.actuator_gear[:, 0])
+    greatest = model.actuator_ctrlrange[model.actuator_ctrladr, 1] * model.actuator_gainprm[:, 0]
+    ranges = np.abs(greatest * model.actuator_gear[:, 0])
     if not motors.any() or not motors[on_joint].all() or not (ranges[motors] > 0.0).all():
         return None
     torque = float(np.median(ranges[motors]))

@@ -111,10 +111,10 @@ def _change_servos(spec: mujoco.MjSpec, gains: tuple[float, float]) -> None:
     for actuator in spec.actuators:
         if actuator.trntype not in JOINT_TRANSMISSIONS:
             continue
-        limit = actuator.forcerange if actuator.forcerange.any() else actuator.ctrlrange
-        force = np.sort(np.multiply(limit, actuator.gear[0]))
+        force = np.sort(np.multiply(_strongest(actuator), actuator.gear[0]))
         joint = spec.joint(actuator.target)
-        low, high = joint.range
+        in_degrees = spec.compiler.degree and joint.type == mujoco.mjtJoint.mjJNT_HINGE
+        low, high = np.deg2rad(joint.range) if in_degrees else joint.range
         if low >= high:
             if joint.type != mujoco.mjtJoint.mjJNT_HINGE:
                 raise ValueError(
@@ -127,6 +127,15 @@ def _change_servos(spec: mujoco.MjSpec, gains: tuple[float, float]) -> None:
         actuator.ctrlrange = low, high
         if force[0] < force[1]:
             actuator.forcerange = force
+
+
+def _strongest(actuator: mujoco.MjsActuator) -> NDArray:
+    """Return the least and greatest force of an actuator before its gear; 0 twice for no limit."""
+    if actuator.forcerange.any():
+        return np.asarray(actuator.forcerange)
+    if actuator.biastype != mujoco.mjtBias.mjBIAS_NONE:  # of a servo, a control is no force
+        return np.zeros(2)
+    return np.multiply(actuator.ctrlrange, actuator.gainprm[0])
 
 
 def home(model: mujoco.MjModel, servos: Servos) -> Home:
@@ -143,7 +152,7 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
     if key is None or servos.gains is not None:
         mujoco.mj_fwdPosition(model, data)
         asked = position_servos(model)
-        data.ctrl[asked] = data.actuator_length[asked]
+        data.ctrl[asked] = np.repeat(data.actuator_length, model.actuator_ctrlnum)[asked]
     low, high = model.actuator_ctrlrange.T
     limited = low < high
     data.ctrl[limited] = np.clip(data.ctrl, low, high)[limited]
@@ -182,7 +191,8 @@ def _strides(model: mujoco.MjModel, servos: Servos) -> Array:
         for name, value in given.items():
             if name not in names:
                 raise ValueError(f"a stride for no actuator {name!r}{nearest(name, names)}")
-            strides[model.actuator_ctrladr[names.index(name)]] = value
+            first = model.actuator_ctrladr[names.index(name)]
+            strides[first : first + model.actuator_ctrlnum[names.index(name)]] = value
     elif given is not None:
         strides[:] = given
     if (strides < 0.0).any():

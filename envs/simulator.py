@@ -28,9 +28,15 @@ from mujoco import mjtWarning
 from mujoco.batch import Batch, SimulationError
 from numpy.typing import ArrayLike, NDArray
 
+from metarl.envs.bodies import Bodies
 from metarl.envs.contact_forces import ContactForces
 from metarl.envs.family import Result
-from metarl.envs.finite import first_not_finite, not_finite
+from metarl.envs.finite import (
+    first_not_finite,
+    not_finite,
+    require_finite_action,
+    require_finite_reward,
+)
 from metarl.envs.goal import Step
 from metarl.envs.mujoco_log import quiet
 from metarl.envs.observation_names import observation_names
@@ -83,6 +89,7 @@ class Simulator:
         self.failed = np.zeros(count, dtype=bool)
         """Whether the physics blew up in the last step, [sim]."""
         self._tasks: dict[str, Array] | None = None
+        self._changed: set[str] = set()
         self._task_coordinates: Array | None = None
         low, high = self._robot.control_range(family.model)
         self._rest = rest_fields(self._robot, family.model)
@@ -103,6 +110,12 @@ class Simulator:
     def model(self, sim: int) -> mujoco.MjModel:
         """Return one simulation's model, with its own body, to draw it or to look into it."""
         return self._batch.get_model(sim)
+
+    def data(self, sim: int) -> mujoco.MjData:
+        """Return one simulation's data: its state, and all that MuJoCo computes from it."""
+        model, data = self.model(sim), self._batch.get_data(sim)
+        mujoco.mj_forward(model, data)
+        return data
 
     def set_tasks(self, tasks: Tasks, sims: Sims = None, *, now: bool = False) -> None:
         """Give simulations their tasks: for episodes that a reset begins, or for running ones.
@@ -147,8 +160,10 @@ class Simulator:
         if target and self._tasks:
             self._robot.aim(qpos, target({n: column[chosen] for n, column in self._tasks.items()}))
 
-    def _set_bodies(self, bodies: dict[str, NDArray], chosen: NDArray[np.integer]) -> None:
-        """Write the fields of `bodies`, [len(chosen), ...] each, into the simulations' models."""
+    def _set_bodies(self, bodies: Bodies, chosen: NDArray[np.integer]) -> None:
+        """Write fields, [len(chosen), ...] each, into models; what tasks changed before goes back."""
+        bodies.update({name: bodies[name] for name in self._changed})
+        self._changed |= bodies.keys()
         for name, values in bodies.items():
             self._batch.expand(name)[chosen] = values
         if bodies:
@@ -224,7 +239,6 @@ class Simulator:
         failed = self._advance(control, active)
         step = Step(before, self._place(), self._dt, self._see(control, active))
         healthy = self._robot.healthy(self._fields) & ~failed
-
         goal = self.family.goal
         self.terms = goal.parts(step, self._tasks)
         reward = (
@@ -234,8 +248,7 @@ class Simulator:
         )
         reward = self.family.charge(reward, control, healthy, self._fields)
         stepped = ~failed if active is None else ~failed & active
-        self._require_finite_reward(reward, stepped)
-
+        require_finite_reward(self.family.name, goal.name, reward, stepped, self._tasks)
         terminated = failed | goal.reached(step, self._tasks)
         if self.family.falls:
             terminated |= ~healthy
@@ -302,30 +315,11 @@ class Simulator:
             return np.array(sensed, dtype=np.float64)
         return np.concatenate([sensed, self._task_coordinates], axis=1)
 
-    def _require_finite_reward(self, reward: Array, stepped: NDArray[np.bool_]) -> None:
-        if np.ndim(reward) > 1 or np.size(reward) not in (1, self.count):
-            raise ValueError(
-                f"the reward of the goal {self.family.goal.name!r} must be [{self.count}], one of "
-                f"each simulation, got {list(np.shape(reward))}"
-            )
-        rewards = np.broadcast_to(reward, (self.count,))
-        where = first_not_finite(rewards, stepped)
-        if where:
-            what = f"the reward of the goal {self.family.goal.name!r}"
-            not_finite(self.family.name, what, float(rewards[where[0]]), where[0], self._tasks)
-
     def _control(self, action: NDArray[np.floating], active: NDArray[np.bool_] | None) -> Array:
         expected = (self.count, len(self._control_half))
         if np.shape(action) != expected:
             raise ValueError(f"action must be {list(expected)}, got {list(np.shape(action))}")
-        if not np.isfinite(action).all():
-            bad = ~np.isfinite(action).all(axis=1)
-            if active is None or (bad & active).any():
-                sim, number = np.argwhere(~np.isfinite(action))[0]
-                raise ValueError(
-                    f"action of simulation {sim} is not finite: number {number} is "
-                    f"{action[sim, number]}"
-                )
+        require_finite_action(action, active)
         control = np.multiply(action, self.family.action_scale, dtype=np.float64)
         np.clip(control, -1.0, 1.0, out=control)
         control *= self._control_half
@@ -334,7 +328,11 @@ class Simulator:
 
     def _advance(self, control: Array, active: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Step the physics with these controls; return which simulations failed, [sim]."""
+        still = None if active is None or active.all() else ~active
+        before = None if still is None else self._batch.state[still]
         self._robot.drive(self._fields, control)
+        if before is not None:  # controls are observed, also of who is not stepped
+            self._batch.state[still] = before
         failed = np.zeros(self.count, dtype=bool)
         with quiet():
             try:

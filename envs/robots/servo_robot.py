@@ -104,8 +104,8 @@ class ServoRobot(Robot):
     def driven(self, model: mujoco.MjModel) -> list[tuple[str, int | None]]:
         """Return each action's actuator and the joint it turns; None for one that turns none."""
         found = []
-        for control in self._home.driven:
-            (actuator,) = np.flatnonzero(model.actuator_ctrladr == control)
+        actuators = np.repeat(np.arange(model.nactuator), model.actuator_ctrlnum)
+        for actuator in map(int, actuators[self._home.driven]):
             on_joint = model.actuator_trntype[actuator] in JOINT_TRANSMISSIONS
             joint = int(model.actuator_trnid[actuator, 0]) if on_joint else None
             found.append((model.actuator(actuator).name, joint))

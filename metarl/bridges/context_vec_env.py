@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from metarl.agents.acting_memory import ActingMemory
 from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
+from metarl.bridges.sb3 import action_range
 
 
 class ContextVecEnv(VecEnvWrapper):
@@ -25,7 +26,7 @@ class ContextVecEnv(VecEnvWrapper):
             policy: with a memory.
 
         Raises:
-            ValueError: for a policy without memory.
+            ValueError: for a policy without memory, or actions without bounds.
         """
         actor = actor_of(policy)
         if actor.rules is None:
@@ -33,6 +34,7 @@ class ContextVecEnv(VecEnvWrapper):
         size = actor.observation_size + actor.rules.context_size
         super().__init__(venv, gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32))
         self._rules, self._action_scale = ActingMemory(actor.rules), actor.action_scale
+        self._middle, self._half = (part.numpy() for part in action_range(venv.action_space))
         self._memory = np.repeat(actor.memory[None], venv.num_envs, axis=0)
 
     def reset(self) -> NDArray[np.float32]:
@@ -43,7 +45,8 @@ class ContextVecEnv(VecEnvWrapper):
 
     def step_async(self, actions: NDArray) -> None:
         """Send actions to the environments."""
-        self._actions = np.array(actions, np.float32) / self._action_scale
+        part = (np.asarray(actions) - self._middle) / self._half  # of the control range
+        self._actions = part.astype(np.float32) / self._action_scale
         self.venv.step_async(actions)
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray, NDArray, list[dict[str, Any]]]:

@@ -68,7 +68,7 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
         )
     if CONTEXT in actor.parameters:
         raise ValueError("a policy with an adapted context cannot be handed on")
-    middle, half = _range(env.action_space)
+    middle, half = action_range(env.action_space)
     kwargs = {
         "net_arch": {"pi": list(network.hidden), "vf": list(network.hidden)},
         "activation_fn": ACTIVATIONS[network.activation],
@@ -92,7 +92,7 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
     return model
 
 
-def _range(space: gymnasium.Space) -> tuple[Tensor, Tensor]:
+def action_range(space: gymnasium.Space) -> tuple[Tensor, Tensor]:
     """Return the middle of an action space and half its width, [action] each.
 
     An action of ours is a part of the control range: -1 is its low end, 1 its high end.

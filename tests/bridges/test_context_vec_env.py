@@ -1,7 +1,11 @@
 """Environments with the context behind their observations: what the actor itself would see."""
 
+from typing import Any
+
+import gymnasium
 import numpy as np
 import pytest
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 import metarl
 from metarl import envs
@@ -44,6 +48,33 @@ def test_contexts_are_those_of_an_actor_that_is_told(adapted: AdaptedPolicy):
         np.testing.assert_allclose(following[0, 17:], context_of(actor), atol=1e-5)
         np.testing.assert_allclose(after[17:], context_of(actor), atol=1e-5)
         observations = following
+
+
+class Doubled(VecEnvWrapper):
+    """The same environments, whose actions are asked for in -2 to 2."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        super().__init__(venv, action_space=gymnasium.spaces.Box(-2.0, 2.0, (6,), np.float32))
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self.venv.step_async(actions / 2.0)
+
+    def step_wait(self) -> Any:
+        return self.venv.step_wait()
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+
+def test_actions_may_be_in_another_range(adapted: AdaptedPolicy):
+    family = envs.make("HalfCheetahVel", horizon=5)
+    found = []
+    for wrap, scale in ((lambda env: env, 1.0), (Doubled, 2.0)):
+        env = ContextVecEnv(wrap(TaskVecEnv(family, 2, task=TASK)), adapted)
+        env.seed(0)
+        env.reset()
+        found.append([env.step(scale * np.full((2, 6), 0.4, np.float32))[0] for _ in range(3)])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 def test_a_policy_with_a_memory_goes_on_in_ppo(adapted: AdaptedPolicy):

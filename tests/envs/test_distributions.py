@@ -116,6 +116,11 @@ def test_a_range_of_one_value_is_allowed():
     fixed = Uniform("x", 2.0, 2.0)
     assert (draw(fixed) == 2.0).all()
     assert fixed.coordinates(np.array([[2.0]])).tolist() == [[0.0]]
+    wider = Uniform("x", 2.0, 2.0, extrapolate=(2.0, 3.0))
+    assert wider.coordinates(np.array([[2.0], [2.5]])).tolist() == [[0.0], [0.5]]
+    ring = Disc(0.2, extrapolate=(0.3, 0.3))
+    drawn = ring.sample(np.random.default_rng(0), 200, "extrapolate")
+    assert ring.contains(drawn).all()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +149,17 @@ def test_descriptions(distribution: Distribution, words: str):
         (lambda: Uniform("x", 0.0, 1.0, log=True), "x must be positive to be drawn log-uniformly"),
         (lambda: LogUniforms("x", ("a",), -1.0, 1.0), "x must be positive to be drawn"),
         (lambda: Choice("x", ()), "x needs at least one value to choose from"),
+        (
+            lambda: Uniform("x", 0.0, 3.0, extrapolate=(1.0, 4.0)),
+            "x extrapolates to 1 to 4, which must be outside the training range of 0 to 3",
+        ),
+        (lambda: Uniform("x", 1.0, 2.0, extrapolate=(0.0, 3.0)), "must be outside"),
+        (lambda: Disc(1.0, extrapolate=(0.5, 2.0)), "radius extrapolates to 0.5 to 2"),
+        (
+            lambda: Choice("x", (0.0, 1.0), extrapolate=(1.0, 2.0)),
+            "x has a value twice: 0, 1, 1, 2",
+        ),
+        (lambda: Choice("x", (0.0, 0.0)), "x has a value twice"),
         (lambda: Disc(-1.0), "radius needs a range from low to high, got 0 to -1"),
     ],
 )

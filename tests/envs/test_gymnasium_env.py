@@ -9,6 +9,7 @@ from typing import Any
 
 import cloudpickle
 import gymnasium
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -75,6 +76,17 @@ def test_state_model_and_data_are_offered_as_in_gymnasiums_mujoco_environments()
     np.testing.assert_allclose(env.model.body_mass, 2.0 * theirs.model.body_mass)
     with pytest.raises(ValueError, match=r"qpos must be \[1, 9\], got \[1, 3\]"):
         env.set_state(np.zeros(3), np.zeros(9))
+    plain = TaskEnv("HalfCheetahVel")
+    plain.reset(seed=0)
+    plain.set_state(theirs.data.qpos, theirs.data.qvel)
+    for _ in range(3):
+        for env in (plain, theirs):
+            env.step(np.full(6, 0.5, np.float32))
+    mujoco.mj_forward(theirs.model, theirs.data)
+    for name in ("qpos", "qvel", "ctrl", "actuator_force"):
+        own, expected = getattr(plain.data, name), getattr(theirs.data, name)
+        np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-6)
+    assert plain.data.time > 0.0
 
 
 def test_an_episode_is_truncated_at_the_horizon_and_terminated_by_a_fall():

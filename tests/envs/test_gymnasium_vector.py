@@ -50,6 +50,36 @@ def test_vector_equals_gymnasiums_own_vector_of_single_environments(mode: Autore
     assert ends > 8
 
 
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_success_is_told_where_gymnasiums_own_vector_tells_it(mode: AutoresetMode):
+    """In `final_info` of an episode that ended, and not for the one that has begun since."""
+    ours: Any = TaskVectorEnv("PandaReach", 3, horizon=4, autoreset_mode=mode)
+    single = [lambda: TaskEnv("PandaReach", horizon=4)] * 3
+    theirs = gymnasium.vector.SyncVectorEnv(single, autoreset_mode=mode)
+    ours.reset(seed=5)
+    theirs.reset(seed=5)
+    # the second one begins anew: from then on episodes end at different times
+    mask = np.array([False, True, False])
+    compared = 0
+    for step, action in enumerate(actions_for(ours, 20)):
+        if step == 2 and mode == AutoresetMode.NEXT_STEP:
+            ours.reset(options={"reset_mask": mask})
+            theirs.reset(options={"reset_mask": mask})
+        infos = [env.step(action)[4] for env in (ours, theirs)]
+        pairs = [infos]
+        assert ("final_info" in infos[0]) == ("final_info" in infos[1])
+        if "final_info" in infos[1]:
+            pairs.append([info["final_info"] for info in infos])
+        for a, b in pairs:
+            told = np.asarray(b.get("_is_success", np.zeros(3, bool)))
+            np.testing.assert_array_equal(a["_is_success"], told)
+            np.testing.assert_array_equal(
+                a["is_success"][told], np.asarray(b["is_success"])[told] if told.any() else []
+            )
+            compared += told.sum()
+    assert compared > 30
+
+
 def test_vector_resets_some_and_says_when_it_should_have_been():
     ours = TaskVectorEnv("HalfCheetahVel", 3, horizon=2, autoreset_mode="Disabled")
     ours.reset(seed=0)

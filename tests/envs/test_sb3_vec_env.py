@@ -40,6 +40,16 @@ def test_sb3_vec_env_equals_single_environments_and_keeps_final_observations():
     assert ends > 5
 
 
+def test_the_task_of_an_episode_is_in_the_infos_of_its_reset():
+    """As `DummyVecEnv` renews them where an environment resets itself."""
+    env = TaskVecEnv(envs.make("HalfCheetahVel", horizon=3), 2)
+    env.reset()
+    for _ in range(7):
+        env.step(np.zeros((2, 6), np.float32))
+        tasks = [env.tasks[number] for number in range(2)]
+        assert [info["task"] for info in env.reset_infos] == tasks
+
+
 def test_ppo_trains_on_the_batched_vec_env():
     """Unchanged, and it learns: a point finds its goal."""
     family = envs.make("Point2D", horizon=20)

@@ -9,6 +9,7 @@ import pytest
 
 from metarl.envs import Physics, ServoRobot, Servos, TaskFamily, Tasks, dynamics, goals
 from metarl.envs.dynamics import Dynamics
+from metarl.envs.inspection import inspect
 from tests.envs.legged import ARM, QUADRUPED, written
 from tests.envs.rig import STAND_STILL, Rig, family, mjcf, no_tasks
 
@@ -148,6 +149,65 @@ def test_servos_have_neither_the_gear_of_motors_nor_need_a_range_of_hinges(tmp_p
     data.ctrl[:] = 0.5, -0.5
     mujoco.mj_step(made, data, 3000)
     np.testing.assert_allclose(data.actuator_length, data.qpos, atol=1e-12)
+
+
+def test_servos_take_degrees_for_degrees(tmp_path: Path):
+    """MJCF has degrees unless its compiler says otherwise, and slides have metres anyway."""
+    degrees = ARM.replace('angle="radian"', 'angle="degree"').replace("-2 2", "-90 45")
+    degrees = degrees.replace('axis="0 1 0" range="-90 45"', 'type="slide" range="-90 45"', 1)
+    made = ServoRobot(written(tmp_path, degrees), servos=Servos(gains=(30.0, 2.0))).load()
+    quarter = np.pi / 2.0
+    expected = [[-90.0, 45.0], [-quarter, quarter / 2.0]]
+    np.testing.assert_allclose(made.actuator_ctrlrange, expected)
+    np.testing.assert_allclose(made.jnt_range, expected)
+
+
+def test_servos_are_as_strong_as_what_they_replace(tmp_path: Path):
+    """A general actuator's gain counts; of a servo without a limit the control is no force."""
+    strong = ARM.replace(
+        '<motor name="shoulder" joint="shoulder" ctrlrange="-8 8"/>',
+        '<general name="shoulder" joint="shoulder" gainprm="100" ctrlrange="-1 1"/>',
+    ).replace(
+        '<motor name="elbow" joint="elbow" ctrlrange="-4 4"/>',
+        '<position name="elbow" joint="elbow" kp="200" ctrlrange="-.6 .6"/>',
+    )
+    made = ServoRobot(written(tmp_path, strong), servos=Servos(gains=(30.0, 2.0))).load()
+    np.testing.assert_array_equal(made.actuator_forcerange[0], [-100.0, 100.0])
+    assert made.actuator_forcelimited.tolist() == [True, False]
+
+
+PIDS = ARM.replace(
+    '<motor name="shoulder" joint="shoulder" ctrlrange="-8 8"/>',
+    '<pid name="shoulder" joint="shoulder" kp="50" kv="5" ctrlrange="-1 1" velrange="-3 3"/>',
+)
+
+
+def test_actuators_with_several_controls_are_driven(tmp_path: Path):
+    """A pid has a position and a velocity to follow: two controls, and the elbow's is the third."""
+    path = written(tmp_path, PIDS)
+    robot = ServoRobot(path)
+    model = robot.load()
+    assert model.nu == 3
+    names = [name for name, _ in robot.driven(model)]
+    assert names == ["shoulder", "shoulder", "elbow"]
+    still = ServoRobot(path, servos=Servos(stride={"shoulder": 0.0}))
+    assert [name for name, _ in still.driven(model)] == ["elbow"]
+    replaced = ServoRobot(path, servos=Servos(gains=(30.0, 2.0))).load()
+    assert replaced.nu == 2
+    assert "ServoRobot" in inspect(path)
+
+
+def test_the_controls_of_a_reversed_motor_are_its_own(tmp_path: Path):
+    """Behind an actuator with two controls."""
+    for elbow, is_refused in (("-4 4", False), ("0 4", True)):
+        robot = ServoRobot(written(tmp_path, PIDS.replace("-4 4", elbow)))
+        varies = dynamics.reversed_actuators(["elbow"])
+        arguments = ("arm", robot, goals.forward(), "", (varies,))
+        if is_refused:
+            with pytest.raises(ValueError, match="'elbow' cannot be reversed"):
+                TaskFamily(*arguments)
+        else:
+            assert TaskFamily(*arguments).parameters
 
 
 def test_a_slide_without_a_range_is_refused(tmp_path: Path):

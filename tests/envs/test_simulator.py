@@ -1,6 +1,7 @@
 """The batched simulator against Gymnasium's own environments and against itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 
 from metarl import envs
-from metarl.envs import Simulator, TaskFamily, Tasks, dynamics, goals
+from metarl.envs import ServoRobot, Servos, Simulator, TaskFamily, Tasks, dynamics, goals
 from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Uniform
 from metarl.envs.goals import Parameters
 from metarl.envs.robots import Ant, HalfCheetah
+from tests.envs.legged import written
+from tests.envs.rig import no_tasks
 
 
 def generators(count: int, seed: int = 0) -> list[np.random.Generator]:
@@ -80,6 +83,40 @@ def test_inactive_simulations_keep_still_and_earn_nothing():
     assert moved.tolist() == [True, False, True]
     assert result.reward[1] == 0.0
     assert not result.terminated[1]
+
+
+def test_who_is_not_stepped_observes_what_was_observed(tmp_path: Path):
+    """Of a robot of servos, which observes what they were last asked for, too."""
+    robot = ServoRobot(written(tmp_path), servos=Servos("home"))
+    family = envs.TaskFamily("dog", robot, goals.velocity_command(0.5), "", action_scale=1.0)
+    simulator = family.simulate(3, threads=1)
+    simulator.set_tasks(no_tasks(3))
+    simulator.reset(generators(3))
+    action = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 3, 8))
+    before = simulator.step(action[0]).observation
+    active = np.array([True, False, True])
+    action[1, 1] = np.nan  # nobody asks for it
+    after = simulator.step(action[1], active).observation
+    np.testing.assert_array_equal(after[1], before[1])
+    assert (after[active] != before[active]).any(1).all()
+
+
+def test_what_a_task_changed_another_does_not_keep():
+    """Where no simulation's leg is crippled, its fields are the model's again."""
+    family = envs.make("Go1Crippled")
+    healthy, lame = (family.task({"crippled_leg": leg}) for leg in (-1.0, 0.0))
+    simulator = family.simulate(2, threads=1)
+    simulator.set_tasks(lame.repeat(2))
+    simulator.set_tasks(healthy.repeat(1), np.array([1]))
+    for sim, like in enumerate((lame, healthy)):
+        alone = family.simulate(1, threads=1)
+        alone.set_tasks(like)
+        for name in ("actuator_forcerange", "actuator_forcelimited"):
+            field = getattr(simulator.model(sim), name)
+            np.testing.assert_array_equal(field, getattr(alone.model(0), name))
+    simulator.set_tasks(healthy.repeat(2), now=True)
+    theirs = family.model.actuator_forcerange
+    np.testing.assert_array_equal(simulator.model(0).actuator_forcerange, theirs)
 
 
 def test_physics_that_blows_up_ends_that_simulation_only(capfd, tmp_path, monkeypatch):
