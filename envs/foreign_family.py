@@ -271,7 +271,7 @@ class ForeignSimulator:
             raise ValueError("an action is not finite")
         part = np.clip(self.family.action_scale * np.nan_to_num(action), -1.0, 1.0)
         control = self._low + (self._high - self._low) * (part + 1.0) / 2.0
-        space = self._envs.action_space
+        space: Any = self._envs.action_space
         with self._randomness:
             observation, reward, terminated, truncated, info = self._envs.step(
                 # rounded to the space's numbers, the end of a range may lie outside it

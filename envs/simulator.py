@@ -160,9 +160,10 @@ class Simulator:
         if target and self._tasks:
             self._robot.aim(qpos, target({n: column[chosen] for n, column in self._tasks.items()}))
 
-    def _set_bodies(self, bodies: Bodies, chosen: NDArray[np.integer]) -> None:
-        """Write fields, [len(chosen), ...] each, into models; what tasks changed before goes back."""
-        bodies.update({name: bodies[name] for name in self._changed})
+    def _set_bodies(self, bodies: Mapping[str, NDArray], chosen: NDArray[np.integer]) -> None:
+        """Write fields, [len(chosen), ...] each; those that other tasks changed are reset."""
+        own = Bodies(self.family.model, len(chosen))
+        bodies = {name: own[name] for name in self._changed - bodies.keys()} | dict(bodies)
         self._changed |= bodies.keys()
         for name, values in bodies.items():
             self._batch.expand(name)[chosen] = values

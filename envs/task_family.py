@@ -163,7 +163,7 @@ class TaskFamily(HasTaskSpace):
         """How many numbers the robot observes, without those that reveal the task."""
         return self.robot.observe(readings(self.robot, self.model, 1)).shape[1]
 
-    def bodies(self, tasks: Tasks) -> Bodies:
+    def bodies(self, tasks: Tasks) -> dict[str, NDArray]:
         """Return the model fields that tasks change, [task, ...] each, by name."""
         bodies = Bodies(self.model, len(tasks))
         columns = {name: tasks[name] for name in tasks.names}

@@ -140,11 +140,7 @@ def evaluate(
 
 
 def _check_no_steps(adaptation: AdaptationSettings) -> None:
-    """Check that nothing is said of inner steps, before which a change is measured.
-
-    Raises:
-        ValueError: with the options that are of inner steps.
-    """
+    """Raise a ValueError when something is said of inner steps: a change is measured before."""
     if adaptation != AdaptationSettings(tasks=adaptation.tasks, seed=adaptation.seed):
         names = "--steps, --halve, --scored and --deterministic"
         raise ValueError(f"--change is measured before inner steps, and takes no {names}")

@@ -17,6 +17,7 @@ from metarl.options import documented, in_groups
 
 if TYPE_CHECKING:
     from metarl.sweep import Run, Training
+    from metarl.sweep_grid import Point
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,7 @@ def sweep_command(start: Config, named: Collection[str] = ()) -> Callable[..., N
         from metarl.sweep_grid import changed, grid_of, option, options
 
         grid = grid_of(points.grid)
-        in_grid = {name for name, _ in grid[0]}
-        for name in sorted(in_grid & {*named}):
-            raise ValueError(f"{name} is given by an option and by the grid: leave one of them out")
-        names = {"algorithm", *named} - in_grid - {"seed"}
+        names = {"algorithm", *named} - _in_grid(grid, named) - {"seed"}
         given = [
             *options(config, names),
             *options(variant, changed(variant)),
@@ -139,6 +137,14 @@ def sweep_command(start: Config, named: Collection[str] = ()) -> Callable[..., N
 
     sweep.__annotations__["config"] = in_groups(start)
     return sweep
+
+
+def _in_grid(grid: "Sequence[Point]", named: Collection[str]) -> set[str]:
+    """Return the settings of a grid; raise a ValueError for one that an option gives too."""
+    found = {name for name, _ in grid[0]}
+    for name in sorted(found & {*named}):
+        raise ValueError(f"{name} is given by an option and by the grid: leave one of them out")
+    return found
 
 
 def _check(runs: "Sequence[Run]", family: Family, changed: Mapping[str, Any]) -> None:

@@ -56,8 +56,6 @@ def report(
     task: Tasks | Mapping[str, float] | None = None,
     tasks: TaskChoice = TaskSettings.tasks,
     library: SkillLibrary | None = None,
-    device: str = "auto",
-    family: Family | None = None,
     learner: MAML | None = None,
     **settings: Unpack[AdaptationKeywords],
 ) -> Path:
@@ -69,9 +67,8 @@ def report(
         task: the one that is filmed and taken apart; a drawn one when left out.
         tasks: how many the evaluation draws, or which; see `metarl.evaluate`.
         library: skills to take the first step from; see `MAML.adapt`.
-        device: of the updates.
-        family: the one it was trained on, when that is not one of the catalogue's.
-        learner: the run's, where it is loaded already; `device` and `family` are not needed then.
+        learner: the run's, as `metarl.load` returns it for a device or a family of one's own;
+            loaded when left out.
         settings: those of `evaluate` but for `split`; see `EvaluationSettings` for what they
             are and for their defaults.
 
@@ -87,7 +84,7 @@ def report(
     chosen = settings_of(EvaluationSettings, settings)
     folder = folder_of(run_folder)
     out = Path(out) if out else folder / "report.html"
-    learner = learner or load(run_folder, device=device, family=family)
+    learner = learner or load(run_folder)
     # the file is opened first: a place that cannot be written to shows before all is measured
     with whole_file(out) as temporary:
         page = {"training": _training(folder / "progress.csv")}

@@ -26,7 +26,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(
         Path(__file__).parents[2] / "videos" / "half_cheetah_dir.png", folder / "task_map.png"
     )
-    return report(folder, tasks=4, rollouts=4, steps=1, task={"velocity": 1.0}, device="cpu")
+    return report(folder, tasks=4, rollouts=4, steps=1, task={"velocity": 1.0}, learner=learner)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_of_a_policy_with_a_memory_it_has_a_film_and_no_changed_parameters(tmp_p
     learner = metarl.MAML("Point2D", seed=3, **{**SMALL, "algorithm": "siamese", "rollouts": 4})
     metarl.train(learner, tmp_path, 1)
     task = {"x": 0.4, "y": 0.3}
-    text = report(tmp_path, tasks=4, rollouts=4, steps=1, task=task, device="cpu").read_text()
+    text = report(tmp_path, tasks=4, rollouts=4, steps=1, task=task).read_text()
     assert "data:video/mp4" in text
     assert "Changes of the network" not in text
 
