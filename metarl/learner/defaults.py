@@ -59,8 +59,9 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
     # with a critic AntDir has 527 and 511 after 2 M steps and one rollout, not 486 and 423. After
     # 0.5 M it has 226 and 230, and 178 with linear baselines, on minibatches or not (seed 0)
     ("AntDir", "siamese"): {**_TOLD, **_CRITIC},
-    # 182, 268 and 351 in the first episode after 0.5, 1 and 1.5 M steps (seed 0); told its heading
-    # in half of the rollouts 188 and 273 after 0.5 and 1 M: no more
+    # with a critic 520, 451 and 482 after 3 M steps and one rollout, not 378, 373 and 501 (three
+    # seeds); told its heading in half of the rollouts it is no faster: 188 and 273 in the first
+    # episode after 0.5 and 1 M steps, 182 and 268 without (seed 0)
     ("AntDir2D", "siamese"): _CRITIC,
     ("AntVel", "siamese"): _TOLD,
     ("AntCrippled", "siamese"): _TOLD,
