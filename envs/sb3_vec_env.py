@@ -119,6 +119,8 @@ class TaskVecEnv(ChoosesTasks, VecEnv):
                 infos[env]["is_success"] = bool(succeeded[env])
         if len(ended):
             observation = self._episodes.begin(ended)
+            # a list of its own: what is returned stays as it is
+            self.reset_infos = list(self.reset_infos)
             for env in ended:
                 self.reset_infos[env] = {"task": self.tasks[int(env)]}
         return observation, reward.astype(np.float32), dones, infos
