@@ -205,7 +205,7 @@ def closest(points: Tensor, among: Tensor, k: int, what: str) -> tuple[Tensor, T
         raise ValueError(f"k must be 1 to {len(among)}, the {what}, got {k}")
     with one_library_thread():  # waking others takes longer than this does
         if len(points) == 1:  # a third of cdist's time: 74 us against 220 for 5,000 of 16 numbers
-            distances = (among - points).square().sum(1, keepdim=True).sqrt().T
+            distances = torch.linalg.vector_norm(among - points, dim=1)[None]
         else:
             distances = torch.cdist(points, among)
         values, indices = distances.topk(k, largest=False)

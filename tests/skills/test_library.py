@@ -204,20 +204,23 @@ def test_experience_of_ones_own_finds_skills_and_adapts(
 
 
 @pytest.mark.timed
-def test_thousands_of_skills_are_searched_in_a_millisecond(
+def test_thousands_of_skills_are_searched_in_little_more_time_than_a_few(
     point_learner: metarl.MAML, library: metarl.SkillLibrary
 ):
     many = library
     while len(many) < 5000:
         many = many.joined(many)
     rollouts = seen(point_learner, library.tasks[:1])
-    many.nearest(rollouts, 3)
-    times = []
+    times: dict[str, list[float]] = {"few": [], "many": []}
     for _ in range(500):  # some fall between the times that others want the core
-        began = time.perf_counter()
-        many.nearest(rollouts, 3)
-        times.append(time.perf_counter() - began)
-    assert min(times) < 1e-3
+        for name, skills in (("few", library), ("many", many)):
+            began = time.perf_counter()
+            skills.nearest(rollouts, 3)
+            times[name].append(time.perf_counter() - began)
+    few, many_of_them = min(times["few"]), min(times["many"])
+    # 0.76 and 0.88 ms on a slow core, where the embedding of the rollout takes most of both
+    assert many_of_them < 1.5 * few
+    assert few < 5e-3
 
 
 def test_saved_and_loaded_it_is_the_same(
