@@ -19,7 +19,8 @@ from metarl.skills.similarity import Similarity, before_adaptation
 from metarl.system.library_threads import one_library_thread
 from metarl.system.progress import bar
 
-_OF_TRAINING = ("loss", "window", "embedding_size", "hidden", "margin", "batch", "lr", "iterations")
+_OF_TRAINING = ("loss", "window", "embedding_size", "hidden", "margin", "batch", "lr")
+"""Settings that a policy's own encoder has no use for; 0 iterations stand for such an encoder."""
 _CHECK_EVERY, _PATIENCE = 50, 8
 _KNOWN_QUANTILE = 0.95
 
@@ -47,12 +48,11 @@ def train_similarity(
     memory = learner.state.memory
     if not family.parameters:
         raise ValueError(f"{family.name} has a single task: there is nothing to compare")
-    usual = SimilarityConfig()
-    own = [name for name in _OF_TRAINING if getattr(config, name) != getattr(usual, name)]
-    if memory and own and own != ["iterations"]:
-        raise ValueError(
-            f"{own[0]} is of training an encoder: a policy that remembers its task has its own"
-        )
+    for name in _OF_TRAINING:
+        if memory and getattr(config, name) != getattr(SimilarityConfig, name):
+            raise ValueError(
+                f"{name} is of training an encoder: a policy that remembers its task has its own"
+            )
     if not memory and not config.iterations:
         raise ValueError("iterations must be at least 1 for a policy without memory, got 0")
     counts = {"train": config.tasks, "held out": max(10, config.tasks // 5)}
