@@ -1,6 +1,7 @@
 """Models are compiled once for each content of files and edits, and never print."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from metarl.envs import Simulator, dynamics
+from metarl.envs import model as module
 from metarl.envs.model import Edit, element_index, element_names, gymnasium_asset, load_model
 from metarl.envs.robots import Point
 from metarl.envs.task_family import TaskFamily
@@ -126,6 +128,26 @@ def test_a_file_that_was_edited_is_read_anew(name: str, edits: tuple[Edit, ...],
     # a family keeps the model that its simulations have; one that is made now has the new one
     assert measure(family.model) == measure(old)
     assert measure(family.replace(horizon=5).model) == measure(new)
+
+
+def test_a_file_that_lay_still_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    reads: list[Path] = []
+    now, digest_of = time.time_ns, module._digest_of
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 10_000_000_000)
+    monkeypatch.setattr(module, "_digest_of", lambda file: reads.append(file) or digest_of(file))
+    for file, (before, _, _) in FILES.items():
+        write(tmp_path / file, before)
+    first = load_model(tmp_path / "robot.xml")
+    assert load_model(tmp_path / "robot.xml") is first
+    assert len(reads) == len(FILES)
+
+    time.sleep(0.02)  # a tick of the file system's clock
+    _, after, measure = FILES["assets/m.obj"]
+    write(tmp_path / "assets/m.obj", after)
+    assert measure(load_model(tmp_path / "robot.xml")) != measure(first)
+    assert reads[len(FILES) :] == [tmp_path / "assets/m.obj"]
 
 
 def test_heights_in_the_folder_of_meshes_are_read_anew(tmp_path: Path):
