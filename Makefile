@@ -10,12 +10,14 @@ BIN := .venv/bin
 
 .PHONY: demo test test-all lint format docs benchmark clean
 
-.venv: pyproject.toml constraints.txt
+.venv: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "metarl needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch .venv
+	@touch $@
 
 demo: .venv
 	$(BIN)/metarl demo
@@ -49,4 +51,4 @@ benchmark: .venv
 	$(BIN)/python benchmarks/rendering.py
 
 clean:
-	rm -rf .venv runs docs/_build
+	rm -rf .venv docs/_build

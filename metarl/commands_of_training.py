@@ -25,7 +25,7 @@ from metarl.family_option import (
     is_reference,
     run_family,
 )
-from metarl.learner.config import AlgorithmName, Config, Saving
+from metarl.learner.config import MACHINE, AlgorithmName, Config, Saving
 from metarl.learner.defaults import defaults
 from metarl.options import documented, in_groups
 
@@ -100,10 +100,6 @@ def new_folder(name: str) -> Path:
     return next(folder for folder in numbered if not folder.exists())
 
 
-MACHINE = ("device", "threads", "workers")
-"""Settings that change no numbers."""
-
-
 def tune_command(start: Config, named: Collection[str] = ()) -> Callable[..., None]:
     """Return the command `tune`, whose settings have these defaults.
 
@@ -174,6 +170,8 @@ def resume(
     total_timesteps: int | None = None,
     family: FamilyOption = None,
     saving: OmitArgPrefixes[Saving] = Saving(),  # noqa: B008
+    device: str | None = None,
+    threads: int | None = None,
     workers: int | str | None = None,
 ) -> None:
     """Resume a run; the results are identical to those of an uninterrupted one.
@@ -183,6 +181,8 @@ def resume(
         total_timesteps: Environment steps in all; as many as at its start when left out.
         family: The function that returns the run's family, when it is not one of the catalogue's.
         saving: When checkpoints are written.
+        device: As of `metarl train`; as at its start when left out.
+        threads: As of `metarl train`; as at its start when left out.
         workers: As of `metarl train`; as at its start when left out, but not on a cluster.
     """
     from metarl.learner.runs import resume
@@ -196,6 +196,8 @@ def resume(
             family=own,
             family_reference=family,
             saving=saving,
+            device=device,
+            threads=threads,
             workers=workers,
         ),
         run_folder,

@@ -4,12 +4,14 @@ import shutil
 import sys
 from pathlib import Path
 
+from metarl.envs.plain import whole
 from metarl.evaluation.evaluate import evaluate
 from metarl.evaluation.evaluation import Evaluation
 from metarl.learner.maml import MAML
 from metarl.learner.runs import train
 from metarl.showing import figures
 from metarl.showing.video import render
+from metarl.system.ownership import owned
 
 MARK = "DEMO"
 
@@ -27,16 +29,21 @@ def demo(out: Path, total_timesteps: int, seed: int) -> tuple[Evaluation, dict[s
 
     Returns:
         The evaluation, and the files by what they are; there is no video where none can be drawn.
+
+    Raises:
+        ValueError: for bad settings, or when the folder holds something else, or a demo that runs.
     """
+    total_timesteps = whole("total_timesteps", total_timesteps)
+    learner = MAML("HalfCheetahDir", algorithm="siamese", seed=seed)
     if (out / MARK).exists():
-        shutil.rmtree(out)
+        with owned(out):  # or one that is trained in it would lose its files
+            shutil.rmtree(out)
     elif out.exists() and any(out.iterdir()):
         raise ValueError(
             f"{out} holds something that is not an earlier demo; choose another folder"
         )
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).write_text("This folder belongs to `metarl demo`, which replaces it.\n")
-    learner = MAML("HalfCheetahDir", algorithm="siamese", seed=seed)
     train(learner, out, total_timesteps, progress_bar=True)
     evaluation = evaluate(learner, steps=2, seed=seed)
     numbers, _, figure = figures.save(evaluation, out)

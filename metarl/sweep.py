@@ -17,6 +17,7 @@ import numpy as np
 
 from metarl.evaluation.interval import interval
 from metarl.family_option import is_reference
+from metarl.learner.config import MACHINE
 from metarl.sweep_grid import Point, option, settings_at
 from metarl.system.files import make_folder, whole_file
 from metarl.system.progress_table import columns
@@ -214,11 +215,11 @@ class TrainingHere:
         if begun.is_file():
             family, steps = words[1], run.total_timesteps
             own = ["--family", family] if is_reference(family) else []
-            # fewer than it has, as when it ended with a whole iteration, are refused
             is_longer = steps and steps > json.loads(begun.read_text())["total_timesteps"]
             more = option("total_timesteps", steps) if is_longer else []
-            if "--workers" in words:
-                more += ["--workers", words[words.index("--workers") + 1]]
+            for name in (f"--{setting}" for setting in MACHINE):
+                if name in words:
+                    more += [name, words[words.index(name) + 1]]
             words = ("resume", str(run.folder), *own, *more)
         with (run.folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(
@@ -246,8 +247,13 @@ class TrainingHere:
         return code
 
     def terminate(self) -> None:
-        """Ask it to save its iteration and to end."""
-        self._process.terminate()
+        """Ask it to save its iteration and to end.
+
+        By its standard input, not by a signal: where the system has sent both processes SIGTERM, as
+        SLURM does, one of ours would be the second, which ends it without saving.
+        """
+        if self._process.stdin:
+            self._process.stdin.close()
 
 
 @dataclass(frozen=True)

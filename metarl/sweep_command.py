@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from metarl.commands_of_training import MACHINE, RUNS, defaults_for
+from metarl.commands_of_training import RUNS, defaults_for
 from metarl.envs.family import Family
 from metarl.envs.plain import whole
 from metarl.family_option import Variant
-from metarl.learner.config import Config, check_cluster
+from metarl.learner.config import MACHINE, Config, check_cluster
 from metarl.options import documented, in_groups
 
 if TYPE_CHECKING:

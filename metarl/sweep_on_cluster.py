@@ -99,6 +99,7 @@ class _TrainingThere:
 
     def __init__(self, cluster: Cluster, run: Run) -> None:
         self._cluster, self._run, self._losses = cluster, run, 0
+        self._is_stopped = False
         self._log = run.folder / LOG
         self._log.touch()
         self._begin()
@@ -115,6 +116,8 @@ class _TrainingThere:
         except ValueError as error:
             return self._failed(f"{error}")
         except ConnectionError as error:
+            if self._is_stopped:  # it has what it saved last
+                return 143
             self._losses += 1
             if self._losses > RETRIES:
                 return self._failed(f"lost {self._losses} times, at last by {error}")
@@ -123,6 +126,7 @@ class _TrainingThere:
             return None
 
     def terminate(self) -> None:
+        self._is_stopped = True
         self._cluster.cancel(self._reference)
 
     def _failed(self, why: str) -> int:

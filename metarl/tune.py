@@ -169,14 +169,19 @@ def opened(plan: Plan) -> "optuna.Study":
         pruner=optuna.pruners.MedianPruner(COMPLETE_FIRST, n_warmup_steps=UNJUDGED + 1),
     )
     if "of" not in study.user_attrs:  # new, or its first process was killed at once
+        first = of_defaults(plan.space, plan.config)
+        study.enqueue_trial(first, {"folder": FIRST}, skip_if_exists=True)
         study.set_user_attr("of", plan.described())
-        study.enqueue_trial(of_defaults(plan.space, plan.config), {"folder": FIRST})
     elif differs := differences(study.user_attrs["of"], plan.described()):
         words = "; ".join(differs)
         raise ValueError(f"{plan.out} holds another study: {words}; choose another --out")
+    waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    wait = {trial.user_attrs.get("folder") for trial in waiting}
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        # a process that is killed in between has them wait, and the next one does not repeat it
+        if trial.user_attrs.get("folder") not in wait:
+            study.enqueue_trial(trial.params, dict(trial.user_attrs))
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        study.enqueue_trial(trial.params, dict(trial.user_attrs))
     return study
 
 

@@ -8,6 +8,7 @@ import pytest
 import metarl
 from metarl import envs
 from metarl.demo import demo
+from metarl.system.ownership import owned
 from tests.conftest import SMALL
 
 
@@ -38,3 +39,15 @@ def test_writes_what_it_promises_and_replaces_itself_only(
     with pytest.raises(ValueError, match="not an earlier demo"):
         demo(tmp_path / "thesis", 80_000, seed=0)
     assert (tmp_path / "thesis" / "config.json").exists()
+
+
+def test_a_demo_is_not_lost_to_bad_settings_or_while_it_runs(tmp_path: Path):
+    for name in ("DEMO", "adaptation.mp4"):
+        (tmp_path / name).write_text("from before")
+    with pytest.raises(ValueError, match="total_timesteps must be"):
+        demo(tmp_path, 0, seed=0)
+    with pytest.raises(ValueError, match="seed must be"):
+        demo(tmp_path, 300, seed=-1)
+    with owned(tmp_path), pytest.raises(ValueError, match="in use"):
+        demo(tmp_path, 300, seed=0)
+    assert (tmp_path / "adaptation.mp4").exists()

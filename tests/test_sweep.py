@@ -119,6 +119,9 @@ def test_a_run_that_was_begun_is_resumed_with_its_family(tmp_path: Path, monkeyp
         for steps, more in ((0, []), (600, []), (900, ["--total-timesteps", "900"])):
             sweep.TrainingHere(replace(run, total_timesteps=steps), 1)
             assert calls.pop()[3:] == ["resume", str(run.folder), *own, *more]
+        machine = ("--device", "cpu", "--threads", "3", "--workers", "2")
+        sweep.TrainingHere(replace(run, words=(*run.words, "--seed", "3", *machine)), 1)
+        assert calls.pop()[3:] == ["resume", str(run.folder), *own, *machine]
 
 
 def began(folder: Path, **settings: Any) -> None:
@@ -317,6 +320,40 @@ def test_a_stopped_sweep_is_resumed_by_the_same_command(tmp_path: Path):
     assert all(0 < steps < 30_000 for steps in begun)
     subprocess.run(command, check=True, capture_output=True)
     assert all(metarl.load(folder).num_timesteps >= 30_000 for folder in folders)
+
+
+ASKED = """
+import os, signal, sys, time
+from metarl.system.stopping import Stopping, stop_with_parent
+stop_with_parent()
+with Stopping("soon") as stopping:
+    print("runs", flush=True)
+    while not stopping.asked:
+        time.sleep(0.01)
+    time.sleep(float(sys.argv[1]))
+print("saved", flush=True)
+"""
+
+
+def test_a_run_that_the_system_asked_to_stop_is_not_asked_again():
+    """As where SLURM sends SIGTERM to the sweep and its runs."""
+    for by_the_system in (True, False):
+        process = subprocess.Popen(
+            [sys.executable, "-c", ASKED, "0.5"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"runs\n"
+        if by_the_system:
+            process.terminate()
+            time.sleep(0.2)
+        process.stdin.close()
+        assert process.stdout.read() == b"saved\n"
+        process.stdout.close()
+        assert process.wait() == 0
 
 
 BEGINS = """

@@ -91,6 +91,9 @@ class Lossy(Cluster):
             raise self.reason
         return 0
 
+    def cancel(self, reference: Any) -> None:
+        pass
+
     def tell_wait(self) -> None:
         self.told += 1
 
@@ -113,6 +116,13 @@ def test_a_lost_run_is_begun_again_a_few_times(
     assert (ended, cluster.begun) == (code, begun)
     assert words in (tmp_path / LOG).read_text()
     assert cluster.told == 0
+
+
+def test_a_run_that_is_lost_when_it_is_stopped_is_not_begun_again(tmp_path: Path):
+    cluster = Lossy(1, ConnectionError("NodeDiedError"))
+    training = cluster.begin(Run(tmp_path, (), 0, ()))
+    training.terminate()
+    assert (training.poll(), cluster.begun) == (143, 1)
 
 
 def test_a_run_that_says_nothing_waits_for_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

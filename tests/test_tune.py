@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import tyro
+from optuna import Study
 from optuna.trial import TrialState
 
 from metarl import commands, tune
@@ -196,6 +197,30 @@ def test_the_first_trial_has_the_defaults_to_their_last_digit(trained: list[Run]
     plan = Plan("Point2D", tmp_path, config, ("inner_lr",), (), total_timesteps=TOTAL)
     tune.tune(plan, 1)
     assert dict(trained[0].point)["discount"] == "0.9993"
+
+
+def test_a_study_killed_while_it_was_opened_loses_no_trial(
+    trained: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    plan = plan_of(tmp_path)
+    with monkeypatch.context() as within:
+        within.setattr(Study, "set_user_attr", killed)  # the defaults wait by then
+        with pytest.raises(KeyboardInterrupt):
+            tune.opened(plan)
+    tune._begun(tune.opened(plan), plan, 1).process.wait()
+    for name in ("enqueue_trial", "tell"):  # nobody has told of the first trial
+        with monkeypatch.context() as within:
+            within.setattr(Study, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                tune.opened(plan)
+    study = tune.tune(plan, 2)
+    assert [run.folder.name for run in trained] == ["trial-000", "trial-000", "trial-002"]
+    assert dict(trained[1].point) == dict(trained[0].point)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
 
 
 def test_a_trial_that_never_began_is_no_trial(trained: list[Run], tmp_path: Path):

@@ -76,6 +76,8 @@ def check_cluster(name: str) -> str:
     return name
 
 
+MACHINE = ("device", "threads", "workers")
+"""Settings that change no numbers."""
 _MOST_THREADS = 4096
 
 

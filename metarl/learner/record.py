@@ -107,7 +107,7 @@ class ResumedTensorBoard(TensorBoardOutputFormat):
         """
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
+        self.writer = SummaryWriter(str(folder), purge_step=steps + 1)
         self._is_closed = False
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from metarl.envs.family import Family
 from metarl.envs.plain import whole
 from metarl.learner import state
-from metarl.learner.config import Saving
+from metarl.learner.config import MACHINE, Saving
 from metarl.learner.maml import MAML
 from metarl.learner.record import run_logger
 from metarl.learner.saving import SaveCheckpoints, kept
@@ -84,7 +84,7 @@ def resume(
     family: Family | None = None,
     family_reference: str | None = None,
     saving: Saving | None = None,
-    workers: int | str | None = None,
+    **machine: Any,  # noqa: ANN401
 ) -> MAML:
     """Go on with a run from its last checkpoint.
 
@@ -95,10 +95,12 @@ def resume(
         family: the one it was started with, when that is not one of the catalogue's.
         family_reference: the function that returns it, when that is elsewhere now; see `train`.
         saving: see `train`.
-        workers: see `metarl.Config`; None for what the run was started with, besides a cluster.
+        machine: `device`, `threads` and `workers`, see `metarl.Config`; those that are left out, or
+            None, are what the run was started with, besides a cluster.
 
     Raises:
         FileNotFoundError: when the folder holds no run.
+        TypeError: for another setting, which would change numbers.
         ValueError: when the checkpoint is damaged, another process trains in the folder, or it is
             no folder.
         KeyboardInterrupt: see `train`.
@@ -109,6 +111,8 @@ def resume(
         )
     out, saving = Path(out), saving or Saving()
     saving.check()
+    if others := sorted({*machine} - {*MACHINE}):
+        raise TypeError(f"a run is resumed with its own settings, got {', '.join(others)}")
     if out.is_file():
         meant = f": metarl resume {out.parent}" if (out.parent / CONFIG).is_file() else ""
         raise ValueError(f"resume takes a run folder, got the file {out}{meant}")
@@ -121,13 +125,14 @@ def resume(
         for name in (CHECKPOINT, CONFIG, "progress.csv"):
             remove_leftovers(out / name)
         _check_whole(out / CHECKPOINT)
-        settings: dict[str, Any] = {} if workers is None else {"workers": workers}
-        learner = MAML.load(out / CHECKPOINT, family=family, **settings)
+        given = {name: value for name, value in machine.items() if value is not None}
+        learner = MAML.load(out / CHECKPOINT, family=family, **given)
         reference = family_reference or started.get("family_reference")
         goal = started["total_timesteps"]
         if total_timesteps is not None:
             goal = whole("total_timesteps", total_timesteps)
-        if total_timesteps is not None and goal < learner.num_timesteps:
+        # iterations are whole, so that it may have more than it was asked for
+        if goal < min(learner.num_timesteps, started["total_timesteps"]):
             raise ValueError(
                 f"the run has {learner.num_timesteps} environment steps already; "
                 f"total_timesteps must be at least that, got {goal}"

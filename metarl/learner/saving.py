@@ -70,4 +70,5 @@ def keep(path: Path, iteration: int, count: int) -> None:
 
 def kept(path: Path) -> list[Path]:
     """Return the checkpoints that are kept beside one, the oldest first."""
-    return sorted((path.parent / KEPT).glob(f"*{path.suffix}"))
+    found = (path.parent / KEPT).glob(f"*{path.suffix}")
+    return sorted(each for each in found if each.stem.isdecimal())  # the others are people's own

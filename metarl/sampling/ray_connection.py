@@ -60,7 +60,7 @@ def pickled_with_own_modules(family: Family) -> bytes:
     """Return a family as it is sent to a cluster, with the code of modules that are not there.
 
     Raises:
-        TypeError: when it cannot be pickled.
+        ValueError: when it cannot be pickled.
     """
     # by their own names: a module may stand in `sys.modules` under several
     own = {module.__name__: module for module in list(sys.modules.values()) if _is_own(module)}
@@ -71,7 +71,7 @@ def pickled_with_own_modules(family: Family) -> bytes:
     try:
         return cloudpickle.dumps(family)
     except Exception as error:
-        raise TypeError(
+        raise ValueError(
             f"{family.name} cannot be sent to a cluster: {error}. Functions of it that make what "
             "cannot be pickled when they are called, instead of holding it, can be"
         ) from error

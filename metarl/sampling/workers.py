@@ -189,7 +189,7 @@ def _pickled(family: Family) -> bytes:
     try:
         return cloudpickle.dumps(family)
     except Exception as error:
-        raise TypeError(
+        raise ValueError(
             f"{family.name} cannot be sent to sampling processes: {error}. Functions of it that "
             "make what cannot be pickled when they are called, instead of holding it, can be; "
             "workers=1 samples in this process"

@@ -20,13 +20,34 @@ _LINE = 64
 def create(layout: Layout) -> int:
     """Return the descriptor of a file with room for these tensors, gone when no one has it open.
 
+    It is in memory where there is enough of it for files, else on disk.
+
     Args:
         layout: of the tensors.
+
+    Raises:
+        OSError: when there is no room on disk either.
     """
-    in_memory = Path("/dev/shm")
-    descriptor, path = tempfile.mkstemp(dir=in_memory if in_memory.is_dir() else None)
+    size = max(1, sum(_room(*entry) for entry in layout.values()))
+    try:
+        return _file(size, "/dev/shm")
+    except OSError:  # there is none, or it is full
+        return _file(size, None)
+
+
+def _file(size: int, folder: str | None) -> int:
+    descriptor, path = tempfile.mkstemp(dir=folder)
     Path(path).unlink()
-    os.truncate(descriptor, max(1, sum(_room(*entry) for entry in layout.values())))
+    try:
+        # with all of its room: of memory that turns out to be missing when it is written to, the
+        # kernel tells by ending the process (SIGBUS); a container may have 64 MB
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.truncate(descriptor, size)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -86,6 +86,9 @@ def stop_with_parent() -> None:
     def watch() -> None:
         while os.read(0, 1):
             pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        stopping = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        # what stops already, as where all processes of a job were sent SIGTERM, may come to its end
+        if not (isinstance(stopping, Stopping) and stopping.asked):
+            os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

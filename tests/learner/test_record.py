@@ -1,6 +1,7 @@
 """The progress file: whole rows, in order, whatever happened to the run before."""
 
 import csv
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,18 @@ from stable_baselines3.common.callbacks import (
     StopTrainingOnMaxEpisodes,
 )
 from stable_baselines3.common.logger import Logger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import metarl
 from metarl import envs
 from metarl.learner.iteration import Progress
-from metarl.learner.record import STEP_COLUMN, Clock, ProgressFile, _tell_failures
+from metarl.learner.record import (
+    STEP_COLUMN,
+    Clock,
+    ProgressFile,
+    ResumedTensorBoard,
+    _tell_failures,
+)
 from tests.conftest import SMALL
 from tests.learner.test_maml import Rows
 
@@ -152,3 +160,14 @@ def test_numbers_that_an_algorithm_does_not_have_are_not_shown(
         metarl.train(learner, tmp_path / algorithm, 300)
         assert ("cg_residual" in capsys.readouterr().out) is has
         assert "train/cg_residual" in read(tmp_path / algorithm / "progress.csv")[0]
+
+
+def test_events_of_a_run_that_died_before_its_first_checkpoint_are_hidden(tmp_path: Path):
+    for value in (1.0, 2.0):  # the second is resumed at step 0
+        events = ResumedTensorBoard(tmp_path, 0)
+        for step in (100, 200, 300)[: 3 if value == 1.0 else 1]:
+            events.write({"return": value}, {"return": None}, step)
+        events.close()
+        time.sleep(1.1)  # files are named, and read in the order of, whole seconds
+    found = EventAccumulator(str(tmp_path)).Reload().Scalars("return")
+    assert [(each.step, each.value) for each in found] == [(100, 2.0)]

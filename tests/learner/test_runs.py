@@ -21,6 +21,7 @@ import torch
 import metarl
 from metarl import envs
 from metarl.learner.config import Saving
+from metarl.learner.runs import read_config
 from metarl.system.ownership import owned
 from tests.conftest import SMALL
 from tests.learner import warmed
@@ -254,11 +255,23 @@ def test_resume_says_what_it_takes(run_folder: Path):
 
 def test_a_run_may_be_lengthened_by_nothing_but_not_be_shortened(run_folder: Path):
     steps = metarl.load(run_folder).num_timesteps
-    assert metarl.resume(run_folder, total_timesteps=steps).num_timesteps == steps
+    asked = read_config(run_folder)["total_timesteps"]
+    assert asked < steps, "iterations are whole"
+    for goal in (asked, asked + 1, steps):
+        assert metarl.resume(run_folder, total_timesteps=goal).num_timesteps == steps
     with pytest.raises(ValueError, match=f"must be at least that, got {steps - 1}"):
         metarl.resume(run_folder, total_timesteps=steps - 1)
     with pytest.raises(ValueError, match="total_timesteps must be a whole number"):
         metarl.resume(run_folder, total_timesteps=steps + 0.5)  # type: ignore[arg-type]
+
+
+def test_a_run_goes_on_on_another_machine(run_folder: Path):
+    learner = metarl.resume(run_folder, device="cpu", threads=3, workers=1)
+    assert (learner.config.device, learner.config.threads) == ("cpu", 3)
+    with pytest.raises(ValueError, match="device must be"):
+        metarl.resume(run_folder, device="gpu")
+    with pytest.raises(TypeError, match="own settings, got inner_lr"):
+        metarl.resume(run_folder, inner_lr=0.1, threads=1)
 
 
 def test_a_run_that_failed_before_its_first_iteration_can_be_trained_again(

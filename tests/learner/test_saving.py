@@ -24,8 +24,12 @@ def trained(point: envs.TaskFamily, folder: Path, **settings) -> tuple[int, list
 
 
 def test_the_last_few_are_kept(point: envs.TaskFamily, tmp_path: Path):
+    of_mine = tmp_path / "a" / saving.KEPT / "library.safetensors"
+    of_mine.parent.mkdir(parents=True)
+    of_mine.write_text("mine")
     iterations, kept = trained(point, tmp_path / "a", keep=2)
     assert kept == [iterations - 1, iterations]
+    assert of_mine.exists()
     _, kept = trained(point, tmp_path / "b", keep=1)
     assert kept == []
     assert not (tmp_path / "b" / saving.KEPT).exists()

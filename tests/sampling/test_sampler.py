@@ -398,7 +398,7 @@ def test_a_family_that_cannot_be_sent_is_refused_in_a_line():
         (Uniform("x", 0.0, 1.0),),
         horizon=8,
     )
-    with pytest.raises(TypeError, match=r"Locked cannot be sent to .*lock.*workers=1 samples in"):
+    with pytest.raises(ValueError, match=r"Locked cannot be sent to .*lock.*workers=1 samples in"):
         Workers(family, 4, 1, {}, count=2)
 
 

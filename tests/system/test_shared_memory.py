@@ -1,5 +1,7 @@
 """Tensors that processes share, against tensors of their own."""
 
+import errno
+import gc
 import os
 import subprocess
 import sys
@@ -65,3 +67,29 @@ def test_a_layout_without_numbers_is_fine():
     descriptor = shared_memory.create({})
     assert shared_memory.attach(descriptor, {}) == {}
     os.close(descriptor)
+
+
+def test_where_memory_is_full_the_file_is_on_disk(monkeypatch: pytest.MonkeyPatch):
+    folders: list[str | None] = []
+    file = shared_memory._file
+
+    def fails(descriptor: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def noted(size: int, folder: str | None) -> int:
+        folders.append(folder)
+        with monkeypatch.context() as within:
+            if folder:
+                within.setattr(os, "posix_fallocate", fails)
+            return file(size, folder)
+
+    monkeypatch.setattr(shared_memory, "_file", noted)
+    before = len(os.listdir("/proc/self/fd"))
+    descriptor = shared_memory.create(LAYOUT)
+    shared_memory.attach(descriptor, LAYOUT)["sum"][:] = 1.5
+    assert shared_memory.attach(descriptor, LAYOUT)["sum"].tolist() == [1.5] * 3
+    os.close(descriptor)
+    assert folders == ["/dev/shm", None]
+
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before, "that of the full memory is closed"
