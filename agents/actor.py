@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metarl.agents.acting_memory import ActingMemory
@@ -55,15 +55,18 @@ class Actor:
 
         Args:
             policy: the network.
-            parameters: as in `policy.shapes`.
+            parameters: as in `policy.shapes`, or with a task axis of 1 before.
             action_scale: the part of the robot's control range that an action of 1 of the policy
                 asks for.
             seed: of the generator that draws exploration noise, or the generator itself.
             remembered: how the policy remembers its task, and what it remembers at first, [memory];
                 None for a policy without memory.
+
+        Raises:
+            ValueError: for parameters of several tasks, or of another network.
         """
         self.policy = policy
-        self.parameters = {name: value.detach().cpu() for name, value in parameters.items()}
+        self.parameters = _of_one_task(policy, parameters)
         self.action_scale = action_scale
         self._generator = np.random.default_rng(seed)
         self.rules = remembered[0] if remembered else None
@@ -170,17 +173,22 @@ class Actor:
             begins: whether an episode begins with this step, so that its reward is not compared
                 with the one before. None: where `observation` is not the `next_observation` of the
                 call before; say it where sensors are read anew before each action.
+
+        Raises:
+            ValueError: for numbers that are not finite, which would be remembered for ever, or
+                arrays of other shapes; nothing is remembered then.
         """
         if self._acting_memory:
-            row = self.memory[None]
-            done = np.asarray(action, np.float32)[None] / self.action_scale
-            # copies, as whoever calls may read the next observation into the same array
-            before, after = (np.array(o, np.float32)[None] for o in (observation, next_observation))
+            size, row = self.observation_size, self.memory[None]
+            before = _row("observation", observation, (size,))
+            done = _row("action", action, (self.policy.action_size,)) / self.action_scale
+            after = _row("next_observation", next_observation, (size,))
+            earned = _row("reward", reward, ())
             if begins is None:
                 begins = self._followed is None or not np.array_equal(self._followed, before)
             if begins:
                 self._acting_memory.begin_episode(row)
-            self._acting_memory.remember(row, before, done, np.array([reward]), after)
+            self._acting_memory.remember(row, before, done, earned, after)
             self.memory, self._followed = row[0], after
             self.seen += 1.0
             if not self._warned and self.is_novel:
@@ -198,13 +206,13 @@ class Actor:
 
         Args:
             observation: [observation] or [n, observation].
-            state: `(memories,)`, [n, memory], to act on instead of the actor's own memory; returned
-                as it is, since what came of the action is not known yet.
+            state: `(memories,)`, [n, memory] or [1, memory] for all, to act on instead of the
+                actor's own; returned as it is: what came of the action is not known yet.
             episode_start: ignored: a memory is of a task, whose episodes are many.
             deterministic: return the most likely action instead of a sampled one.
 
         Raises:
-            ValueError: for an observation of another size.
+            ValueError: for an observation of another size or that is not finite, or other memories.
         """
         action = self._action(observation, deterministic, state)
         return np.clip(action, -1.0, 1.0), state
@@ -240,10 +248,15 @@ class Actor:
             raise ValueError(
                 f"an observation must be [{size}] or [n, {size}], got {list(observation.shape)}"
             )
+        if not np.isfinite(observation).all():
+            raise ValueError(f"an observation is not finite: {observation.tolist()}")
         seen = np.atleast_2d(observation)
         if self._acting_memory:
-            memories = state[0] if state else self.memory[None]
-            context = self._acting_memory.context(np.atleast_2d(memories))
+            memories = np.atleast_2d(state[0] if state else self.memory)
+            wanted = [len(seen), self._acting_memory.size]
+            if list(memories.shape) not in ([1, wanted[1]], wanted):
+                raise ValueError(f"state must hold memories {wanted}, got {list(memories.shape)}")
+            context = self._acting_memory.context(memories)
             context = np.broadcast_to(context, (len(seen), context.shape[1]))
             seen = np.concatenate([seen, context], axis=1)
         action = self.policy.acting(self.parameters)(seen)
@@ -252,6 +265,34 @@ class Actor:
             action += self.policy.std(self.parameters).numpy() * noise
         action *= self.action_scale
         return action.reshape(*observation.shape[:-1], -1)
+
+
+def _of_one_task(policy: GaussianPolicy, parameters: Parameters) -> dict[str, Tensor]:
+    """Return the parameters of one network, on the CPU."""
+    tasks = parameters["weight0"].shape[:-2]
+    if tasks not in ((), (1,)):
+        raise ValueError(
+            f"an actor has the parameters of one task, got those of {list(tasks)} tasks: "
+            "{name: value[number] for name, value in parameters.items()} are one's"
+        )
+    own = {
+        name: (value[0] if tasks else value).detach().cpu() for name, value in parameters.items()
+    }
+    for name, shape in policy.shapes.items():
+        if own[name].shape != shape:
+            raise ValueError(f"{name} must be {list(shape)}, got {list(own[name].shape)}")
+    return own
+
+
+def _row(what: str, numbers: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return numbers as float32 behind an axis of 1, [1, ...], or say what is wrong with them."""
+    # a copy, as whoever calls may read the next observation into the same array
+    row = np.array(numbers, np.float32)
+    if row.shape != shape:
+        raise ValueError(f"{what} must be {list(shape)}, got {list(row.shape)}")
+    if not np.isfinite(row).all():
+        raise ValueError(f"{what} is not finite: {row.tolist()}")
+    return row[None]
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,6 @@ class Gaussian(NamedTuple):
     log_std: Tensor
     """Broadcastable to the mean."""
 
-    def sample(self, noise: Tensor) -> Tensor:
-        """Return `mean + std * noise`, [..., action], for standard normal noise."""
-        return self.mean + self.log_std.exp() * noise
-
     def log_prob(self, action: Tensor) -> Tensor:
         """Return the log-density of actions, summed over their components, [...].
 

@@ -97,7 +97,7 @@ class GaussianPolicy:
         Args:
             parameters: as in `shapes`, or each with a leading task axis; and `context` when it was
                 adapted, [context] or [task, context].
-            observation: [..., observation], or [task, n, observation] with a task axis.
+            observation: [..., n, observation], or [task, n, observation] with a task axis.
         """
         activate, _ = ACTIVATIONS[self.activation]
         features = self.normaliser(observation) if self.normaliser else observation

@@ -85,7 +85,7 @@ class SiameseEncoder(nn.Module):
         super().__init__()
         self.observation_size = observation_size
         self.embedding_size, self.hidden = embedding_size, hidden
-        self.products, self.action_limit = products, action_limit
+        self.action_limit = action_limit
         self.transition_size = 2 * observation_size + action_size + 2
         # the names of these two are part of the file format of encoders
         self.each = nn.Sequential(

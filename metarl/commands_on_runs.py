@@ -3,6 +3,7 @@
 Options that several commands share are fields of one settings class, or one of the types below.
 """
 
+import itertools
 import shlex
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from metarl.envs.distributions import Split
 from metarl.envs.plain import whole
 from metarl.evaluation.settings import (
     AdaptationSettings,
@@ -112,13 +112,13 @@ def evaluate(
         raise ValueError("--memory-window is of --change, which is left out")
     learners = [run.learner(folder) for folder in run_folders]
     skills = [SkillLibrary.load(path) for path in library]
-    each: list[tuple[Split, int]] = [
-        (part, count) for part in tables.split for count in tables.rollouts
-    ]
+    each = [*itertools.product(tables.split, tables.rollouts)]
     folder, chosen = out or folder_of(first), asdict(adaptation) | _given(task_file)
     chosen |= {"library": skills}
     _check_place(folder)
-    with _going_on(folder / f"evaluation{PARTIAL}") as partial:
+    # a file of their own for these tables: two measurements may run side by side
+    kept = "_".join([f"{part}_{count}" for part, count in each] + ["skills"] * bool(skills))
+    with _going_on(folder / f"evaluation_{kept}{PARTIAL}") as partial:
         for part, count in each:
             evaluation = evaluate(
                 learners,

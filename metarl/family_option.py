@@ -175,6 +175,8 @@ def run_family(run_folder: Path, reference: str | None) -> OwnFamily | None:
     from metarl.pretrained.policies import is_pretrained
 
     if is_pretrained(run_folder):
+        if reference is not None:
+            raise ValueError(f"{run_folder} is of a family of the catalogue: leave --family out")
         return None
     checkpoint = run_folder / CHECKPOINT if run_folder.is_dir() else run_folder
     try:

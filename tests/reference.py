@@ -38,7 +38,8 @@ def experience(policy: GaussianPolicy, parameters: Parameters, seed: int) -> Bat
     steps = (3, 4, 5)
     observations = torch.randn(*steps, policy.observation_size, generator=generator)
     gaussian = policy(parameters, observations)
-    actions = gaussian.sample(torch.randn(*steps, policy.action_size, generator=generator))
+    noise = torch.randn(*steps, policy.action_size, generator=generator)
+    actions = gaussian.mean + gaussian.log_std.exp() * noise
     valid = torch.rand(steps, generator=generator) < 0.8
     weights = valid / valid.sum((1, 2), keepdim=True)
     advantages = torch.randn(steps, generator=generator)

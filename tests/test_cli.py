@@ -207,7 +207,7 @@ def test_an_evaluation_that_is_stopped_or_killed_goes_on(seeds: list[Path], tmp_
     words = ["evaluate", *seeds, "--tasks", "100"]
     assert in_a_process(*words, "--out", tmp_path / "whole").returncode == 0
     out = tmp_path / "stopped"
-    partial = out / "evaluation.partial.safetensors"
+    partial = out / "evaluation_test_20.partial.safetensors"
     before = b""
     for number in (signal.SIGTERM, signal.SIGKILL):
         command = [sys.executable, "-m", "metarl", *map(str, [*words, "--out", out])]

@@ -51,8 +51,9 @@ def conjugate_gradient(
         product: v -> A v, [parameter] both.
         target: b, [parameter].
         iterations: at most this many products.
-        tolerance: stop when the squared norm of the residual falls below it. The default is that of
-            Schulman's own implementation, modular_rl.
+        tolerance: stop when the squared norm of the residual falls below it, or below this part of
+            b's where b is shorter than 1: a step does not depend on the unit of rewards. The
+            default is that of Schulman's own implementation, modular_rl.
 
     Returns:
         The solution x, [parameter], and the residual b - A x, [parameter].
@@ -61,8 +62,9 @@ def conjugate_gradient(
     residual = target.clone()
     direction = residual.clone()
     squared = residual.dot(residual)
+    least = tolerance * squared.clamp_max(1.0)
     for _ in range(iterations):
-        if squared < tolerance:
+        if squared <= least:
             break
         image = product(direction)
         step = squared / direction.dot(image)

@@ -26,11 +26,17 @@ class ContextVecEnv(VecEnvWrapper):
             policy: with a memory.
 
         Raises:
-            ValueError: for a policy without memory, or actions without bounds.
+            ValueError: for a policy without memory, other observations, or actions without bounds.
         """
         actor = actor_of(policy)
         if actor.rules is None:
             raise ValueError("the policy has no memory: use the environments as they are")
+        shape = venv.observation_space.shape
+        if shape != (actor.observation_size,):
+            raise ValueError(
+                f"the policy acts on observations [{actor.observation_size}], the environments "
+                f"give {list(shape or ())}"
+            )
         size = actor.observation_size + actor.rules.context_size
         super().__init__(venv, gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32))
         self._rules, self._action_scale = ActingMemory(actor.rules), actor.action_scale

@@ -35,6 +35,10 @@ from metarl.system.partial_results import PartialResults
 ROLLOUTS = (1, 2, 5, 10, 20)
 """Rollouts that the first inner step is taken from, one adaptation each."""
 
+_TOLD, _RANDOM = "told the task", "gradient steps, random start"
+_PRETRAINED, _SCRATCH = "PPO from pretraining", "PPO from scratch"
+_SKILLED = " with skills"
+
 Named = Iterator[tuple[str, Curve]]
 """Curves by method."""
 
@@ -68,23 +72,23 @@ def compare(
     Raises:
         TypeError: for another setting.
         ValueError: for runs of different families, or of one algorithm with other settings or the
-            same seed, none that meta-learns, a library that none of them has, or bad counts.
+            same seed, none that meta-learns, a library that none of them has or two that one has,
+            others with a method's name, or bad counts.
     """
     chosen = settings_of(ComparisonSettings, settings)
     meta, family = _checked(runs, libraries)
+    _check_names(others or {}, meta)
     pretrained = [run for run in runs if run.config.algorithm == "pretrain" and not _is_told(run)]
     told = [run for run in runs if _is_told(run)]
     seeds = sorted({run.config.seed for run in meta})
-    if chosen.budget < 2 * ppo.ENVIRONMENTS * family.horizon:
-        least = 2 * ppo.ENVIRONMENTS * family.horizon
+    least = max(2 * ppo.ENVIRONMENTS * family.horizon, ppo.points(0)[0])
+    if chosen.budget < least:
         raise ValueError(f"budget must be at least {least} steps, got {chosen.budget}")
     seed, tasks = chosen.seed, new_tasks(family, tasks, chosen.seed, "test", least=2)
     starts = [
-        ppo.Start(
-            "PPO from pretraining", run.config.seed, run.actor(run.parameters), run.fingerprint
-        )
+        ppo.Start(_PRETRAINED, run.config.seed, run.actor(run.parameters), run.fingerprint)
         for run in pretrained
-    ] + [ppo.Start("PPO from scratch", number, None) for number in seeds]
+    ] + [ppo.Start(_SCRATCH, number, None) for number in seeds]
     machine = {name: getattr(meta[0].config, name) for name in ("threads", "workers")}
     device = str(meta[0].device)
     new = [MAML(family, seed=number, device=device, **machine) for number in seeds]
@@ -133,8 +137,23 @@ def _checked(
     for library in libraries:
         if not any(library.fits(run) for run in meta):
             library.check(meta[0])
+    for run in meta:
+        if sum(library.fits(run) for library in libraries) > 1:
+            raise ValueError(
+                f"two libraries are of one run, {run.config.algorithm} with seed "
+                f"{run.config.seed}: their numbers would be taken for those of two runs"
+            )
     _check_groups(runs)
     return meta, family
+
+
+def _check_names(others: Mapping[str, Model], meta: Sequence[MAML]) -> None:
+    """Check that other models are not named as a method: both would be taken together."""
+    methods = {_TOLD, _RANDOM, _PRETRAINED, _SCRATCH}
+    methods |= {run.config.algorithm for run in meta}
+    methods |= {f"{run.config.algorithm}{_SKILLED}" for run in meta}
+    if taken := sorted(methods & {*others}):
+        raise ValueError(f"others need names that no method has, got {', '.join(taken)}")
 
 
 def _check_groups(runs: Sequence[MAML]) -> None:
@@ -176,17 +195,15 @@ def _a_few_inner_steps(
         fitting = [library for library in libraries if library.fits(run)]
         for which, library in enumerate([None, *fitting]):
             make = functools.partial(_adapted, run, kept.tasks, kept.settings.seed, library)
-            name = f"{words} with skills" if library else words
+            name = f"{words}{_SKILLED}" if library else words
             yield name, kept.curve(f"run {number}, skills {which}", run, make, library)
 
 
 def _told_the_task(told: Sequence[MAML], kept: _Kept) -> Named:
     """Policies that observe the task, not adapted: what could be reached at best."""
-    for run in told:
-        yield (
-            "told the task",
-            _flat(policy_returns(run, kept.tasks, run.parameters, kept.settings.seed)),
-        )
+    for number, run in enumerate(told):
+        make = functools.partial(_not_adapted, run, kept)
+        yield _TOLD, kept.curve(f"told {number}", run, make)
 
 
 def _as_they_are(others: Mapping[str, Model], family: Family, tasks: Tasks, seed: int) -> Named:
@@ -205,7 +222,11 @@ def _inner_steps_only(new: Sequence[MAML], kept: _Kept) -> Named:
         make = functools.partial(
             _without_meta_learning, run, kept, run.recipe.inner_lrs(count), shown
         )
-        yield "gradient steps, random start", kept.curve(f"random start {number}", run, make)
+        yield _RANDOM, kept.curve(f"random start {number}", run, make)
+
+
+def _not_adapted(run: MAML, kept: _Kept) -> Curve:
+    return _flat(policy_returns(run, kept.tasks, run.parameters, kept.settings.seed))
 
 
 def _without_meta_learning(

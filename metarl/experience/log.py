@@ -59,8 +59,11 @@ class Experience:
         _check_shapes(arrays, policy, policy.observation_size - context)
         count, time = arrays["rewards"].shape
         lengths, final = arrays["lengths"], arrays["final_observations"]
-        if (lengths < 1).any() or (lengths > time).any():
-            raise ValueError(f"lengths must be 1 to {time}, got {lengths.tolist()}")
+        whole = np.isin(lengths, np.arange(1, time + 1))
+        if not whole.all():
+            raise ValueError(f"lengths must be whole, 1 to {time}, got {lengths.tolist()}")
+        if not np.isin(arrays["terminated"], (0, 1)).all():
+            raise ValueError(f"terminated must be True or False, got {arrays['terminated']}")
         valid = np.arange(time) < lengths[:, None]
         _check_finite(arrays, valid)
 

@@ -4,7 +4,9 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.agents.memory import TaskMemory
@@ -34,6 +36,19 @@ class Remembered(NamedTuple):
     def never_forgetting(self) -> "Remembered":
         """Return it with a memory that keeps everything, whatever happens."""
         return Remembered(replace(self.rules, keep=1.0, tolerance=math.inf), self.start)
+
+    def of_one_task(self) -> NDArray[np.float32]:
+        """Return what is remembered of a single task, [memory].
+
+        Raises:
+            ValueError: when these are memories of several.
+        """
+        if len(self.start) != 1:
+            raise ValueError(
+                f"an actor has the memory of one task, got those of {len(self.start)}: "
+                "memory._replace(start=memory.start[[number]]) is one's"
+            )
+        return self.start[0].numpy()
 
     def pooled(self, rollouts: Rollouts, episodes: int = 1) -> "Remembered":
         """Return the memories that also hold what all rollouts of each task saw.

@@ -11,6 +11,7 @@ last layer is changed so that values stay (van Hasselt et al. 2016, "PopArt", eq
 """
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -155,7 +156,9 @@ class Critic:
 
     @property
     def _unit(self) -> Tensor:
-        return self.returns.std
+        # not the normaliser's, which is bounded: rewards may be of any size, but vary they must
+        std = self.returns.variance.sqrt()
+        return torch.where(std > 1e-12 * (1.0 + self._mean.abs()), std, 1.0)
 
 
 class Judged(NamedTuple):
@@ -204,13 +207,21 @@ def judge(
     advantages = judged(rollouts, rewards, values, final, config.discount, config.gae_lambda)
     settings = Minibatches(config.minibatch, config.outer_epochs, LR)
     returns = (advantages + values)[valid]
-    explained = 1.0 - float(advantages[valid].var() / returns.var())
+    explained = _explained(advantages[valid], returns)
     critic = critic.towards(inputs[valid], returns, settings, generator)
     adam = {name: value.detach().cpu() for name, value in critic.adam.items()}
     critic = replace(critic, network=critic.network.cpu(), adam=adam)
     normalise = config.normalise_advantages
     batch = batch_of(rollouts, rewards, advantages, config.discount, normalise=normalise)
     return Judged(batch, critic, explained)
+
+
+def _explained(errors: Tensor, returns: Tensor) -> float:
+    """Return the part of the returns' variance that is not the errors'; nan where there is none."""
+    variance = returns.var(correction=0)
+    if variance <= 1e-12 * returns.square().mean():  # rounding alone
+        return math.nan
+    return 1.0 - float(errors.var(correction=0) / variance)
 
 
 def _inputs(

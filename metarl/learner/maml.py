@@ -338,13 +338,13 @@ class MAML:
         """Return the policy with some parameters, such as a stage's of `adaptation`, to act with.
 
         Args:
-            parameters: of one network; None for those before adaptation.
+            parameters: of one task; None for those before adaptation.
             seed: of its exploration, or a generator.
             memory: of the task, such as a stage's; None for a task not met before.
         """
         if not isinstance(seed, np.random.Generator):
             check_seed(seed)
         memory = memory or nothing_seen(self.state.memory, 1)
-        remembered = (memory.rules, memory.start[0].numpy()) if memory else None
+        remembered = (memory.rules, memory.of_one_task()) if memory else None
         scale = self.family.action_scale
         return Actor(self.policy, parameters or self.parameters, scale, seed, remembered)

@@ -154,6 +154,8 @@ def train_encoder(
 ) -> tuple[TaskEncoder, float]:
     """Return the encoder after an iteration's steps, and its loss on tasks that it had not seen.
 
+    Where the steps lead to numbers that are not finite, it is the encoder of before.
+
     The loss is the mean squared distance of windows' embeddings from where their tasks lie.
 
     Args:
@@ -194,6 +196,8 @@ def train_encoder(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+        if not all(torch.isfinite(leaf).all() for leaf in leaves.values()):
+            return before, held_out  # as an outer step that fails: what was there before
         adam = {name: value.detach().cpu() for name, value in moments_of(optimiser, leaves).items()}
         part = FOLLOW / (FOLLOW + iteration)
         slow = _between(before.memory.encoder, encoder.cpu(), part)

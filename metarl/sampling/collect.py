@@ -266,10 +266,10 @@ def _step(
     # ours look after their own numbers
     if simulator.family.native:
         return result, simulator.failed
-    return _without_bad_numbers(result, before, active)
+    return without_bad_numbers(result, before, active)
 
 
-def _without_bad_numbers(
+def without_bad_numbers(
     result: Result, before: NDArray, active: NDArray[np.bool_]
 ) -> tuple[Result, NDArray[np.bool_]]:
     """Return a step's result with an end to the episodes that blew up in it, and which, [sim].

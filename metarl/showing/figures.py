@@ -45,7 +45,7 @@ def save(
         result: what was measured.
         folder: where to.
         name: of the files of numbers and of the figure that shows them, without their endings;
-            None for the names above.
+            before the names of several figures; None for the names above.
 
     Raises:
         OSError: when the folder cannot be written to.
@@ -59,9 +59,10 @@ def save(
         case Recovery():
             figures = {f"{paths[0].stem}.png": recovery_figure(result)}
         case Retrieval():
+            before = "" if name is None else f"{name}_"
             figures = {
-                "task_map.png": task_map(result),
-                "task_distances.png": distance_figure(result),
+                f"{before}task_map.png": task_map(result),
+                f"{before}task_distances.png": distance_figure(result),
             }
     for file, figure in figures.items():
         with whole_file(Path(folder) / file) as temporary:

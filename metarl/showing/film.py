@@ -172,7 +172,7 @@ def shoot(
 def _from_the_point(simulator: Simulator | ForeignSimulator, task: Tasks) -> float | None:
     """Return how far the tip, or the object, is from the goal's point [m]; None without one.
 
-    A goal's tracks end with those of what should be there: a tip, or a tip and then an object.
+    An object where the goal's tracks have one; at its height too where they have that.
     """
     if isinstance(simulator, ForeignSimulator):
         return None
@@ -182,10 +182,13 @@ def _from_the_point(simulator: Simulator | ForeignSimulator, task: Tasks) -> flo
     mark = goal.marker(task[0], 0.0)
     if mark.kind != "point":
         return None
-    tracks = [robot.tracks.index(name) for name in goal.tracks]
-    place = robot.position(simulator.fields)[0, tracks]
-    point = np.array([mark.x, mark.y, mark.z])[: 2 if len(place) == 2 else 3]
-    return float(np.linalg.norm(place[-len(point) :] - point))
+    what = "object_" if "object_x" in goal.tracks else ""
+    names = [f"{what}{axis}" for axis in "xyz" if f"{what}{axis}" in goal.tracks]
+    if names[:2] != [f"{what}x", f"{what}y"]:
+        return None
+    place = robot.position(simulator.fields)[0, [robot.tracks.index(name) for name in names]]
+    point = np.array([mark.x, mark.y, mark.z])[: len(names)]
+    return float(np.linalg.norm(place - point))
 
 
 def _look(simulator: Simulator | ForeignSimulator) -> tuple[Any, Array]:

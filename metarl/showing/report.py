@@ -79,22 +79,24 @@ def report(
         TypeError: for another setting.
         FileNotFoundError: when there is no run.
         OSError: when the file cannot be written.
-        ValueError: when the run's `progress.csv` cannot be read.
+        ValueError: for several tasks to film, or when the run's `progress.csv` cannot be read.
     """
     chosen = settings_of(EvaluationSettings, settings)
     folder = folder_of(run_folder)
     out = Path(out) if out else folder / "report.html"
     learner = learner or load(run_folder)
+    one = _drawn(learner.family, chosen.seed) if task is None else learner.family.task(task)
+    if len(one) > 1:
+        raise ValueError(f"task must be a single one, got {len(one)}")
     # the file is opened first: a place that cannot be written to shows before all is measured
     with whole_file(out) as temporary:
         page = {"training": _training(folder / "progress.csv")}
-        outside = isinstance(tasks, int) and learner.family.extrapolates
+        outside = isinstance(tasks, int | np.integer) and learner.family.extrapolates
         splits: list[Split] = ["test", "extrapolate"] if outside else ["test"]
         evaluations = [
             evaluate(learner, tasks=tasks, split=split, library=library, **settings)
             for split in splits
         ]
-        one = learner.family.task(task) if task else _drawn(learner.family, chosen.seed)
         page |= {
             "title": f"{learner.family.name}, {learner.config.algorithm}",
             "subtitle": f"{learner.num_timesteps:,} environment steps of training, "
@@ -142,7 +144,23 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "verdict": evaluation.verdict(),
         "worst": "; ".join(f"{name} ({value:.1f})" for name, value in evaluation.worst()),
         "figure": _picture(adaptation_figure(evaluation)),
+        "caption": _caption(evaluation),
     }
+
+
+def _caption(evaluation: Evaluation) -> str:
+    """Return what `adaptation_figure` shows, in words."""
+    lines = "every task" if evaluation.rollouts is None else "every rollout of the task"
+    lines = f"{lines}, and the mean with its 95 % interval."
+    if evaluation.seen is None:
+        return (
+            f"Return before adaptation and after each inner step: {lines} All steps start from the "
+            "same states."
+        )
+    return (
+        "Return by what was seen of the task before: quarters of the first episode, times four, "
+        f"then whole episodes after some rollouts, and after gradient steps: {lines}"
+    )
 
 
 def _before_and_after(

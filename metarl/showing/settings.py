@@ -82,9 +82,11 @@ def film_settings(keywords: FilmKeywords) -> FilmSettings:
     """
     settings = settings_of(FilmSettings, keywords)
     steps: int | Sequence[int] = settings.steps
-    shown = (steps,) if isinstance(steps, int) else tuple(steps)
+    shown = steps if isinstance(steps, Sequence) else (steps,)
+    shown = tuple(whole("steps", step, least=0) for step in shown)
     if len(shown) == 1 and shown[0]:
         shown = (0, *shown)
-    settings = replace(settings, steps=shown)
+    counts = {name: whole(name, getattr(settings, name)) for name in ("rollouts", "height")}
+    settings = replace(settings, steps=shown, **counts)
     settings.check()
     return settings

@@ -104,16 +104,21 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
     """
     import imageio.v2 as imageio
 
+    # a gif's pictures are shown for whole hundredths of a second: some for one more, so that
+    # together they take the time that they should
+    shown: list[int] = []
     if path.suffix == ".gif":
-        options: dict[str, Any] = {"duration": 1000.0 / rate, "loop": 0}
+        options: dict[str, Any] = {"duration": shown, "loop": 0}
     else:
         options = {"fps": rate, "codec": "libx264", "quality": 8, "macro_block_size": 2}
     writer: Any
     with imageio.get_writer(path, mode="I", **options) as writer:
         picture = None
-        for picture in pictures:
+        for number, picture in enumerate(pictures):
+            shown.append(10 * (round(100 * (number + 1) / rate) - round(100 * number / rate)))
             writer.append_data(picture)
         for _ in range(round(rate) if picture is not None else 0):
+            shown.append(10 * round(100 / rate))
             writer.append_data(picture)
 
 

@@ -1,6 +1,7 @@
 """Training of the Siamese encoder on rollouts of many known tasks."""
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,10 @@ from metarl.skills.similarity import Similarity, before_adaptation
 from metarl.system.library_threads import one_library_thread
 from metarl.system.progress import bar
 
-_OF_TRAINING = ("loss", "window", "embedding_size", "hidden", "margin", "batch", "lr")
-"""Settings that a policy's own encoder has no use for; 0 iterations stand for such an encoder."""
+_OF_TRAINING = (
+    *("loss", "window", "embedding_size", "hidden", "margin", "batch", "iterations", "lr"),
+)
+"""Settings that a policy's own encoder has no use for."""
 _CHECK_EVERY, _PATIENCE = 50, 8
 _KNOWN_QUANTILE = 0.95
 
@@ -39,9 +42,9 @@ def train_similarity(
         settings: fields of `SimilarityConfig`.
 
     Raises:
-        ValueError: for an unknown setting or a value that is not allowed, a family with a single
-            task, no iterations of a policy without memory, or settings of the training of an
-            encoder for a policy with one, whose own encoder is taken.
+        ValueError: for an unknown setting or a value that is not allowed, a training that diverges,
+            a family with a single task, no iterations of a policy without memory, or settings of
+            the training of an encoder for a policy with one, whose own encoder is taken.
     """
     config = SimilarityConfig.of(settings)
     family = learner.family
@@ -49,7 +52,9 @@ def train_similarity(
     if not family.parameters:
         raise ValueError(f"{family.name} has a single task: there is nothing to compare")
     for name in _OF_TRAINING:
-        if memory and getattr(config, name) != getattr(SimilarityConfig, name):
+        # its own encoder is told by 0 iterations
+        known = (getattr(SimilarityConfig, name), *([0] if name == "iterations" else []))
+        if memory and getattr(config, name) not in known:
             raise ValueError(
                 f"{name} is of training an encoder: a policy that remembers its task has its own"
             )
@@ -148,4 +153,8 @@ def _fit(
             best_weights = {n: value.clone() for n, value in encoder.state_dict().items()}
         if waited >= _PATIENCE:
             break
+    if not math.isfinite(best):
+        raise ValueError(
+            f"training of the encoder diverged with lr={config.lr:g}: a smaller one may help"
+        )
     encoder.load_state_dict(best_weights)

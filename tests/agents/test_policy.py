@@ -115,6 +115,18 @@ def test_actor_predicts_one_or_many_like_a_stable_baselines_model(policy: Gaussi
     np.testing.assert_allclose(one, actions[3], rtol=1e-6)
 
 
+def test_actor_has_one_tasks_parameters(policy: GaussianPolicy):
+    one = initial(policy)
+    same = Actor(policy, {name: value[None] for name, value in one.items()})
+    observation = np.ones(4)
+    expected, _ = Actor(policy, one).predict(observation, deterministic=True)
+    np.testing.assert_array_equal(same.predict(observation, deterministic=True)[0], expected)
+    with pytest.raises(ValueError, match=r"parameters of one task, got those of \[3\] tasks"):
+        Actor(policy, {name: torch.stack([value] * 3) for name, value in one.items()})
+    with pytest.raises(ValueError, match=r"log_std must be \[2\], got \[5\]"):
+        Actor(policy, {**one, "log_std": torch.zeros(5)})
+
+
 def test_actor_samples_with_the_policys_std(policy: GaussianPolicy):
     actor = Actor(policy, initial(policy), action_scale=0.1, seed=1)
     observation = np.tile(np.ones(4), (20_000, 1))

@@ -30,6 +30,14 @@ def test_conjugate_gradient_solves():
     assert rest.norm() > 100 * residual.norm()
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e-9])
+def test_the_direction_does_not_depend_on_the_unit_of_rewards(scale: float):
+    a, b = matrix(12), torch.arange(1.0, 13.0, dtype=torch.float64)
+    whole, _ = conjugate_gradient(lambda v: a @ v, b, 10)
+    scaled, _ = conjugate_gradient(lambda v: a @ v, scale * b, 10)
+    torch.testing.assert_close(scaled / scale, whole, atol=1e-4, rtol=0)
+
+
 def step(loss, kl):
     """One step on 12 parameters with the given functions of the vector."""
     fisher, gradient = matrix(12), torch.arange(1.0, 13.0, dtype=torch.float64)

@@ -1,6 +1,7 @@
 """The critic: what it learns, what it makes of rollouts, and runs that go on with it."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import metarl
 from metarl import envs
 from metarl.agents.normaliser import Normaliser
 from metarl.algorithms.outer_steps import Minibatches
-from metarl.learner.critic import Critic, judge
+from metarl.learner.critic import Critic, _explained, judge
 from metarl.learner.inner_loop import Stage
 from metarl.learner.iteration import roll_out, training_sampler
 from metarl.system.progress_table import columns
@@ -39,12 +40,23 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_it_learns_values_far_from_0_and_of_any_size():
+@pytest.mark.parametrize("size", [30.0, 1e-5])
+def test_it_learns_values_far_from_0_and_of_any_size(size: float):
     inputs = draw(2000, 6)
-    returns = (500.0 + 30.0 * inputs[:, 0] * inputs[:, 1]).double()
+    returns = size * (17.0 + inputs[:, 0] * inputs[:, 1]).double()
     critic = new(6).towards(inputs, returns, Minibatches(50, 20, 1e-3), torch.Generator())
     explained = 1.0 - float((critic.values(inputs) - returns).var() / returns.var())
     assert explained > 0.95
+
+
+@pytest.mark.parametrize("level", [0.0, 7.3])
+def test_returns_that_do_not_vary_have_no_variance_to_explain(level: float):
+    returns = torch.full((50,), level, dtype=torch.float64)
+    assert math.isnan(_explained(1e-7 * draw(50).double(), returns))
+    critic = new(6).towards(draw(50, 6), returns, Minibatches(20, 3, 1e-3), torch.Generator())
+    torch.testing.assert_close(critic.values(draw(50, 6)), returns, atol=0.1, rtol=0)
+    returns[0] += 1.0
+    assert _explained(0.0 * returns, returns) == 1.0
 
 
 def test_a_new_unit_leaves_values_as_they_were():

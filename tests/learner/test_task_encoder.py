@@ -254,6 +254,8 @@ def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML, tmp_path:
     similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
     with pytest.raises(ValueError, match="loss is of training an encoder: a policy that remembers"):
         metarl.train_similarity(learner, tasks=12, rollouts=2, loss="triplet")
+    with pytest.raises(ValueError, match="iterations is of training an encoder"):
+        metarl.train_similarity(learner, tasks=12, rollouts=2, iterations=5)
     memory = learner.state.memory
     assert memory is not None
     for name, value in memory.encoder.state_dict().items():
@@ -290,6 +292,41 @@ def test_an_iteration_of_one_task_teaches_the_encoder_too():
     assert seen == {1, 2}
     with pytest.raises(ValueError, match="tasks must be at least 2 with a context"):
         siamese(family, tasks=1)
+
+
+def test_steps_that_fail_leave_the_encoder_as_it_was(point: envs.TaskFamily):
+    learner = siamese(point, encoder_lr=1e6, seed=0)
+    before = learner.state.encoder
+    assert before is not None
+    learner.learn(2 * 100)
+    assert learner.iteration >= 2
+    after = learner.state.encoder
+    assert after is not None
+    for name, value in before.acting_tensors().items():
+        assert torch.equal(after.acting_tensors()[name], value)
+
+
+def test_numbers_that_are_not_finite_are_not_remembered(learner: metarl.MAML):
+    actor, rng = learner.actor(), np.random.default_rng(0)
+    size, actions = actor.observation_size, learner.family.action_size
+    good = rng.standard_normal(size), rng.standard_normal(actions), 1.0, rng.standard_normal(size)
+    actor.remember(*good)
+    before = actor.memory.copy()
+    for place, name in enumerate(("observation", "action", "reward", "next_observation")):
+        bad = [np.array(each) for each in good]
+        bad[place] = np.full_like(bad[place], np.nan)
+        with pytest.raises(ValueError, match=f"^{name} is not finite"):
+            actor.remember(*bad)  # type: ignore[arg-type]
+        bad[place] = np.zeros((*bad[place].shape, 1))
+        with pytest.raises(ValueError, match=f"^{name} must be "):
+            actor.remember(*bad)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(actor.memory, before)
+    with pytest.raises(ValueError, match="an observation is not finite"):
+        actor.predict(np.full(size, np.inf))
+    for memories in (np.zeros((3, len(before))), np.zeros((2, 5))):
+        with pytest.raises(ValueError, match=r"state must hold memories \[2, "):
+            actor.predict(np.zeros((2, size)), state=(memories,))
+    assert actor.predict(np.zeros((2, size)), state=(before,))[0].shape == (2, actions)
 
 
 def test_a_family_of_one_task_has_nothing_to_remember():

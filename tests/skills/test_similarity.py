@@ -177,6 +177,10 @@ def test_damaged_and_foreign_files_are_refused(
         ({"tasks": 9}, "tasks must be at least 10, got 9"),
         ({"margin": 0.0}, "margin must be positive, got 0.0"),
         ({"iterations": 0}, "iterations must be at least 1 for a policy without memory, got 0"),
+        (
+            {"lr": 1e6, "tasks": 10, "iterations": 50},
+            "diverged with lr=1e\\+06: a smaller one may help",
+        ),
     ],
 )
 def test_bad_settings_are_named(cheetah: metarl.MAML, settings: dict, message: str):
