@@ -308,6 +308,12 @@ def test_fields_are_changed_only_where_they_differ(reference: str):
     assert changed(family, {"horizon": 5, "reveals_task": True}).observation_size == 3
 
 
+def test_a_pretrained_policy_has_its_family():
+    assert run_family(Path("pretrained:HalfCheetahVel"), None) is None
+    with pytest.raises(ValueError, match="a family of the catalogue: leave --family out"):
+        run_family(Path("pretrained:HalfCheetahVel"), "nothere.py:family")
+
+
 def test_the_option_is_quoted_for_a_shell():
     assert family_words(None) == ""
     assert family_words("arm.py:family") == " --family arm.py:family"

@@ -1,5 +1,6 @@
 """Films of a policy before and after adaptation as files, drawn headless."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
@@ -113,13 +114,18 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
         options = {"fps": rate, "codec": "libx264", "quality": 8, "macro_block_size": 2}
     writer: Any
     with imageio.get_writer(path, mode="I", **options) as writer:
-        picture = None
-        for number, picture in enumerate(pictures):
+        for number, picture in enumerate(_held(pictures, round(rate))):
             shown.append(10 * (round(100 * (number + 1) / rate) - round(100 * number / rate)))
             writer.append_data(picture)
-        for _ in range(round(rate) if picture is not None else 0):
-            shown.append(10 * round(100 / rate))
-            writer.append_data(picture)
+
+
+def _held(pictures: Iterator[Frame], count: int) -> Iterator[Frame]:
+    """Yield pictures, and the last one so many times more."""
+    picture = None
+    for picture in pictures:
+        yield picture
+    if picture is not None:
+        yield from itertools.repeat(picture, count)
 
 
 def frame_rate(family: Filmed) -> float:

@@ -92,6 +92,12 @@ def test_a_policy_with_a_memory_goes_on_in_ppo(adapted: AdaptedPolicy):
     model.learn(20)
 
 
+def test_environments_of_other_observations_are_refused(adapted: AdaptedPolicy):
+    telling = envs.make("HalfCheetahVel", horizon=5, reveals_task=True)
+    with pytest.raises(ValueError, match=r"observations \[17\], the environments give \[18\]"):
+        ContextVecEnv(TaskVecEnv(telling, 2, task=TASK), adapted)
+
+
 def test_a_policy_without_memory_needs_no_context():
     family = envs.make("HalfCheetahVel", horizon=5)
     actor = metarl.MAML(family, **SMALL).actor({})

@@ -97,8 +97,9 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same_numbers(
         ppo, "spread", lambda remotes, _, jobs: (remotes[0].trainer.returns(*job) for job in jobs)
     )
     run = metarl.MAML(FAMILY, **{**SMALL, "tasks": 2})
+    told = metarl.MAML(FAMILY.replace(reveals_task=True), **{**SMALL, "tasks": 2})
     asked: dict[str, Any] = {"tasks": 2, "budget": 2000, "workers": 1}
-    whole = compare([run], **asked)
+    whole = compare([run, told], **asked)
     path, add, added = tmp_path / "partial.safetensors", metarl.PartialResults.add, []
 
     def stopped(partial: metarl.PartialResults, name: str, *arguments):
@@ -109,10 +110,11 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same_numbers(
     monkeypatch.setattr(metarl.PartialResults, "add", stopped)
     resumed = None
     while resumed is None:
-        assert len(added) < 5, "what was kept is made again"
+        assert len(added) < 6, "what was kept is made again"
         with suppress(InterruptedError), metarl.PartialResults(path) as partial:
-            resumed = compare([run], partial=partial, **asked)
-    assert added == ["run 0, skills 0", "random start 0", "PPO 0, task 0", "PPO 0, task 1"]
+            resumed = compare([run, told], partial=partial, **asked)
+    of_runs = ["run 0, skills 0", "told 0", "random start 0"]
+    assert added == [*of_runs, "PPO 0, task 0", "PPO 0, task 1"]
     assert resumed.to_dict() == whole.to_dict()
     assert not path.exists()
 
@@ -189,8 +191,21 @@ def test_what_cannot_be_compared_is_named():
     remembering = metarl.MAML(FAMILY, **{**SMALL, "algorithm": "pretrain", "context": "siamese"})
     with pytest.raises(ValueError, match="pretrain that has a context cannot be fine-tuned"):
         compare([meta, remembering])
-    with pytest.raises(ValueError, match="budget must be at least 200 steps, got 100"):
-        compare([metarl.MAML(FAMILY, **SMALL)], budget=100)
+    for family, least in ((FAMILY, 2000), (envs.make("Point2D", horizon=80), 3200)):
+        with pytest.raises(ValueError, match=f"budget must be at least {least} steps, got 1999"):
+            compare([metarl.MAML(family, **SMALL)], budget=1999)
+    for name in ("told the task", "PPO from scratch", "maml-trpo with skills"):
+        with pytest.raises(ValueError, match=f"names that no method has, got {name}"):
+            compare([meta], others={"mine": meta, name: meta})
+    similarity = metarl.train_similarity(
+        meta, tasks=10, rollouts=2, window=5, hidden=8, iterations=2
+    )
+    libraries = [
+        metarl.SkillLibrary.build(meta, similarity, tasks=2, rollouts=2, steps=1, seed=seed)
+        for seed in (0, 1)
+    ]
+    with pytest.raises(ValueError, match="two libraries are of one run, maml-trpo with seed 0"):
+        compare([meta], libraries=libraries)
 
 
 def test_a_misspelt_setting_is_named():

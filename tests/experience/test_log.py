@@ -135,7 +135,11 @@ def experience(**changes: Any) -> Experience:
         ({"actions": np.zeros((3, 5))}, r"actions must have shape \[3, 5, 3\], got \[3, 5\]"),
         ({"rewards": np.zeros((3, 4))}, r"rewards must have shape \[3, 5\], got \[3, 4\]"),
         ({"rewards": np.full((3, 5), np.nan)}, "rewards must be finite numbers"),
-        ({"lengths": [5, 0, 5]}, r"lengths must be 1 to 5, got \[5, 0, 5\]"),
+        ({"lengths": [5, 0, 5]}, r"lengths must be whole, 1 to 5, got \[5, 0, 5\]"),
+        ({"lengths": [5, 2.5, 5]}, r"lengths must be whole, 1 to 5, got \[5.0, 2.5, 5.0\]"),
+        ({"lengths": [5, np.nan, 5]}, "lengths must be whole, 1 to 5"),
+        ({"terminated": ["no", "yes", "no"]}, "terminated must be True or False"),
+        ({"terminated": [np.nan, 0, 1]}, "terminated must be True or False"),
         ({"terminated": [True]}, r"terminated must have shape \[3\], got \[1\]"),
     ],
 )

@@ -166,7 +166,7 @@ def test_events_of_a_run_that_died_before_its_first_checkpoint_are_hidden(tmp_pa
     for value in (1.0, 2.0):  # the second is resumed at step 0
         events = ResumedTensorBoard(tmp_path, 0)
         for step in (100, 200, 300)[: 3 if value == 1.0 else 1]:
-            events.write({"return": value}, {"return": None}, step)
+            events.write({"return": value}, {"return": ()}, step)
         events.close()
         time.sleep(1.1)  # files are named, and read in the order of, whole seconds
     found = EventAccumulator(str(tmp_path)).Reload().Scalars("return")

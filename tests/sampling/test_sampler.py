@@ -16,6 +16,7 @@ import torch
 import metarl
 from metarl import envs
 from metarl.agents.policy import GaussianPolicy
+from metarl.comparing.scoring import model_return
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.experience.rollouts import Rollouts
@@ -222,6 +223,21 @@ def test_physics_that_blows_up_ends_its_episode_and_no_other():
     assert sampled.returns[:2].tolist() == [[6.0] * 9, [2.0] * 9]
     assert all(field.isfinite().all() for field in sampled), "in the padding, too"
     assert sampled.final_observations[1].unique().tolist() == [2.0], "what was seen before"
+
+
+def test_what_blows_up_is_judged_as_it_is_trained():
+    """In films and comparisons: the return so far, and no error."""
+
+    class Model:
+        def predict(self, observation: np.ndarray, *, deterministic: bool = False):
+            assert np.isfinite(observation).all()
+            return np.zeros((len(observation), 1)), None
+
+    family = blowing_up(0.0)
+    for bad, expected in ((0.0, 6.0), (1.0, 2.0)):
+        task = envs.Tasks(("bad",), np.array([[bad]]))
+        returns = [model_return(Model(), family, task, 0, seed) for seed in range(3)]
+        assert returns == [expected] * 3
 
 
 def test_training_goes_on_while_some_tasks_blow_up_and_not_when_they_always_do():

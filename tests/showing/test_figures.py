@@ -157,7 +157,10 @@ def test_numbers_and_figures_are_saved_together(
         assert picture.size == (1200, 690)
 
 
-def test_files_may_have_another_name(evaluation: Evaluation, tmp_path: Path):
+def test_files_may_have_another_name(evaluation: Evaluation, retrieval: Retrieval, tmp_path: Path):
+    several = figures.save(retrieval, tmp_path, "mine")
+    names = ["mine.json", "mine_task_map.png", "mine_task_distances.png"]
+    assert [path.name for path in several] == names
     numbers, table, figure = figures.save(evaluation, tmp_path, "extrapolate")
     assert [p.name for p in (numbers, table, figure)] == [
         "extrapolate.json",

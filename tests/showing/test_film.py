@@ -1,5 +1,6 @@
 """What films show: the states of the episode, both sides from one start, and changes of task."""
 
+import dataclasses
 from contextlib import closing
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import metarl
 from metarl import envs
+from metarl.envs import goals, robots
 from metarl.envs.drawing import camera
 from metarl.envs.simulator import Simulator
 from metarl.sampling.collect import collect, empty_rollouts
@@ -159,6 +161,25 @@ def test_the_way_that_is_left_to_a_point_is_what_the_reward_takes_off(name: str)
     else:  # the tip's way to the object is taken off too; or the way is |dx| + |dy|
         assert (take.away[1:] <= -take.rewards + 1e-6).all()
         assert (take.away[1:] >= -take.rewards / (2.0 if name != "PusherGoal" else 4.0)).all()
+
+
+@pytest.mark.parametrize(
+    ("tracks", "away"), [(("x",), None), (("x", "y"), 5.0), (("yaw", "x", "y"), 5.0)]
+)
+def test_the_way_is_that_of_a_place_whatever_else_the_goal_tracks(
+    tracks: tuple[str, ...], away: float | None
+):
+    goal = dataclasses.replace(
+        goals.forward(),
+        tracks=tracks,
+        marker=lambda task, time: goals.Marker("point", 3.0, 4.0),
+    )
+    family = envs.TaskFamily("mine", robots.Ant(), goal, "", horizon=2)
+    with closing(family.simulate(1, threads=1)) as simulator:
+        simulator.set_tasks(family.task({}))
+        simulator.reset([np.random.default_rng(0)])
+        found = film._from_the_point(simulator, family.task({}))
+    assert found == (None if away is None else pytest.approx(away, abs=0.3))
 
 
 def test_where_the_goal_is_no_point_there_is_no_way_left(cheetah: metarl.MAML):

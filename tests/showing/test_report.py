@@ -60,6 +60,8 @@ def test_of_a_policy_with_a_memory_it_has_a_film_and_no_changed_parameters(tmp_p
     text = report(tmp_path, tasks=4, rollouts=4, steps=1, task=task).read_text()
     assert "data:video/mp4" in text
     assert "Changes of the network" not in text
+    assert "Return by what was seen of the task before: quarters of the first episode" in text
+    assert "each inner step" not in text
 
 
 def test_says_what_was_found(page: Path):
@@ -68,6 +70,7 @@ def test_says_what_was_found(page: Path):
         assert words in text
     assert "interquartile mean [95 %]" in text
     assert "velocity 1.00" in text
+    assert "after each inner step: every task, and the mean" in text
     assert "inner lr</td><td>0.5" in text
 
 
@@ -122,6 +125,25 @@ def unmeasured(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_a_place_that_cannot_be_written_to_shows_before_all_is_measured(unmeasured: Path):
     with pytest.raises(OSError, match=r"/proc/nothing/.* cannot be written"):
         report(unmeasured, "/proc/nothing/report.html")
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"velocty": 1.0}, "velocity"),
+        ({}, "velocity"),
+        ({}, "task must be a single one, got 2"),
+    ],
+)
+def test_a_task_that_cannot_be_filmed_shows_before_all_is_measured(
+    unmeasured: Path, task: Any, message: str
+):
+    learner = metarl.load(unmeasured)
+    if message.startswith("task"):
+        task = learner.family.sample_tasks(2, seed=0)
+    with pytest.raises(ValueError, match=message):
+        report(unmeasured, task=task, learner=learner)
+    assert not list(unmeasured.glob("*report*"))
 
 
 def test_a_foreign_progress_file_is_named(unmeasured: Path):

@@ -10,6 +10,7 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 import metarl
 from metarl import envs
@@ -17,6 +18,7 @@ from metarl.envs.drawing import camera
 from metarl.sampling.streams import Key, Phase
 from metarl.showing.film import shoot
 from metarl.showing.pages import GAP, HEADER
+from metarl.showing.video import write_video
 from tests.conftest import SMALL
 
 FAMILY = envs.make("HalfCheetahDir", horizon=10)
@@ -47,6 +49,19 @@ def test_gif(point: envs.TaskFamily, tmp_path: Path):
     # the format joins equal frames: at most one a step, and the held end
     assert 2 <= len(pictures) <= 13 + 20
     assert pictures.shape[-1] == 3
+
+
+@pytest.mark.parametrize("step", [0.008 * 3, 0.015 * 2, 1 / 30, 0.05])
+def test_gifs_run_in_real_time(step: float, tmp_path: Path):
+    """Whose pictures are shown for whole hundredths of a second."""
+    pictures = (np.full((8, 8, 3), shade, np.uint8) for shade in range(0, 240, 4))
+    write_video(tmp_path / "film.gif", pictures, 1.0 / step)
+    with Image.open(tmp_path / "film.gif") as film:
+        shown = [frame.info["duration"] for frame in ImageSequence.Iterator(film)]
+    assert len(shown) == 60
+    assert sum(shown[:-1]) == pytest.approx(1000.0 * 59 * step, abs=10.1)
+    assert max(shown[:-1]) - min(shown[:-1]) <= 10
+    assert shown[-1] == pytest.approx(1000.0 + 1000.0 * step, abs=60.0)
 
 
 # imageio's reader leaves the pipes of its ffmpeg process to the garbage collector
@@ -83,7 +98,7 @@ def test_tasks_in_rows_and_steps_in_columns(cheetah: metarl.MAML, tmp_path: Path
     ("settings", "message"),
     [
         ({"steps": 0}, "steps must be numbers of inner steps"),
-        ({"steps": (0, -1, 2)}, "steps must be numbers of inner steps"),
+        ({"steps": (0, -1, 2)}, "steps must be a whole number of at least 0, got -1"),
         ({"steps": ()}, "steps must be numbers of inner steps"),
         ({"height": 100}, "height must be 120 to 4320 pixels, got 100"),
         ({"height": 10**9}, "height must be 120 to 4320 pixels, got 1000000000"),
