@@ -48,9 +48,9 @@ def same(a: Rollouts, b: Rollouts) -> bool:
     return all(x.equal(y) for x, y in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("name", ["HalfCheetahVel", "HopperRandParams"])
-def test_rollouts_are_the_same_for_any_number_of_workers_and_threads(name: str):
-    family, tasks, policy, parameters = setting(name)
+def test_rollouts_are_the_same_for_any_number_of_workers_and_threads():
+    """Of a robot that falls, so that their lengths differ."""
+    family, tasks, policy, parameters = setting("HopperRandParams")
     shapes = policy.shapes
     found = []
     for threads in (1, 2, 5):
@@ -59,7 +59,7 @@ def test_rollouts_are_the_same_for_any_number_of_workers_and_threads(name: str):
         found.append(sampler.sample(policy, parameters, KEY))
         again = sampler.sample(policy, parameters, KEY)
         assert same(found[-1], again), "a second time"
-    for count, threads in ((1, 2), (2, 2), (3, 5)):
+    for count, threads in ((1, 2), (3, 5)):
         with Workers(family, TASKS, ROLLOUTS, shapes, count=count, threads=threads) as workers:
             workers.set_tasks(tasks)
             found.append(workers.sample(policy, parameters, KEY))

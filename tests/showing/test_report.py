@@ -54,10 +54,11 @@ def test_needs_no_network(page: Path):
 
 
 def test_of_a_policy_with_a_memory_it_has_a_film_and_no_changed_parameters(tmp_path: Path):
-    learner = metarl.MAML("Point2D", seed=3, **{**SMALL, "algorithm": "siamese", "rollouts": 4})
+    family = envs.make("Point2D", horizon=10)
+    learner = metarl.MAML(family, seed=3, **{**SMALL, "algorithm": "siamese", "rollouts": 4})
     metarl.train(learner, tmp_path, 1)
     task = {"x": 0.4, "y": 0.3}
-    text = report(tmp_path, tasks=4, rollouts=4, steps=1, task=task).read_text()
+    text = report(tmp_path, tasks=4, rollouts=4, steps=1, task=task, learner=learner).read_text()
     assert "data:video/mp4" in text
     assert "Changes of the network" not in text
     assert "Return by what was seen of the task before: quarters of the first episode" in text

@@ -77,8 +77,10 @@ def test_an_error_in_a_thread_is_raised():
         pool.map(fail, [0, 1])
 
 
-@pytest.mark.parametrize("name", ["HalfCheetahVel", "AntDir2D"])
-@pytest.mark.parametrize("algorithm", ["maml-trpo", "promp", "reptile"])
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [("AntDir2D", "maml-trpo"), ("HalfCheetahVel", "promp"), ("HalfCheetahVel", "reptile")],
+)
 def test_training_is_the_same_for_any_number_of_threads(
     name: str, algorithm: str, monkeypatch: pytest.MonkeyPatch
 ):
