@@ -15,6 +15,7 @@ from PIL import Image
 
 from metarl import envs
 from metarl.envs.drawing import camera
+from metarl.system.files import whole_file
 
 DOCS = Path(__file__).parent
 STILLS = DOCS / "families"
@@ -172,7 +173,8 @@ def main() -> None:
     parser.add_argument("families", nargs="*", default=envs.families(), metavar="FAMILY")
     parser.add_argument("--text", action="store_true")
     arguments = parser.parse_args()
-    (DOCS / "families.md").write_text(text())
+    with whole_file(DOCS / "families.md") as temporary:
+        temporary.write_text(text())
     if not arguments.text:
         STILLS.mkdir(exist_ok=True)
         for name in arguments.families:

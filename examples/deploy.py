@@ -58,7 +58,7 @@ class Policy:
 def main() -> None:
     """Export a policy, and run it at the rate that it was trained at."""
     parser = argparse.ArgumentParser(description="Run an exported policy in real time.")
-    parser.add_argument("--run", type=Path, default=Path("docs/results/half_cheetah_dir"))
+    parser.add_argument("--run", type=Path, default=Path("pretrained:HalfCheetahDir"))
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--out", type=Path, default=Path("runs/policy.onnx"))
     arguments = parser.parse_args()

@@ -22,6 +22,7 @@ def drive(robot: gymnasium.Env, policy: Actor, rollouts: int, seed: int) -> meta
     observations, actions, rewards, last = [], [], [], []
     for rollout in range(rollouts):
         observation, _ = robot.reset(seed=seed + rollout)
+        policy.forget()  # a policy without memory has nothing to forget or remember
         seen: list[NDArray] = []
         done: list[NDArray] = []
         worth: list[float] = []
@@ -31,7 +32,9 @@ def drive(robot: gymnasium.Env, policy: Actor, rollouts: int, seed: int) -> meta
             action, sampled = policy.explore(observation)
             seen.append(observation)
             done.append(sampled)
+            before = observation
             observation, reward, terminated, truncated, _ = robot.step(action)
+            policy.remember(before, action, float(reward), observation)
             worth.append(float(reward))
             over = terminated or truncated
         observations.append(seen)

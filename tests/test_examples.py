@@ -62,6 +62,14 @@ def test_rollouts_of_ones_own(tmp_path: Path):
     assert (tmp_path / "log.npz").exists()
 
 
+def test_rollouts_of_a_policy_that_remembers(tmp_path: Path):
+    """It knows the way within each of its first episodes, if it is told what it did."""
+    words = "--run", "pretrained:HalfCheetahDir", "--rollouts", "2", "--out", tmp_path
+    before, after = example("own_rollouts.py", *words).splitlines()[-2:]
+    assert float(before.split()[-1]) > 300.0
+    assert float(after.split()[-1]) > 300.0
+
+
 def test_a_policy_in_real_time(tmp_path: Path):
     began = time.perf_counter()
     printed = example("deploy.py", "--run", RUN, "--seconds", "1", "--out", tmp_path / "p.onnx")

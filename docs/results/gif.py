@@ -42,12 +42,14 @@ def gif(
     every = Image.fromarray(np.concatenate([np.asarray(each) for each in pictures]))
     palette = every.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=3)
     # without dithering, what stands still costs nothing
+    numbers = range(len(pictures))
     first, *rest = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures]
     first.save(
         path := film.with_suffix(".gif"),
         save_all=True,
         append_images=rest,
-        duration=round(1000 / RATE),
+        # whole hundredths of a second, which together take the time that they should
+        duration=[10 * (round(100 * (n + 1) / RATE) - round(100 * n / RATE)) for n in numbers],
         loop=0,
         optimize=True,
     )

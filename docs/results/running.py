@@ -39,7 +39,7 @@ from metarl.envs.distributions import Split
 from metarl.evaluation.interval import interval
 from metarl.sampling.streams import Key, Phase
 from metarl.system.checkpoint import versions
-from metarl.system.files import write_json
+from metarl.system.files import whole_file, write_json
 
 HERE = Path(__file__).parent
 FILES = HERE / "running"
@@ -412,7 +412,8 @@ def main() -> None:
     tables.write(HERE / "README.md", "running", table())
     tables.write(HERE / "README.md", "rivals", rivals())
     tables.write(HERE.parent.parent / "README.md", "glance", glance())
-    figure().savefig(HERE / "running.png", dpi=150)
+    with whole_file(HERE / "running.png") as temporary:
+        figure().savefig(temporary, dpi=150)
 
 
 if __name__ == "__main__":

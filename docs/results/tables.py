@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from metarl.system.files import whole_file
+
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table as Markdown; a row that is too short ends with empty cells."""
@@ -16,7 +18,8 @@ def write(page: Path, name: str, text: str) -> None:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = page.read_text().split(begin)
     _, after = rest.split(end)
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    with whole_file(page) as temporary:
+        temporary.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def _line(cells: Sequence[str]) -> str:

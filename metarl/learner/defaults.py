@@ -56,7 +56,7 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
     # rollout AntVel has 73, and 43 without, AntCrippled 231 and 205 (seed 0), AntDir 486 and 423,
     # and 404 and 442 (two seeds: no gain shown). HalfCheetahVel, which is learned within minutes,
     # misses them: -24, and -19 without
-    # with a critic AntDir has 527 and 511 after 2 M steps and one rollout, not 486 and 423. After
+    # with a critic AntDir has 531 and 505 after 2 M steps and one rollout, not 486 and 423. After
     # 0.5 M it has 226 and 230, and 178 with linear baselines, on minibatches or not (seed 0)
     ("AntDir", "siamese"): {**_TOLD, **_CRITIC},
     # with a critic 520, 451 and 482 after 3 M steps and one rollout, not 378, 373 and 501 (three
