@@ -275,9 +275,9 @@ def _of_one_task(policy: GaussianPolicy, parameters: Parameters) -> dict[str, Te
             f"an actor has the parameters of one task, got those of {list(tasks)} tasks: "
             "{name: value[number] for name, value in parameters.items()} are one's"
         )
-    own = {
-        name: (value[0] if tasks else value).detach().cpu() for name, value in parameters.items()
-    }
+    one = {name: value[0] if tasks else value for name, value in parameters.items()}
+    # its own, also where the learner's lie on the CPU
+    own = {name: value.detach().cpu().clone() for name, value in one.items()}
     for name, shape in policy.shapes.items():
         if own[name].shape != shape:
             raise ValueError(f"{name} must be {list(shape)}, got {list(own[name].shape)}")

@@ -59,7 +59,7 @@ What a policy earns that is told the task beside one policy for all tasks, where
 their goals, are in bold.
 
 - Much: HalfCheetahVel (-17 and -80), HalfCheetahDir (424 and 2), Point2D (-0.4 and -34), AntDir
-  (537 and 182), AntDir2D (509 and 184), AntGoal (416 and 257), AntVel (72 and -9), ReacherGoal
+  (537 and 182), AntDir2D (497 and 185), AntGoal (416 and 257), AntVel (72 and -9), ReacherGoal
   (-5.8 and -9.8), PandaReach (-1.1 and -10.7), Go1Vel (112 and 61), **HalfCheetahReversed** (336
   and 266), **AntCrippled** (248 and 136).
 - A fifth more: **HalfCheetahMass** (431 and 362, but no policy that adapts has got there). A tenth:

@@ -109,9 +109,18 @@ def velocity_command(
         weights: of `TERMS`, by name; what is left out counts nothing.
 
     Raises:
-        ValueError: for an unknown term.
+        ValueError: for an unknown term, what is neither a number nor a range, or `extrapolate`
+            where `forward` is one number.
     """
-    asked = dict(zip(_AXES, (forward, sideways, turn), strict=True))
+    asked = {
+        axis: tuple(np.asarray(value, np.float64).tolist()) if np.ndim(value) else value
+        for axis, value in zip(_AXES, (forward, sideways, turn), strict=True)
+    }
+    for axis, value in asked.items():
+        if isinstance(value, tuple) and len(value) != 2:
+            raise ValueError(f"{axis} must be a number or a range from low to high, got {value}")
+    if extrapolate is not None and not isinstance(asked["forward"], tuple):
+        raise ValueError(f"extrapolate is of a range of forward, got {forward}")
     for name in weights:
         if name not in TERMS:
             raise ValueError(f"there is no term {name!r}; there are {', '.join(TERMS)}")

@@ -164,6 +164,8 @@ class Choice(Distribution):
     extrapolate: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for field in ("values", "extrapolate"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         if not self.values:
             raise ValueError(f"{self.name} needs at least one value to choose from")
         every = [*self.values, *self.extrapolate]
@@ -206,6 +208,8 @@ class Signs(Distribution):
     """Combinations that are never in training."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "signs", tuple(self.signs))
+        object.__setattr__(self, "extrapolate", tuple(tuple(each) for each in self.extrapolate))
         for signs in self.extrapolate:
             if len(signs) != len(self.signs) or not set(signs) <= {-1.0, 1.0}:
                 raise ValueError(
@@ -295,7 +299,8 @@ class Disc(Distribution):
 
 
 def _check_apart(name: str, training: tuple[float, float], other: tuple[float, float]) -> None:
-    if max(training[0], other[0]) < min(training[1], other[1]):
+    is_inside = training[0] < other[0] == other[1] < training[1]
+    if is_inside or max(training[0], other[0]) < min(training[1], other[1]):
         raise ValueError(
             f"{name} extrapolates to {other[0]:g} to {other[1]:g}, which must be outside the "
             f"training range of {training[0]:g} to {training[1]:g}"

@@ -58,7 +58,10 @@ def inertia(low: float, high: float, extrapolate: Span | None = None) -> Dynamic
 
 
 def friction(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
-    """Scale the friction of every geom by `friction_scale`; contacts take the larger of two."""
+    """Scale the friction of every geom by `friction_scale`; contacts take the larger of two.
+
+    Pairs of geoms that the MJCF gives a friction of their own (`<pair>`) keep it.
+    """
 
     def change(bodies: Bodies, task: Parameters) -> None:
         bodies["geom_friction"] *= task["friction_scale"][:, None, None]

@@ -171,8 +171,13 @@ class ForeignFamily(HasTaskSpace):
         if len(env.observation_space.shape or ()) != 1:
             env = FlattenObservation(env)
         space: Any = env.action_space
-        # rounded to the space's numbers, the end of a range may lie outside it
-        env = TransformAction(env, lambda action: np.clip(action, space.low, space.high), space)
+        flat = Box(space.low.reshape(-1), space.high.reshape(-1), dtype=space.dtype)
+
+        def own(action: NDArray) -> NDArray:
+            # rounded to the space's numbers, the end of a range may lie outside it
+            return np.clip(np.reshape(action, space.shape), space.low, space.high)
+
+        env = TransformAction(env, own, flat)
         return TimeLimit(RescaleAction(env, np.float32(-1.0), np.float32(1.0)), self.horizon)
 
     def replace(self, **changes: Any) -> "ForeignFamily":  # noqa: ANN401

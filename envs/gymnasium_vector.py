@@ -116,8 +116,8 @@ class TaskVectorEnv(ChoosesTasks, VectorEnv[NDArray[np.float64], NDArray[np.floa
                 f"reset_mask must be [{self.num_envs}] of bool with at least one True, got {mask}"
             )
         self._episodes.seed([s if m else None for s, m in zip(seeds, mask, strict=True)])
-        self._ended[mask] = False
         observation = self._episodes.begin(np.flatnonzero(mask), options.get("task"))
+        self._ended[mask] = False  # not where a task was refused
         return observation, self._info()
 
     def step(

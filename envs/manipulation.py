@@ -28,19 +28,18 @@ def reach_in_box(
     names = ("x", "y", "z")
     varying = {name: (a, b) for name, a, b in zip(names, low, high, strict=True) if a != b}
 
-    def goal(task: Parameters) -> Array:
-        count = len(task[next(iter(varying))])
+    def goal(step: Step, task: Parameters) -> Array:
         columns = [
-            task[name] if name in varying else np.full(count, fixed)
+            task[name] if name in varying else np.full(len(step.after), fixed)
             for name, fixed in zip(names, low, strict=True)
         ]
         return np.stack(columns, axis=1)
 
     def reward(step: Step, task: Parameters) -> Array:
-        return -np.linalg.norm(step.after - goal(task), axis=1)
+        return -np.linalg.norm(step.after - goal(step, task), axis=1)
 
     def succeeds(step: Step, task: Parameters) -> NDArray[np.bool_]:
-        return np.linalg.norm(step.after - goal(task), axis=1) < success_within
+        return np.linalg.norm(step.after - goal(step, task), axis=1) < success_within
 
     def marker(task: Mapping[str, float], time: float) -> Marker:
         place = {**dict(zip(names, low, strict=True)), **task}

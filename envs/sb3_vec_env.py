@@ -79,15 +79,24 @@ class TaskVecEnv(ChoosesTasks, VecEnv):
             options: for all environments, or a list with those of each.
 
         Raises:
-            ValueError: for another option, or another number of them than of environments.
+            ValueError: for another option, a task that the family does not have, or another number
+                of options than of environments.
         """
-        for one in options if isinstance(options, list) else [options]:
-            reset_options(one, "task")
-        if isinstance(options, list) and len(options) != self.num_envs:
+        several = options if isinstance(options, list) else [options] * self.num_envs
+        if len(several) != self.num_envs:
             raise ValueError(
-                f"{self.num_envs} environments need as many options, got {len(options)}"
+                f"{self.num_envs} environments need as many options, got {len(several)}"
             )
-        super().set_options(options)
+        super().set_options([self._checked(one) for one in several])
+
+    def _checked(self, options: dict | None) -> dict[str, Any]:
+        task = reset_options(options, "task").get("task")
+        if task is None:
+            return {}
+        table = self.family.task(task)
+        if len(table) != 1:
+            raise ValueError(f"an environment has one task, got {len(table)}")
+        return {"task": table[0]}
 
     def reset(self) -> NDArray[np.float64]:
         """Begin an episode in each environment; return the observations, [env, observation]."""

@@ -41,6 +41,15 @@ class Servos:
     rate: float = 50.0
     """How often an action is taken [1/s]; the servos run with the physics."""
 
+    def __post_init__(self) -> None:
+        if not 0.0 < self.rate < np.inf:
+            raise ValueError(f"rate must be actions a second, above 0, got {self.rate}")
+        if self.gains is not None:
+            gains = np.asarray(self.gains, np.float64)
+            if gains.shape != (2,) or not (np.isfinite(gains) & (gains >= 0.0)).all():
+                raise ValueError(f"gains must be stiffness and damping, not negative: {self.gains}")
+            object.__setattr__(self, "gains", tuple(gains.tolist()))
+
 
 @dataclass(frozen=True)
 class Physics:
@@ -149,7 +158,8 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
     key = _keyframe(model, servos.keyframe)
     if key is not None:
         mujoco.mj_resetDataKeyframe(model, data, key)
-    if key is None or servos.gains is not None:
+    # a keyframe that is written without controls has zeros: the servos would leave its pose
+    if key is None or servos.gains is not None or not model.key_ctrl[key].any():
         mujoco.mj_fwdPosition(model, data)
         asked = position_servos(model)
         data.ctrl[asked] = np.repeat(data.actuator_length, model.actuator_ctrlnum)[asked]
@@ -173,9 +183,13 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
 
 
 def position_servos(model: mujoco.MjModel) -> NDArray[np.bool_]:
-    """Return which controls ask for a length of their actuator, [nu]: force kp (u - length)."""
+    """Return which controls ask for a length of their actuator, [nu]: force kp (u - length).
+
+    Not those of `intvelocity`, whose integral does.
+    """
     gain, bias = model.actuator_gainprm[:, 0], model.actuator_biasprm[:, 1]
     affine = model.actuator_biastype == mujoco.mjtBias.mjBIAS_AFFINE.value
+    affine &= model.actuator_dyntype != mujoco.mjtDyn.mjDYN_INTEGRATOR.value
     return np.repeat(affine & (gain > 0.0) & (bias == -gain), model.actuator_ctrlnum)
 
 
@@ -195,7 +209,7 @@ def _strides(model: mujoco.MjModel, servos: Servos) -> Array:
             strides[first : first + model.actuator_ctrlnum[names.index(name)]] = value
     elif given is not None:
         strides[:] = given
-    if (strides < 0.0).any():
+    if not (strides >= 0.0).all():
         raise ValueError(f"strides must not be negative, got {strides}")
     return strides
 

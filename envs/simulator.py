@@ -260,6 +260,7 @@ class Simulator:
             terminated &= active
         # of a failed one MuJoCo put the state back to the defaults: that jump is no run
         reward = np.where(stepped, reward, 0.0)
+        self.terms = {name: np.where(stepped, term, 0.0) for name, term in self.terms.items()}
         self.failed = failed if active is None else failed & active
         return Result(self._observe(stepped), reward, terminated, succeeded)
 

@@ -77,6 +77,9 @@ class TaskFamily(HasTaskSpace):
             )
         check_robot(self.robot, self.model)
         check_noise(self.sensor_noise, self._observed)
+        if np.ndim(self.sensor_noise):  # a list or an array would not be the same after a file
+            values = np.asarray(self.sensor_noise, np.float64).tolist()
+            object.__setattr__(self, "sensor_noise", tuple(values))
         require_quantities(self.goal.sees, self.robot, self.model)
         self.bodies(self.sample_tasks(1, seed=0))  # raises where the model lacks what varies
         if self.extrapolates:
@@ -225,6 +228,7 @@ class TaskFamily(HasTaskSpace):
 
     def describe(self) -> dict[str, Any]:
         """Return the family as plain data, for tables and JSON."""
+        limit, noise = self.contact_cost_limit, self.sensor_noise
         return {
             "name": self.name,
             "preset": self.preset,
@@ -240,11 +244,12 @@ class TaskFamily(HasTaskSpace):
             "survive_bonus": self.survive_bonus,
             "contact_cost": self.contact_cost,
             # JSON has no infinity
-            "contact_cost_limit": limit if np.isfinite(limit := self.contact_cost_limit) else None,
+            "contact_cost_limit": limit if np.isfinite(limit) else None,
             "falls": self.falls,
             "reveals_task": self.reveals_task,
             # left out where there is none: skills hold a hash of this, also those made before
-            **({"sensor_noise": plain(self.sensor_noise)} if np.any(self.sensor_noise) else {}),
+            # with a list, as it comes from a file
+            **({"sensor_noise": np.asarray(noise).tolist()} if np.any(noise) else {}),
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "source": self.source,

@@ -50,10 +50,15 @@ class OfTasks(gymnasium.Wrapper):
 
         Raises:
             RuntimeError: when the user's own code fails.
-            ValueError: when it returns what its space has not.
+            ValueError: when it returns what its space has not, or for other options.
         """
         if seed is not None:
             seed_globals(seed)  # for an environment that draws from them and not from `np_random`
+        if others := sorted({*(options or ())} - {"tasks"}):
+            raise ValueError(
+                f"{self._family} takes no reset options, got {', '.join(others)}: what set_task "
+                "returns is what its environment is reset with"
+            )
         if options and "tasks" in options:
             self._task = options["tasks"][self._index]
         with self._told("set_task"):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metarl.agents.policy import CONTEXT, GaussianPolicy
 from metarl.envs.observation_names import observation_names
+from metarl.envs.plain import whole
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
@@ -113,6 +114,7 @@ def changes(
     table = family.task(task)
     if len(table) != 1:
         raise ValueError(f"changes are of one task, got {len(table)}")
+    steps = whole("steps", steps)
     inner_lrs = learner.recipe.inner_lrs(steps)
     key = Key(seed, Phase.ADAPT)
     stages = list(learner.adaptation(table, rollouts, inner_lrs, key, library))

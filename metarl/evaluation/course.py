@@ -32,6 +32,9 @@ class Course:
     """The first step in the new task."""
     dt: float
     """Length of a step [s]."""
+    lengths: NDArray[np.integer] | None = None
+    """Steps of each episode, [task]; None where all last to the end. Where rewards are below 0, a
+    robot that has fallen earns more than one that runs, and yet has not recovered."""
 
     @property
     def before(self) -> NDArray[np.float64]:
@@ -124,7 +127,11 @@ class Course:
 
     def _reaching(self, threshold: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return when the rate first is so high, [task] [s]; infinite if never."""
-        there = self.rates >= threshold[:, None]
+        rates = self.rates
+        there = rates >= threshold[:, None]
+        if self.lengths is not None:
+            ends = self.change + self._window + np.arange(rates.shape[1])
+            there &= ends <= self.lengths[:, None]
         first = self.dt * (there.argmax(1) + self._window)
         return np.where(there.any(1), first, np.inf)
 

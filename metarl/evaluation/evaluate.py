@@ -75,7 +75,8 @@ def evaluate(
     learners = _alike(learner)
     first, libraries = learners[0], _libraries_of(learners, library)
     table = new_tasks(first.family, tasks, chosen.seed, chosen.split)
-    if len(learners) == len(table) == 1 and max(chosen.rollouts, chosen.scored) < 2:
+    judged = chosen.scored if chosen.deterministic else max(chosen.rollouts, chosen.scored)
+    if len(learners) == len(table) == 1 and judged < 2:
         raise ValueError("one rollout of one task has no interval: score at least 2")
     inner_lrs = _inner_lrs(first, chosen)
     partial = partial or PartialResults(None)

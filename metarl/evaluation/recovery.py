@@ -150,7 +150,7 @@ def recovery(
     key = Key(seed, Phase.EVALUATE, 3)
     policies = _policies(learner, before, memory_window, key)
     known = next(iter(_policies(learner, after, None, key).values()))
-    throughout, _ = _played(learner, after, None, key, known)
+    throughout, throughout_until = _played(learner, after, None, key, known)
     played = {
         name: _played(learner, before, (at, after), key, policy)
         for name, policy in policies.items()
@@ -167,10 +167,10 @@ def recovery(
         before[lasts],
         after[lasts],
         {
-            name: Course(rewards[lasts], steady, at, family.dt)
-            for name, (rewards, _) in played.items()
+            name: Course(rewards[lasts], steady, at, family.dt, until[lasts])
+            for name, (rewards, until) in played.items()
         },
-        Course(throughout[lasts], steady, 0, family.dt),
+        Course(throughout[lasts], steady, 0, family.dt, throughout_until[lasts]),
         {
             "seconds": change.seconds,
             "change": dict(change.task),

@@ -105,7 +105,7 @@ class MAML:
             callback: Stable-Baselines3 callbacks, called once an iteration. Its `locals` hold
                 `returns` (mean return before adaptation and after each step) and `trace`.
             log_interval: iterations between two rows of the log.
-            tb_log_name: for a logger with TensorBoard output.
+            tb_log_name: of no effect, as of a Stable-Baselines3 algorithm without TensorBoard.
             reset_num_timesteps: start counting steps at 0.
             progress_bar: show one.
         """

@@ -121,6 +121,8 @@ def test_actor_has_one_tasks_parameters(policy: GaussianPolicy):
     observation = np.ones(4)
     expected, _ = Actor(policy, one).predict(observation, deterministic=True)
     np.testing.assert_array_equal(same.predict(observation, deterministic=True)[0], expected)
+    same.parameters["bias0"].add_(1.0)
+    assert not one["bias0"].any(), "an actor's parameters are its own"
     with pytest.raises(ValueError, match=r"parameters of one task, got those of \[3\] tasks"):
         Actor(policy, {name: torch.stack([value] * 3) for name, value in one.items()})
     with pytest.raises(ValueError, match=r"log_std must be \[2\], got \[5\]"):

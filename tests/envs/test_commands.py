@@ -115,3 +115,14 @@ def test_a_speed_is_marked_by_a_line_and_other_commands_by_an_arrow():
     turned = any_way.marker({"forward": 1.0, "sideways": 0.0, "turn": np.pi / 2}, 1.0)
     assert turned.kind == "arrow"
     np.testing.assert_allclose([turned.x, turned.y], [0.0, 1.0], atol=1e-12)
+
+
+def test_a_range_may_be_a_list_and_outside_needs_an_inside():
+    assert (
+        goals.velocity_command([0.1, 0.5]).distributions
+        == goals.velocity_command((0.1, 0.5)).distributions
+    )
+    with pytest.raises(ValueError, match=r"extrapolate is of a range of forward, got 0\.5"):
+        goals.velocity_command(0.5, extrapolate=(1.0, 2.0))
+    with pytest.raises(ValueError, match="forward must be a number or a range"):
+        goals.velocity_command((0.1, 0.2, 0.3))  # type: ignore[arg-type]

@@ -166,3 +166,19 @@ def test_descriptions(distribution: Distribution, words: str):
 def test_impossible_ranges_are_refused(make: Callable[[], Distribution], message: str):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_lists_and_arrays_are_values_too():
+    choice = Choice("v", np.array([1.0, 2.0]), [3.0])  # type: ignore[arg-type]
+    assert choice == Choice("v", (1.0, 2.0), (3.0,))
+    assert choice.contains(np.array([[3.0], [4.0]])).tolist() == [True, False]
+    signs = Signs(["a", "b"], [[1.0, -1.0]])  # type: ignore[arg-type]
+    drawn = signs.sample(np.random.default_rng(0), 200, "train").tolist()
+    assert [1.0, -1.0] not in drawn
+    assert signs.sample(np.random.default_rng(0), 3, "extrapolate").tolist() == [[1.0, -1.0]] * 3
+
+
+def test_a_single_value_inside_the_range_is_not_outside():
+    with pytest.raises(ValueError, match="must be outside the training range"):
+        Uniform("v", 0.0, 2.0, extrapolate=(1.0, 1.0))
+    Uniform("v", 0.0, 2.0, extrapolate=(2.0, 3.0))

@@ -268,8 +268,32 @@ def test_its_environment_is_told_the_task_and_ends_at_the_horizon():
         assert env.unwrapped.m == 1.25  # type: ignore[attr-defined]
         ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(3)]
         assert ends == [(False, False), (False, False), (False, True)]
+    with pytest.raises(ValueError, match="takes no reset options, got mass"):
+        env.reset(options={"mass": 2.0})
     with pytest.raises(ValueError, match="an environment has one task, got 2"):
         pendulum().environment(pendulum().sample_tasks(2, seed=0))
+
+
+class Square(gymnasium.Env):
+    """Takes actions [2, 2], and earns the second row's first."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gymnasium.spaces.Box(-3.0, 3.0, (2, 2))
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert action.shape == (2, 2)
+        return np.zeros(2, np.float32), float(action[1, 0]), False, False, {}
+
+
+def test_actions_of_any_shape_are_a_row():
+    family = ForeignFamily("Square", Square, lambda *_: None, (Uniform("x", 0.0, 1.0),), horizon=3)
+    env = family.environment({"x": 0.5})
+    env.reset()
+    assert env.action_space.shape == (family.action_size,) == (4,)
+    assert env.step(np.array([0.0, 0.1, 0.5, 1.0], np.float32))[1] == pytest.approx(1.5)
 
 
 class Reaching(Countdown):

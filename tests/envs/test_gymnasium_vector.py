@@ -143,3 +143,13 @@ def test_seeds_of_numpy_are_seeds_and_only_images_are_drawn():
     np.testing.assert_array_equal(env.reset(seed=np.int64(3))[0], env.reset(seed=3)[0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="render_mode must be rgb_array or None, got 'human'"):
         TaskVectorEnv("Point2D", 2, render_mode="human")
+
+
+def test_a_refused_reset_leaves_ended_episodes_ended():
+    env = TaskVectorEnv(envs.make("Point2D", horizon=1), 2)
+    env.reset(seed=0)
+    env.step(np.zeros((2, 2), np.float32))
+    with pytest.raises(ValueError, match="bogus"):
+        env.reset(options={"task": {"bogus": 1.0}})
+    env.step(np.zeros((2, 2), np.float32))  # begins the next ones
+    assert env._episodes.time.tolist() == [0, 0]

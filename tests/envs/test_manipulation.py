@@ -37,3 +37,14 @@ def test_the_formula_says_so():
     )
     plain = goals.push_to((-1.0, -1.0), (1.0, 1.0), height=0.4)
     assert plain.formula == "-distance of object and point - 0.5 distance of tip and object"
+
+
+def test_a_fixed_point_is_a_goal_too():
+    goal = goals.reach_in_box(
+        (0.1, 0.2, 0.3), (0.1, 0.2, 0.3), tracks=("x", "y", "z"), success_within=0.05
+    )
+    places = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.8]])
+    step = Step(places, places, 0.1, {})
+    np.testing.assert_allclose(goal.reward(step, {}), [0.0, -0.5])
+    assert goal.succeeds is not None
+    assert goal.succeeds(step, {}).tolist() == [True, False]

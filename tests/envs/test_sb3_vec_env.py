@@ -138,3 +138,14 @@ def test_pictures_of_every_environment_in_real_time():
     assert (pictures[0] != pictures[1]).any()
     assert env.render().shape == (960, 480, 3)  # type: ignore[union-attr]
     env.close()
+
+
+def test_a_bad_task_is_refused_at_once_and_forgotten():
+    env = TaskVecEnv("Point2D", 2)
+    for options in ({"task": {"x": 9.0, "y": 0.0}}, [{"task": {"x": 0.1}}, {}]):
+        with pytest.raises(ValueError, match="x"):
+            env.set_options(options)
+    assert len(env.reset()) == 2
+    env.set_options({"task": env.family.task({"x": 0.1, "y": 0.2})})
+    env.reset()
+    assert list(env.tasks) == [{"x": 0.1, "y": 0.2}] * 2

@@ -10,6 +10,8 @@ import pytest
 from metarl.envs import Physics, ServoRobot, Servos, TaskFamily, Tasks, dynamics, goals
 from metarl.envs.dynamics import Dynamics
 from metarl.envs.inspection import inspect
+from metarl.envs.model import load_model
+from metarl.envs.servos import home
 from tests.envs.legged import ARM, QUADRUPED, written
 from tests.envs.rig import STAND_STILL, Rig, family, mjcf, no_tasks
 
@@ -252,3 +254,28 @@ def test_a_rest_of_the_wrong_shape_is_refused(tmp_path: Path):
     path = mjcf(tmp_path, '<motor joint="j" ctrlrange="-1 1"/>')
     with pytest.raises(ValueError, match=r"Rig.rest must return .* 'ctrl' with \[3\] for \[1\]"):
         family(Wrong(path))
+
+
+def test_servos_hold_a_keyframe_that_is_written_without_controls(tmp_path: Path):
+    text = (
+        '<mujoco><worldbody><body><joint name="j" axis="0 1 0"/><geom size="0.1"/></body>'
+        '</worldbody><actuator><position joint="j" kp="5" ctrlrange="-2 2"/></actuator>'
+        '<keyframe><key qpos="0.7"/></keyframe></mujoco>'
+    )
+    (tmp_path / "arm.xml").write_text(text)
+    stands = home(load_model(tmp_path / "arm.xml"), Servos())
+    np.testing.assert_allclose(stands.rest["ctrl"], [0.7])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rate": 0.0}, "rate must be actions a second, above 0, got 0.0"),
+        ({"gains": (20.0,)}, "gains must be stiffness and damping"),
+        ({"gains": (20.0, -1.0)}, "gains must be stiffness and damping"),
+    ],
+)
+def test_impossible_servos_are_refused(changes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        Servos(**changes)
+    assert Servos(gains=[20.0, 0.5]) == Servos(gains=(20.0, 0.5))  # type: ignore[arg-type]

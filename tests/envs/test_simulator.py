@@ -12,7 +12,7 @@ from metarl import envs
 from metarl.envs import ServoRobot, Servos, Simulator, TaskFamily, Tasks, dynamics, goals
 from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Uniform
-from metarl.envs.goals import Parameters
+from metarl.envs.goals import Goal, Parameters, Term
 from metarl.envs.robots import Ant, HalfCheetah
 from tests.envs.legged import written
 from tests.envs.rig import no_tasks
@@ -121,14 +121,17 @@ def test_what_a_task_changed_another_does_not_keep():
 
 def test_physics_that_blows_up_ends_that_simulation_only(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    family = envs.make("HalfCheetahDir")
+    speed = Term("v", 1.0, lambda step, _: step.velocity[:, 0])
+    family = envs.make("HalfCheetahDir").replace(goal=Goal.of_terms("run", (), [speed]))
     simulator = Simulator(family, 3)
-    simulator.set_tasks(Tasks(("direction",), np.ones((3, 1))))
+    simulator.set_tasks(Tasks((), np.ones((3, 0))))
     simulator.reset(generators(3))
     simulator.fields["qvel"][1] = 1e12
     result = simulator.step(np.zeros((3, 6)))
     assert result.terminated.tolist() == [False, True, False]
     assert np.isfinite(result.reward[[0, 2]]).all()
+    assert (result.reward[1], [term[1] for term in simulator.terms.values()]) == (0.0, [0.0])
+    np.testing.assert_array_equal(simulator.terms["v"] != 0.0, [True, False, True])
     assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.iterdir())
 

@@ -55,3 +55,13 @@ def test_who_hardly_dips_has_regained_its_rate():
     course = Course(np.full((2, 20), 0.95), np.ones(2), change=4, dt=0.25)
     assert course.recovered == 0.0
     assert course.regained == 1.0
+
+
+def test_a_robot_that_has_fallen_has_not_recovered():
+    """Where every step costs something, nothing costs less than to lie there."""
+    rewards = np.concatenate([np.full((2, 4), -0.5), np.full((2, 4), -2.0), np.zeros((2, 12))], 1)
+    rewards[1, 8:] = -0.5
+    steady = np.full(2, -0.5)
+    course = Course(rewards, steady, change=4, dt=0.25, lengths=np.array([8, 20]))
+    np.testing.assert_allclose(course.seconds(), [np.inf, 1.5])
+    assert course.recovered == 0.5

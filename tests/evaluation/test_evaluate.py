@@ -169,6 +169,8 @@ def test_several_runs_on_one_task_have_a_figure_too(point: envs.TaskFamily, tmp_
 def test_one_rollout_of_one_task_has_no_interval(learner: metarl.MAML):
     with pytest.raises(ValueError, match="one rollout of one task has no interval"):
         metarl.evaluate(learner, tasks=1, rollouts=1, scored=1)
+    with pytest.raises(ValueError, match="one rollout of one task has no interval"):
+        metarl.evaluate(learner, tasks=1, rollouts=20, scored=1, deterministic=True)
     assert metarl.evaluate(learner, tasks=2, rollouts=1, scored=1, steps=1).returns.shape[1] == 2
 
 

@@ -77,3 +77,12 @@ def test_a_family_that_is_not_in_the_catalogue_is_asked_for(learner: metarl.MAML
     unknown = dataclasses.replace(read, family={**read.family, "name": "Mine"})
     with pytest.raises(ValueError, match=r"trained on Mine.*pass it: load\(path, family=...\)"):
         unknown.catalogue_family()
+
+
+def test_noise_of_each_number_is_that_of_the_same_family_after_a_file(tmp_path: Path):
+    for noise in ((0.1, 0.2), [0.1, 0.2]):
+        family = envs.make("Point2D", horizon=5, sensor_noise=noise)
+        hash(family)
+        metarl.MAML(family, **SMALL).save(tmp_path / "noisy")
+        metarl.load(tmp_path / "noisy.safetensors", family=family)
+        metarl.load(tmp_path / "noisy.safetensors")
