@@ -128,7 +128,8 @@ def velocity_command(
     varied: tuple[Distribution, ...] = tuple(
         Uniform(
             axis,
-            *value,
+            value[0],
+            value[1],
             "rad/s" if axis == "turn" else "m/s",
             extrapolate if axis == "forward" else None,
         )
