@@ -1,6 +1,6 @@
 """What meta-learning saves on a new task, on 40 new tasks and three seeds.
 
-    python docs/results/compare.py HalfCheetahVel     # about 45 minutes on two cores
+    python docs/results/compare.py HalfCheetahVel     # about two hours on two cores
     python docs/results/compare.py HalfCheetahMass
 
 Meta-policies, with gradient steps or a memory, pretraining and the policy that is told the task
