@@ -58,6 +58,15 @@ def test_the_page_of_families_is_that_of_the_catalogue():
         assert (ROOT / "docs" / "families" / f"{name}.png").is_file()
 
 
+def test_the_tables_of_results_are_of_their_files(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "results")
+    running = runpy.run_path(str(ROOT / "docs" / "results" / "running.py"))
+    page = (ROOT / "docs" / "results" / "README.md").read_text()
+    assert f"\n{running['table']()}\n" in page
+    assert f"\n{running['rivals']()}\n" in page
+    assert f"\n{running['glance']()}\n" in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_committed_runs_load_and_carry_what_explains_them(run: Path):
     learner = metarl.load(run, device="cpu")
