@@ -225,7 +225,7 @@ def test_every_command_takes_it(
     library = run_folder / "library.safetensors"
     words = f"next: metarl evaluate {run_folder} --library {library} --family {reference}"
     assert words in capsys.readouterr().out
-    small = ["--tasks", "2", "--budget", "600", "--workers", "1"]
+    small = ["--tasks", "2", "--budget", "2000", "--workers", "1"]
     call("compare", run_folder, "--out", run_folder / "comparison", *small, *family)
     assert "PPO from scratch" in capsys.readouterr().out
 
