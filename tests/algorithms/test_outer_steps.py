@@ -261,3 +261,14 @@ def test_minibatches_with_bad_numbers_leave_the_parameters():
     assert not stepped.trace.finite
     assert all(torch.equal(stepped.parameters[n], v) for n, v in parameters.items())
     assert stepped.memory == {}
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_minibatches_go_on_from_what_adam_remembers():
+    _, parameters, data = minibatch_problem()
+    whole, half = Minibatches(0, 4, 0.01), Minibatches(0, 2, 0.01)
+    once = adam_on_minibatches(data, data, parameters, {}, whole, torch.Generator())
+    first = adam_on_minibatches(data, data, parameters, {}, half, torch.Generator())
+    then = adam_on_minibatches(data, data, first.parameters, first.memory, half, torch.Generator())
+    for name, value in once.parameters.items():
+        torch.testing.assert_close(then.parameters[name], value)

@@ -130,3 +130,18 @@ def test_no_accepted_step_raises_the_loss_or_leaves_the_trust_region(
     else:
         assert torch.equal(stepped["w"], start["w"])
         assert trace.reason != "accepted"
+
+
+def test_damping_is_added_to_the_fisher_matrix():
+    """(F + 0.5) x = g: along an axis without curvature x is three times that along the other."""
+    fisher = torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64))
+    gradient = torch.ones(2, dtype=torch.float64)
+    stepped, _ = trust_region_step(
+        {"w": torch.zeros(2, dtype=torch.float64)},
+        lambda p: LossAndKL(gradient @ p["w"], quadratic(p["w"], fisher)),
+        lambda v: fisher @ v,
+        torch.zeros(()),
+        gradient,
+        TrustRegion(0.01, 10, 0.5, 0.8, 15),
+    )
+    assert float(stepped["w"][1] / stepped["w"][0]) == pytest.approx(1.5 / 0.5)

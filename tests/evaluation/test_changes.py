@@ -90,3 +90,15 @@ def test_a_policy_that_observes_the_task_is_sensitive_to_it():
 def test_two_tasks_are_refused(cheetah: metarl.MAML):
     with pytest.raises(ValueError, match="changes are of one task, got 2"):
         changes(cheetah, cheetah.family.sample_tasks(2, seed=0))
+
+
+def test_before_comes_before_after():
+    learner = metarl.MAML(envs.make("HalfCheetahVel", horizon=10), **SMALL)
+    changed = changes(learner, {"velocity": 1.0}, rollouts=6, steps=2)
+    task, key = learner.family.task({"velocity": 1.0}), Key(0, Phase.ADAPT)
+    stages = list(learner.adaptation(task, 6, [0.5, 0.5], key))
+    for row, stage in ((0, stages[0]), (1, stages[-1])):
+        std = learner.policy.std(stage.parameters)[0].detach()
+        np.testing.assert_allclose(changed.std[row], std, rtol=1e-6)
+        total = sum(pair[row] for pair in changed.reward.values())
+        assert total == pytest.approx(float(stage.rollouts.returns.mean()), rel=1e-5)

@@ -11,6 +11,7 @@ from metarl import envs
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.evaluation.recovery import Recovery, recovery
 from metarl.evaluation.tasks import TaskChange
+from metarl.sampling.streams import Key, Phase
 from metarl.showing import figures
 from tests.conftest import SMALL
 
@@ -174,3 +175,18 @@ def test_another_task_is_drawn_for_each():
     with pytest.raises(ValueError, match="one has no other task to change to"):
         change.after(single, single.sample_tasks(2, seed=0), 0, "test")
     assert change.after(FAMILY, alone, 0, "test")["direction"] == -1.0
+
+
+def test_without_memory_it_is_adapted_to_the_task_before():
+    """And the reference, to the new one."""
+    learner = metarl.MAML(envs.make("HalfCheetahDir", horizon=24), **SMALL)
+    measured, key = recovery(learner, "0.5", tasks=3, seed=4), Key(4, Phase.EVALUATE, 3)
+    parts = (
+        (measured.before, measured.first.rewards, 10),
+        (measured.after, measured.unchanged.rewards, 24),
+    )
+    for tasks, rewards, steps in parts:
+        *_, stage = learner.adaptation(tasks, 20, [0.5], key)
+        alone = learner.sample(tasks, stage.parameters, 1, key, deterministic=True)
+        expected = alone.rewards[:, 0, :steps]
+        np.testing.assert_allclose(rewards[:, :steps], expected, atol=1e-3)

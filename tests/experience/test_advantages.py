@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from metarl.agents import baseline
 from metarl.experience.advantages import (
     centre,
     discounted_returns,
@@ -134,3 +135,20 @@ def test_normalised_advantages_and_rewards_have_one_unit():
     ratio = raw.rewards[1] / normal.rewards[1]
     torch.testing.assert_close(ratio, ratio.mean().expand(5, 8))
     assert raw.advantages[1].mean().abs() > 1e-3, "not centred"
+
+
+def test_a_time_limit_goes_on_with_the_value_of_the_final_observation():
+    """At the time after the last step; an end by itself has nothing more to come."""
+    data = rollouts()
+    given = prepare(data, 0.9, 0.8, normalise=False).advantages.double()
+    data.terminated[1, 2] = True
+    ended = prepare(data, 0.9, 0.8, normalise=False).advantages.double()
+    inputs = baseline.features(data.observations, torch.arange(8)).flatten(1, 2)
+    returns = data.rewards.double().clone()
+    for time in range(6, -1, -1):
+        returns[..., time] += 0.9 * returns[..., time + 1]
+    weights = baseline.fit(inputs, returns.flatten(1), data.valid.flatten(1))
+    value = baseline.features(data.final_observations[1, 2], torch.tensor(8)) @ weights[1]
+    assert value.abs() > 0.01
+    lost = 0.9 * value * 0.72 ** torch.arange(7, -1, -1).double()
+    torch.testing.assert_close((given - ended)[1, 2], lost, atol=1e-5, rtol=1e-4)

@@ -152,3 +152,17 @@ def test_arrays_that_do_not_fit_are_named(changes: dict, message: str):
 def test_no_experience_is_refused():
     with pytest.raises(ValueError, match="at least one step"):
         metarl.MAML(FAMILY, **SMALL).adapt_from()
+
+
+def test_what_was_cut_off_lies_beyond_the_limit_in_the_policys_scale():
+    family = envs.make("Point2D", horizon=5, action_scale=0.25)
+    learner = metarl.MAML(family, **SMALL)
+    actions = np.zeros((3, 5, 2))
+    actions[:, :, 0] = 1.0
+    actions[0, :, 0] = -1.0
+    log = Experience(np.zeros((3, 5, 2)), actions, np.zeros((3, 5)), np.zeros((3, 2)))
+    with pytest.warns(UserWarning, match="exactly -1 or 1"):
+        acted = learner.as_rollouts(log).actions[0]
+    assert (acted[1:, :, 0] >= 4.0).all()
+    assert (acted[0, :, 0] <= -4.0).all()
+    assert (acted[..., 1] == 0).all()

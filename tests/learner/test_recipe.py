@@ -11,11 +11,15 @@ import torch
 import metarl
 from metarl import envs
 from metarl.algorithms import losses
+from metarl.algorithms.objective import Terms
+from metarl.algorithms.trust_region import TrustRegion
 from metarl.envs import ForeignFamily, Tasks
 from metarl.envs.distributions import Uniform
+from metarl.experience.advantages import prepare
 from metarl.learner.config import Config
 from metarl.learner.recipe import Recipe, device_of, known_family
 from tests.conftest import SMALL
+from tests.experience.test_advantages import rollouts
 
 CPU = torch.device("cpu")
 
@@ -169,3 +173,59 @@ def test_a_context_makes_room_in_what_the_policy_sees():
     assert sizes == [family.observation_size, family.observation_size + 5]
     assert seeing.policy.normaliser is not None
     assert len(seeing.policy.normaliser.mean) == sizes[1]
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("settings", "terms"),
+    [
+        (
+            {
+                "algorithm": "promp",
+                "clip_ratio": 0.2,
+                "inner_kl_penalty": 0.7,
+                "entropy_bonus": 0.1,
+            },
+            Terms(0.2, 0.7, 0.0, 0.1),
+        ),
+        ({"algorithm": "e-maml", "exploration_weight": 0.3}, Terms(exploration_weight=0.3)),
+        ({"clip_ratio": 0.2, "inner_kl_penalty": 0.7, "exploration_weight": 0.3}, Terms()),
+    ],
+)
+def test_settings_reach_the_outer_loss(settings: dict, terms: Terms):
+    assert Recipe(Config.of(settings), CPU).terms == terms
+
+
+@pytest.mark.parametrize(
+    ("settings", "keywords"),
+    [
+        ({"algorithm": "maml-vpg", "outer_lr": 0.3, "outer_epochs": 7}, {"lr": 0.3, "epochs": 1}),
+        ({"algorithm": "promp", "outer_lr": 0.3, "outer_epochs": 7}, {"lr": 0.3, "epochs": 7}),
+        ({"algorithm": "reptile", "interpolation": 0.3}, {"rate": 0.3}),
+        (
+            {
+                "max_kl": 0.1,
+                "cg_iterations": 2,
+                "cg_damping": 0.3,
+                "backtrack_ratio": 0.4,
+                "max_backtracks": 5,
+            },
+            {"settings": TrustRegion(0.1, 2, 0.3, 0.4, 5)},
+        ),
+    ],
+)
+def test_settings_reach_the_outer_step(settings: dict, keywords: dict):
+    step: Any = Recipe(Config.of(settings), CPU).outer_step
+    assert step.keywords == keywords
+
+
+def test_settings_reach_the_advantages():
+    data = rollouts()
+    data.continued[0, 1] = True
+    settings = {"discount": 0.9, "gae_lambda": 0.3, "reward_scale": 2.0, "changes": 0.1}
+    settings |= {"normalise_advantages": False, "algorithm": "siamese"}
+    expected = prepare(data, 0.9, 0.3, normalise=False, reward_scale=2.0, tasks_change=True)
+    found = Recipe(Config.of(settings), CPU).prepare(data)
+    torch.testing.assert_close(found.advantages, expected.advantages)

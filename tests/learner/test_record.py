@@ -171,3 +171,20 @@ def test_events_of_a_run_that_died_before_its_first_checkpoint_are_hidden(tmp_pa
         time.sleep(1.1)  # files are named, and read in the order of, whole seconds
     found = EventAccumulator(str(tmp_path)).Reload().Scalars("return")
     assert [(each.step, each.value) for each in found] == [(100, 2.0)]
+
+
+def test_the_row_is_of_the_trace(point: envs.TaskFamily):
+    learner = metarl.MAML(point, seed=3, **SMALL)
+    learner.set_logger(Logger(None, []))
+    rows: list[dict[str, Any]] = []
+    traces: list[Any] = []
+
+    def watch(known: dict[str, Any], _: dict[str, Any]) -> bool:
+        rows.append(dict(learner.logger.name_to_value))
+        traces.append(known["trace"])
+        return True
+
+    learner.learn(1, watch, log_interval=1000)
+    (row,), (trace,) = rows, traces
+    assert row["train/kl"] == trace.kl > 0
+    assert row["train/surrogate_gain"] == trace.loss_before - trace.loss_after

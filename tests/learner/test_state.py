@@ -86,3 +86,20 @@ def test_noise_of_each_number_is_that_of_the_same_family_after_a_file(tmp_path: 
         metarl.MAML(family, **SMALL).save(tmp_path / "noisy")
         metarl.load(tmp_path / "noisy.safetensors", family=family)
         metarl.load(tmp_path / "noisy.safetensors")
+
+
+def test_a_fingerprint_is_of_all_that_decides_actions(point: envs.TaskFamily):
+    settings = {**SMALL, "rollouts": 4, "algorithm": "siamese", "normalise_observations": True}
+    learner = metarl.MAML(point, seed=3, **settings)
+    policy, encoder = learner.policy, learner.state.encoder
+    assert policy.normaliser is not None
+    assert encoder is not None
+    seen = policy.normaliser.updated(torch.rand(5, policy.observation_size))
+    memory = dataclasses.replace(encoder.memory, tolerance=2.0)
+    changed = (
+        {"policy": dataclasses.replace(policy, normaliser=seen)},
+        {"encoder": dataclasses.replace(encoder, memory=memory)},
+    )
+    for change in changed:
+        other = dataclasses.replace(learner.state, **change)
+        assert state.fingerprint(point, other) != learner.fingerprint

@@ -13,6 +13,7 @@ from torch import Tensor
 import metarl
 from metarl import envs
 from metarl.experience.rollouts import Rollouts
+from metarl.learner.inner_loop import inner_step
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.similarity import before_adaptation
 from metarl.system import checkpoint
@@ -270,3 +271,14 @@ def test_skills_of_another_learner_are_refused(library: metarl.SkillLibrary, tmp
 def _same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert first.keys() == second.keys()
     assert all(value.equal(second[name]) for name, value in first.items())
+
+
+def test_steps_after_the_first_are_gradient_steps(
+    point_learner: metarl.MAML, library: metarl.SkillLibrary
+):
+    key = Key(0, Phase.ADAPT)
+    stages = list(point_learner.adaptation(library.tasks, 3, [0.5, 0.5], key, library))
+    recipe = point_learner.recipe
+    expected = inner_step(point_learner.policy, stages[1], recipe, recipe.inner(0.5))
+    for name, value in expected.items():
+        torch.testing.assert_close(stages[2].parameters[name], value)
