@@ -1,6 +1,7 @@
 """A reward or an observation that is not a finite number is named where it arises.
 
-Otherwise it would be noticed an iteration later, as parameters that are not finite.
+Otherwise it would be noticed an iteration later, as parameters that are not finite. Of environments
+of others it ends the episode, as when the physics of ours blows up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,11 @@ from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metarl.envs.family import Result
+
+_LARGEST = np.finfo(np.float32).max
+"""Rollouts are in float32: what is larger would be infinite there."""
 
 _SHOWN = 12
 """Task parameters that a message shows at most."""
@@ -103,3 +109,30 @@ def require_finite_action(action: NDArray[np.floating], active: NDArray[np.bool_
         raise ValueError(
             f"action of simulation {sim} is not finite: number {number} is {action[sim, number]}"
         )
+
+
+def without_bad_numbers(
+    result: Result, before: NDArray, active: NDArray[np.bool_]
+) -> tuple[Result, NDArray[np.bool_]]:
+    """Return a step's result with an end to the episodes that blew up in it, and which, [sim].
+
+    They end with what was observed before and a reward of 0. A number that is not finite would
+    reach gradients even where its weight is 0: 0 * NaN is NaN.
+
+    Args:
+        result: of the step.
+        before: the observations before it, [sim, observation].
+        active: which simulations were stepped, [sim].
+    """
+    seen, earned = (np.abs(part) <= _LARGEST for part in (result.observation, result.reward))
+    if seen.all() and earned.all() and active.all():
+        return result, np.zeros_like(active)
+    fails = ~(seen.all(-1) & earned)
+    kept = fails | ~active  # of one that failed before, the environment would show what it had then
+    clean = Result(
+        observation=np.where(kept[:, None], before, result.observation),
+        reward=np.where(fails, 0.0, result.reward),
+        terminated=result.terminated | (fails & active),
+        succeeded=result.succeeded & ~fails,
+    )
+    return clean, fails & active

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from metarl.envs.distributions import Distribution
 from metarl.envs.family import Result
+from metarl.envs.finite import without_bad_numbers
 from metarl.envs.global_randomness import OwnRandomness
 from metarl.envs.plain import check_horizon_and_scale, make_plain
 from metarl.envs.robot import Array
@@ -232,6 +233,8 @@ class ForeignSimulator:
         self._tasks: Tasks | None = None
         self._time = 0
         self._observation: Array = np.zeros((count, family.observation_size))
+        self.failed = np.zeros(count, dtype=bool)
+        """Whether the last step returned numbers that are not finite, [sim]."""
 
     def set_tasks(self, tasks: Tasks, *, now: bool = False) -> None:
         """Give each environment its task; takes effect at the next reset, and never `now`."""
@@ -264,7 +267,8 @@ class ForeignSimulator:
         """Advance by one step; see `Simulator.step`.
 
         Gymnasium's vectors have no mask: environments that are not active are stepped too, but
-        their observation stays as it was and they earn nothing.
+        their observation stays as it was and they earn nothing. Numbers that are not finite end the
+        episode; see `failed`.
         """
         if np.shape(action) != (self.count, self.family.action_size):
             raise ValueError(
@@ -293,13 +297,11 @@ class ForeignSimulator:
             self._require_success()
         reward = np.where(live, reward, 0.0)
         # Gymnasium resets an ended environment in the next step: what it then observes is not told
-        self._observation = np.where(live[:, None], self._flat(observation), self._observation)
-        return Result(self._observation.copy(), reward, terminated & live, succeeded)
-
-    @property
-    def failed(self) -> NDArray[np.bool_]:
-        """Whether the physics blew up, [sim]: an environment does not say, its numbers may."""
-        return np.zeros(self.count, dtype=bool)
+        observed = np.where(live[:, None], self._flat(observation), self._observation)
+        result = Result(observed, reward, terminated & live, succeeded)
+        result, self.failed = without_bad_numbers(result, self._observation, live)
+        self._observation = result.observation
+        return result._replace(observation=self._observation.copy())
 
     def close(self) -> None:
         """Close the environments."""

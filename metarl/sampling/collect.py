@@ -22,9 +22,6 @@ from metarl.sampling.remembering import Remembering
 from metarl.sampling.streams import Key, Phase, Purpose, streams
 from metarl.system.library_threads import one_library_thread
 
-_LARGEST = np.finfo(np.float32).max
-"""Rollouts are in float32: what is larger would be infinite there."""
-
 
 class Acting(Protocol):
     """Any policy that can be rolled out."""
@@ -220,13 +217,13 @@ def _run_episode(
         actions[:, :, time] += mean
         action = actions[:, :, time].reshape(count, -1)
         before = observation
-        result, fails = _step(simulator, actions[:, :, time], before, active, time)
+        result = _step(simulator, actions[:, :, time], active, time)
         observation, reward, fallen, arrived = result
         rewards[:, :, time] = reward.reshape(each)
         if remembering:
             remembering.remember(before, action, reward, observation, active)
         succeeded = np.where(active, arrived | succeeded & once_is_enough, succeeded)
-        blown_up |= active & fails
+        blown_up |= active & simulator.failed
         active = active & ~fallen
         time += 1
 
@@ -242,58 +239,20 @@ def _run_episode(
     continued[:] = False  # where a task changed, who changed it knows: `Changing.put_back`
 
 
-def _step(
-    simulator: Simulations,
-    actions: NDArray,
-    before: NDArray,
-    active: NDArray[np.bool_],
-    time: int,
-) -> tuple[Result, NDArray[np.bool_]]:
-    """Step the simulations; return the result, and which ones' physics blew up, [sim].
+def _step(simulator: Simulations, actions: NDArray, active: NDArray[np.bool_], time: int) -> Result:
+    """Step the simulations; an action that is not finite is told with its place.
 
     Args:
         simulator: see `_run_episode`.
         actions: [task, simulation, action].
-        before: the observations that they were chosen at, [sim, observation].
         active: which simulations to step, [sim].
         time: of the step, from 0.
     """
     try:
-        result = simulator.step(actions.reshape(simulator.count, -1), active)
+        return simulator.step(actions.reshape(simulator.count, -1), active)
     except ValueError:  # of several reasons this one can be told better from here
         _check_finite("action", actions, active.reshape(actions.shape[:2]), f"step {time}")
         raise
-    # ours look after their own numbers
-    if simulator.family.native:
-        return result, simulator.failed
-    return without_bad_numbers(result, before, active)
-
-
-def without_bad_numbers(
-    result: Result, before: NDArray, active: NDArray[np.bool_]
-) -> tuple[Result, NDArray[np.bool_]]:
-    """Return a step's result with an end to the episodes that blew up in it, and which, [sim].
-
-    They end with what was observed before and a reward of 0. A number that is not finite would
-    reach gradients even where its weight is 0: 0 * NaN is NaN.
-
-    Args:
-        result: of the step.
-        before: the observations before it, [sim, observation].
-        active: which simulations were stepped, [sim].
-    """
-    seen, earned = (np.abs(part) <= _LARGEST for part in (result.observation, result.reward))
-    if seen.all() and earned.all() and active.all():
-        return result, np.zeros_like(active)
-    fails = ~(seen.all(-1) & earned)
-    kept = fails | ~active  # of one that failed before, the environment would show what it had then
-    clean = Result(
-        observation=np.where(kept[:, None], before, result.observation),
-        reward=np.where(fails, 0.0, result.reward),
-        terminated=result.terminated | (fails & active),
-        succeeded=result.succeeded & ~fails,
-    )
-    return clean, fails & active
 
 
 def rollout_layout(

@@ -10,7 +10,7 @@ from metarl.agents.policy import Parameters
 from metarl.envs.family import Simulations
 from metarl.envs.robot import Array
 from metarl.envs.tasks import Tasks
-from metarl.sampling.collect import Acting, without_bad_numbers
+from metarl.sampling.collect import Acting
 from metarl.sampling.remembering import Remembering
 
 
@@ -49,8 +49,7 @@ def play(
     """Play one episode in every simulation; yield its start and what each step led to.
 
     While a moment is looked at, the simulator is in its state. The last moment is that in
-    which no simulation is active any more, or the one at the family's horizon. An episode of an
-    environment of others that gives bad numbers ends as in training's rollouts, without a reward.
+    which no simulation is active any more, or the one at the family's horizon.
 
     Args:
         simulator: with tasks set.
@@ -77,8 +76,6 @@ def play(
             seen = np.concatenate([observation, context], axis=1)
         action = act(seen)
         result = simulator.step(action, active)
-        if not simulator.family.native:  # ours look after their own numbers
-            result, _ = without_bad_numbers(result, observation, active)
         if remembering:
             remembering.remember(observation, action, result.reward, result.observation, active)
         observation = result.observation
