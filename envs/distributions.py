@@ -13,6 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.envs.plain import make_plain
+
 Split = Literal["train", "test", "extrapolate"]
 SPLITS: tuple[str, ...] = get_args(Split)
 Array = NDArray[np.float64]
@@ -164,8 +166,7 @@ class Choice(Distribution):
     extrapolate: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("values", "extrapolate"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
+        make_plain(self)
         if not self.values:
             raise ValueError(f"{self.name} needs at least one value to choose from")
         every = [*self.values, *self.extrapolate]
@@ -208,8 +209,7 @@ class Signs(Distribution):
     """Combinations that are never in training."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "signs", tuple(self.signs))
-        object.__setattr__(self, "extrapolate", tuple(tuple(each) for each in self.extrapolate))
+        make_plain(self)
         for signs in self.extrapolate:
             if len(signs) != len(self.signs) or not set(signs) <= {-1.0, 1.0}:
                 raise ValueError(

@@ -24,11 +24,21 @@ def plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def make_plain(instance: Any) -> None:  # noqa: ANN401
-    """Make NumPy's scalars among a frozen dataclass's fields Python's own, when it is made."""
+    """Make a frozen dataclass's fields Python's own, and those that are sequences tuples.
+
+    When it is made: so it is hashable, and the same as one whose fields were in a file.
+    """
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name, None)  # fields with `init=False` may come later
-        if isinstance(value, np.generic | np.ndarray | PurePath | list | tuple):
-            object.__setattr__(instance, field.name, plain(value))
+        if isinstance(value, np.generic | np.ndarray | PurePath | list | tuple | range):
+            object.__setattr__(instance, field.name, _tuples(plain(value)))
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401
+    """Return a list or a range, and those in it, as tuples; others as they are."""
+    if type(value) not in (list, tuple, range):
+        return value
+    return tuple(_tuples(entry) for entry in value)
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:  # noqa: ANN401, whatever a user gives

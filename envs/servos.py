@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metarl.envs.actuators import JOINT_TRANSMISSIONS
 from metarl.envs.model import Edit
 from metarl.envs.nearest import nearest
+from metarl.envs.plain import make_plain
 from metarl.envs.robot import Array
 
 _HINGE = mujoco.mjtJoint.mjJNT_HINGE.value
@@ -42,13 +43,13 @@ class Servos:
     """How often an action is taken [1/s]; the servos run with the physics."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if not 0.0 < self.rate < np.inf:
             raise ValueError(f"rate must be actions a second, above 0, got {self.rate}")
         if self.gains is not None:
             gains = np.asarray(self.gains, np.float64)
             if gains.shape != (2,) or not (np.isfinite(gains) & (gains >= 0.0)).all():
                 raise ValueError(f"gains must be stiffness and damping, not negative: {self.gains}")
-            object.__setattr__(self, "gains", tuple(gains.tolist()))
 
 
 @dataclass(frozen=True)

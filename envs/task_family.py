@@ -77,9 +77,6 @@ class TaskFamily(HasTaskSpace):
             )
         check_robot(self.robot, self.model)
         check_noise(self.sensor_noise, self._observed)
-        if np.ndim(self.sensor_noise):  # a list or an array would not be the same after a file
-            values = np.asarray(self.sensor_noise, np.float64).tolist()
-            object.__setattr__(self, "sensor_noise", tuple(values))
         require_quantities(self.goal.sees, self.robot, self.model)
         self.bodies(self.sample_tasks(1, seed=0))  # raises where the model lacks what varies
         if self.extrapolates:

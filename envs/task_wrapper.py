@@ -52,13 +52,13 @@ class OfTasks(gymnasium.Wrapper):
             RuntimeError: when the user's own code fails.
             ValueError: when it returns what its space has not, or for other options.
         """
-        if seed is not None:
-            seed_globals(seed)  # for an environment that draws from them and not from `np_random`
         if others := sorted({*(options or ())} - {"tasks"}):
             raise ValueError(
                 f"{self._family} takes no reset options, got {', '.join(others)}: what set_task "
                 "returns is what its environment is reset with"
             )
+        if seed is not None:
+            seed_globals(seed)  # for an environment that draws from them and not from `np_random`
         if options and "tasks" in options:
             self._task = options["tasks"][self._index]
         with self._told("set_task"):

@@ -6,6 +6,8 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
+from metarl.showing.video import gif_duration
+
 RATE, COLORS = 8, 96
 """Frames a second, colours."""
 
@@ -42,14 +44,12 @@ def gif(
     every = Image.fromarray(np.concatenate([np.asarray(each) for each in pictures]))
     palette = every.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=3)
     # without dithering, what stands still costs nothing
-    numbers = range(len(pictures))
     first, *rest = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures]
     first.save(
         path := film.with_suffix(".gif"),
         save_all=True,
         append_images=rest,
-        # whole hundredths of a second, which together take the time that they should
-        duration=[10 * (round(100 * (n + 1) / RATE) - round(100 * n / RATE)) for n in numbers],
+        duration=[gif_duration(number, RATE) for number in range(len(pictures))],
         loop=0,
         optimize=True,
     )

@@ -194,8 +194,6 @@ class Config:
 
     def __post_init__(self) -> None:
         make_plain(self)
-        if isinstance(self.hidden, list):  # as JSON has it
-            object.__setattr__(self, "hidden", tuple(self.hidden))
         # a torch.device, told by its name: help is shown without loading torch, which takes 2 s
         if type(self.device).__name__ == "device":
             object.__setattr__(self, "device", str(self.device))

@@ -105,8 +105,6 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
     """
     import imageio.v2 as imageio
 
-    # a gif's pictures are shown for whole hundredths of a second: some for one more, so that
-    # together they take the time that they should
     shown: list[int] = []
     if path.suffix == ".gif":
         options: dict[str, Any] = {"duration": shown, "loop": 0}
@@ -115,8 +113,21 @@ def write_video(path: Path, pictures: Iterator[Frame], rate: float) -> None:
     writer: Any
     with imageio.get_writer(path, mode="I", **options) as writer:
         for number, picture in enumerate(_held(pictures, round(rate))):
-            shown.append(10 * (round(100 * (number + 1) / rate) - round(100 * number / rate)))
+            shown.append(gif_duration(number, rate))
             writer.append_data(picture)
+
+
+def gif_duration(number: int, rate: float) -> int:
+    """Return how long a gif shows a picture [ms].
+
+    Gifs count hundredths of a second: some pictures are shown for one more, so that together they
+    take the time that they should.
+
+    Args:
+        number: of the picture, from 0.
+        rate: pictures a second.
+    """
+    return 10 * (round(100 * (number + 1) / rate) - round(100 * number / rate))
 
 
 def _held(pictures: Iterator[Frame], count: int) -> Iterator[Frame]:

@@ -20,9 +20,7 @@ from metarl.skills.similarity import Similarity, before_adaptation
 from metarl.system.library_threads import one_library_thread
 from metarl.system.progress import bar
 
-_OF_TRAINING = (
-    *("loss", "window", "embedding_size", "hidden", "margin", "batch", "iterations", "lr"),
-)
+_OF_TRAINING = ("loss", "window", "embedding_size", "hidden", "margin", "batch", "lr", "iterations")
 """Settings that a policy's own encoder has no use for."""
 _CHECK_EVERY, _PATIENCE = 50, 8
 _KNOWN_QUANTILE = 0.95
@@ -51,10 +49,10 @@ def train_similarity(
     memory = learner.state.memory
     if not family.parameters:
         raise ValueError(f"{family.name} has a single task: there is nothing to compare")
+    # 0 iterations are those of a policy's own encoder
+    asked = replace(config, iterations=config.iterations or SimilarityConfig.iterations)
     for name in _OF_TRAINING:
-        # its own encoder is told by 0 iterations
-        known = (getattr(SimilarityConfig, name), *([0] if name == "iterations" else []))
-        if memory and getattr(config, name) not in known:
+        if memory and getattr(asked, name) != getattr(SimilarityConfig, name):
             raise ValueError(
                 f"{name} is of training an encoder: a policy that remembers its task has its own"
             )

@@ -56,8 +56,7 @@ class Stopping:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-            outer = getattr(handler, "__self__", None)
-            if isinstance(outer, Stopping):  # its next signal is the second one
+            if outer := _stopping(handler):  # its next signal is the second one
                 outer.asked = outer.asked or self.asked
 
     def _handle(self, number: int, _: FrameType | None) -> None:
@@ -68,6 +67,12 @@ class Stopping:
             raise Stopped(number)
         # no `print`: the signal may have come in the middle of one
         os.write(2, f"\n{self._words}\n".encode())
+
+
+def _stopping(handler: Any) -> Stopping | None:  # noqa: ANN401, as `signal` has them
+    """Return the block that a signal's handler is of; None for another handler."""
+    owner = getattr(handler, "__self__", None)
+    return owner if isinstance(owner, Stopping) else None
 
 
 def end_at_once(code: int) -> NoReturn:
@@ -86,9 +91,9 @@ def stop_with_parent() -> None:
     def watch() -> None:
         while os.read(0, 1):
             pass
-        stopping = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        stopping = _stopping(signal.getsignal(signal.SIGTERM))
         # what stops already, as where all processes of a job were sent SIGTERM, may come to its end
-        if not (isinstance(stopping, Stopping) and stopping.asked):
+        if not (stopping and stopping.asked):
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
