@@ -73,7 +73,7 @@ class Actor:
         self._start = remembered[1].copy() if remembered else np.zeros(0, np.float32)
         self._acting_memory = ActingMemory(self.rules) if self.rules else None
         self._known: Known | None = None
-        self._seen_enough, self._warned = 0, False
+        self._judge_after, self._warned = 0, False
         self.forget()
 
     @property
@@ -127,15 +127,16 @@ class Actor:
                 "the similarity is of another encoder than this policy's; make one for its "
                 "learner: train_similarity(learner)"
             )
-        self._known, self._seen_enough = known, after
+        self._known, self._judge_after = known, after
 
     @property
     def is_novel(self) -> bool:
         """Whether the task is unlike all known ones, as far as it was seen; see `watch`."""
         if not self._known or not self.rules:
             return False
-        # a memory that forgets fills up without ever being full
-        enough = min(self._seen_enough / 4.0, 0.95 / (1.0 - self.rules.keep + 1e-12))
+        # the count of a memory with a window approaches 1 / (1 - keep) without reaching it
+        attainable = 0.95 / (1.0 - self.rules.keep + 1e-12)
+        enough = min(self._judge_after / 4.0, attainable)
         remembered = float(self.rules.count(torch.from_numpy(self.memory)))
         if self.seen < 4.0 * enough or remembered < enough:
             return False

@@ -128,7 +128,7 @@ class Goal:
         sees = tuple(dict.fromkeys(quantity for term in terms for quantity in term.sees))
 
         def reward(step: Step, task: Parameters) -> Array:
-            return np.sum(list(_parts(terms, step, task).values()), axis=0)
+            return _total(_parts(terms, step, task))
 
         signed = [("-" if t.weight < 0 else "+", abs(t.weight), t.name) for t in terms]
         formula = " ".join(f"{sign} {weight:g} {name}" for sign, weight, name in signed)
@@ -140,6 +140,15 @@ class Goal:
         """Return the weighted terms of a step's reward by name, [sim] each; {} without terms."""
         return _parts(self.terms, step, parameters)
 
+    def rewarded(self, step: Step, parameters: Parameters) -> tuple[Array, dict[str, Array]]:
+        """Return the reward of a step, [sim], and its `parts`; each term is computed once."""
+        parts = self.parts(step, parameters)
+        return (_total(parts) if parts else self.reward(step, parameters)), parts
+
 
 def _parts(terms: Sequence[Term], step: Step, parameters: Parameters) -> dict[str, Array]:
     return {term.name: term.weight * term.value(step, parameters) for term in terms}
+
+
+def _total(parts: Mapping[str, Array]) -> Array:
+    return np.sum(list(parts.values()), axis=0)

@@ -111,18 +111,15 @@ def _robot(mjcf: Path, model: mujoco.MjModel) -> tuple[ServoRobot, list[str]]:
         servos = dataclasses.replace(servos, stride=stride)
         tip = tip_of(robot, robot.load())
         robot = ServoRobot(mjcf, servos=servos, physics=physics, tip=tip)
-    arms: list[str] = []
-    if robot.base:
-        arms.append(f"base={_quoted(robot.base)}")
-    if robot.walks:
-        arms.append(f"feet={_quoted(robot.feet)}")
-    else:
-        arms.append(f"tip={_quoted(tip)}")
     changed = {"keyframe": keyframe, "stride": stride, "gains": gains, "rate": servos.rate}
-    arms.append(f"servos=Servos({_arguments(changed)})")
-    if elliptic:
-        arms.append('physics=Physics(cone="pyramidal")')
-    return robot, [arm for arm in arms if not arm.endswith("=None")]
+    arguments = {
+        "base": _quoted(robot.base) if robot.base else None,
+        "feet": _quoted(robot.feet) if robot.walks else None,
+        "tip": _quoted(tip) if tip is not None else None,
+        "servos": f"Servos({_arguments(changed)})",
+        "physics": 'Physics(cone="pyramidal")' if elliptic else None,
+    }
+    return robot, [f"{name}={text}" for name, text in arguments.items() if text is not None]
 
 
 def _strides(robot: ServoRobot) -> dict[str, float] | float | None:

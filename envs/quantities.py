@@ -137,6 +137,14 @@ class Quantities:
         self._action = np.zeros(shape)
         self._air_time = np.zeros((shape[0], len(self._feet)))
         self._seconds = model.opt.timestep * robot.frame_skip
+        self._read: dict[str, Callable[[], Array]] = {
+            "torque": self._torque,
+            "joint_velocity": self._joint_velocity,
+            "height": self._height,
+            "up": self._up,
+            "base_velocity": self._base_velocity,
+            "base_rotation": self._base_rotation,
+        }
 
     def restart(self, sims: Any) -> None:  # noqa: ANN401, any index
         """Forget the steps before, in simulations that start anew."""
@@ -157,7 +165,7 @@ class Quantities:
             seen |= self._contacts(stepped)
         for name in self._sees:
             if name not in seen:
-                seen[name] = getattr(self, f"_{name}")()
+                seen[name] = self._read[name]()
         return {name: seen[name] for name in self._sees}
 
     def copy_from(self, other: "Quantities") -> None:

@@ -241,12 +241,7 @@ class Simulator:
         step = Step(before, self._place(), self._dt, self._see(control, active))
         healthy = self._robot.healthy(self._fields) & ~failed
         goal = self.family.goal
-        self.terms = goal.parts(step, self._tasks)
-        reward = (
-            np.sum(list(self.terms.values()), axis=0)
-            if self.terms
-            else goal.reward(step, self._tasks)
-        )
+        reward, self.terms = goal.rewarded(step, self._tasks)
         reward = self.family.charge(reward, control, healthy, self._fields)
         stepped = ~failed if active is None else ~failed & active
         require_finite_reward(self.family.name, goal.name, reward, stepped, self._tasks)

@@ -201,6 +201,21 @@ def side_by_side(runs: Sequence[Run], count: int, begin: Callable[[Run], Trainin
     return codes
 
 
+def _command(run: Run) -> tuple[str, ...]:
+    """Return the words for `metarl`: `train ...`, or `resume ...` for a run that was begun."""
+    begun = run.folder / _BEGUN
+    if not begun.is_file():
+        return run.words
+    family, steps = run.words[1], run.total_timesteps
+    more = ["--family", family] if is_reference(family) else []
+    if steps and steps > json.loads(begun.read_text())["total_timesteps"]:
+        more += option("total_timesteps", steps)
+    for name in (f"--{setting}" for setting in MACHINE):
+        if name in run.words:
+            more += [name, run.words[run.words.index(name) + 1]]
+    return ("resume", str(run.folder), *more)
+
+
 class TrainingHere:
     """A run as a process of this machine; it stops, as at SIGTERM, when this one is gone."""
 
@@ -211,19 +226,9 @@ class TrainingHere:
             run: its folder must be there.
             threads: that it may keep busy.
         """
-        words, begun = run.words, run.folder / _BEGUN
-        if begun.is_file():
-            family, steps = words[1], run.total_timesteps
-            own = ["--family", family] if is_reference(family) else []
-            is_longer = steps and steps > json.loads(begun.read_text())["total_timesteps"]
-            more = option("total_timesteps", steps) if is_longer else []
-            for name in (f"--{setting}" for setting in MACHINE):
-                if name in words:
-                    more += [name, words[words.index(name) + 1]]
-            words = ("resume", str(run.folder), *own, *more)
         with (run.folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, *words],
+                [sys.executable, "-c", _START, *_command(run)],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.PIPE,  # tells `stop_with_parent` whether this process lives

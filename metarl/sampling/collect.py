@@ -185,22 +185,11 @@ def _run_episode(
         out: of this episode, [task, simulation of the task, time]; actions hold their noise.
         remembering: what is remembered so far; None for a policy without memory.
     """
-    (
-        observations,
-        actions,
-        means,
-        rewards,
-        _,
-        valid,
-        terminated,
-        last,
-        achieved,
-        memories,
-        failed,
-        continued,
-    ) = (field.numpy() for field in out)
-    each = rewards.shape[:2]
-    count, size = simulator.count, observation.shape[-1]
+    # by name: a position in a tuple of twelve is easily mistaken for another
+    fields = {name: field.numpy() for name, field in out._asdict().items()}
+    actions = fields["actions"]
+    *each, horizon = fields["rewards"].shape
+    count = simulator.count
     if remembering:
         remembering.begin_episode()
     active = np.ones(count, dtype=bool)
@@ -208,18 +197,17 @@ def _run_episode(
     if not simulator.family.native:
         _check_finite("observation", observation.reshape(*each, -1), active.reshape(each), "reset")
     time, once_is_enough = 0, simulator.family.succeeds_at_any_step
-    while time < rewards.shape[-1] and active.any():
-        observations[:, :, time, :size] = observation.reshape(*each, -1)
-        if remembering:
-            observations[:, :, time, size:] = remembering.context().reshape(*each, -1)
-        valid[:, :, time] = active.reshape(each)
-        means[:, :, time] = mean = most_likely(observations[:, :, time])
+    while time < horizon and active.any():
+        seen = _policy_input(observation, remembering).reshape(*each, -1)
+        fields["observations"][:, :, time] = seen
+        fields["valid"][:, :, time] = active.reshape(each)
+        fields["means"][:, :, time] = mean = most_likely(fields["observations"][:, :, time])
         actions[:, :, time] += mean
         action = actions[:, :, time].reshape(count, -1)
         before = observation
         result = _step(simulator, actions[:, :, time], active, time)
         observation, reward, fallen, arrived = result
-        rewards[:, :, time] = reward.reshape(each)
+        fields["rewards"][:, :, time] = reward.reshape(each)
         if remembering:
             remembering.remember(before, action, reward, observation, active)
         succeeded = np.where(active, arrived | succeeded & once_is_enough, succeeded)
@@ -227,16 +215,23 @@ def _run_episode(
         active = active & ~fallen
         time += 1
 
-    for padded in (observations, actions, means, rewards, valid):
-        padded[:, :, time:] = 0
-    last[..., :size] = observation.reshape(*each, -1)
+    for padded in ("observations", "actions", "means", "rewards", "valid"):
+        fields[padded][:, :, time:] = 0
+    fields["final_observations"][:] = _policy_input(observation, remembering).reshape(*each, -1)
     if remembering:
-        last[..., size:] = remembering.context().reshape(*each, -1)
-        memories[:] = remembering.memory.reshape(*each, -1)
-    terminated[:] = ~active.reshape(each)
-    achieved[:] = succeeded.reshape(each)
-    failed[:] = blown_up.reshape(each)
-    continued[:] = False  # where a task changed, who changed it knows: `Changing.put_back`
+        fields["memories"][:] = remembering.memory.reshape(*each, -1)
+    fields["terminated"][:] = ~active.reshape(each)
+    fields["succeeded"][:] = succeeded.reshape(each)
+    fields["failed"][:] = blown_up.reshape(each)
+    # where a task changed, who changed it knows: `Changing.put_back`
+    fields["continued"][:] = False
+
+
+def _policy_input(observation: NDArray, remembering: Remembering | None) -> NDArray:
+    """Return observations with what is remembered behind them, [sim, observation + context]."""
+    if remembering is None:
+        return observation
+    return np.concatenate([observation, remembering.context()], axis=1)
 
 
 def _step(simulator: Simulations, actions: NDArray, active: NDArray[np.bool_], time: int) -> Result:
