@@ -34,7 +34,7 @@ class ActingMemory:
         return np.zeros((count, self.size), np.float32)
 
     def begin_episode(self, memory: Array) -> None:
-        """Make no reward the last one of memories [n, memory], in place."""
+        """Clear the last reward of memories [n, memory], at the start of an episode, in place."""
         memory[:, -2:] = 0.0
 
     def count(self, memory: Array) -> Array:

@@ -1,7 +1,6 @@
 """`Actor`: a policy with its parameters, which is what a robot runs."""
 
 import warnings
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,9 +110,9 @@ class Actor:
 
         Args:
             known: the learner's similarity: the same encoder, and where known tasks lie.
-            after: transitions that must be seen before the task is judged; four times as many as
-                the `memory_window` holds where that is less. A quarter of them must be remembered:
-                of an unknown task, or after a change, many are forgotten.
+            after: transitions to see before the task is judged, or about four windows
+                (`memory_window`) where that is fewer. A quarter must be in the memory, which drops
+                many transitions of an unknown task, and many after a change.
 
         Raises:
             ValueError: for a policy without memory, or a similarity of another encoder.
@@ -134,11 +133,12 @@ class Actor:
         """Whether the task is unlike all known ones, as far as it was seen; see `watch`."""
         if not self._known or not self.rules:
             return False
-        # the count of a memory with a window approaches 1 / (1 - keep) without reaching it
-        attainable = 0.95 / (1.0 - self.rules.keep + 1e-12)
-        enough = min(self._judge_after / 4.0, attainable)
+        # all that a memory with a window ever counts is 1 / (1 - keep)
+        most = 1.0 / (1.0 - self.rules.keep + 1e-12)
         remembered = float(self.rules.count(torch.from_numpy(self.memory)))
-        if self.seen < 4.0 * enough or remembered < enough:
+        if self.seen < min(self._judge_after, 4.0 * most):
+            return False
+        if remembered < min(self._judge_after, most) / 4.0:
             return False
         with torch.no_grad():
             mean = self.rules.mean(torch.from_numpy(self.memory))
@@ -146,7 +146,7 @@ class Actor:
         return bool(self._known.beyond(embedding[None])[0])
 
     def forget(self) -> None:
-        """Remember what was remembered at first: nothing, or what adaptation saw of the task."""
+        """Reset the memory to its initial contents: empty, or what adaptation saw of the task."""
         self._warned = False
         start = torch.from_numpy(self._start)
         self.seen = float(self.rules.count(start)) if self.rules else 0.0
@@ -180,7 +180,8 @@ class Actor:
                 arrays of other shapes; nothing is remembered then.
         """
         if self._acting_memory:
-            size, row = self.observation_size, self.memory[None]
+            # a copy, since who read `memory` may have kept it
+            size, row = self.observation_size, self.memory[None].copy()
             before = _row("observation", observation, (size,))
             done = _row("action", action, (self.policy.action_size,)) / self.action_scale
             after = _row("next_observation", next_observation, (size,))
@@ -253,10 +254,12 @@ class Actor:
             raise ValueError(f"an observation is not finite: {observation.tolist()}")
         seen = np.atleast_2d(observation)
         if self._acting_memory:
-            memories = np.atleast_2d(state[0] if state else self.memory)
+            memories = np.atleast_2d(np.asarray(state[0], np.float32) if state else self.memory)
             wanted = [len(seen), self._acting_memory.size]
             if list(memories.shape) not in ([1, wanted[1]], wanted):
                 raise ValueError(f"state must hold memories {wanted}, got {list(memories.shape)}")
+            if not np.isfinite(memories).all():
+                raise ValueError("a memory in state is not finite")
             context = self._acting_memory.context(memories)
             context = np.broadcast_to(context, (len(seen), context.shape[1]))
             seen = np.concatenate([seen, context], axis=1)
@@ -265,7 +268,7 @@ class Actor:
             noise = self._generator.standard_normal(action.shape, dtype=np.float32)
             action += self.policy.std(self.parameters).numpy() * noise
         action *= self.action_scale
-        return action.reshape(*observation.shape[:-1], -1)
+        return action.reshape(*observation.shape[:-1], self.policy.action_size)
 
 
 def _of_one_task(policy: GaussianPolicy, parameters: Parameters) -> dict[str, Tensor]:
@@ -277,11 +280,14 @@ def _of_one_task(policy: GaussianPolicy, parameters: Parameters) -> dict[str, Te
             "{name: value[number] for name, value in parameters.items()} are one's"
         )
     one = {name: value[0] if tasks else value for name, value in parameters.items()}
+    if "context_weight" in one and not policy.context_size:
+        raise ValueError("the policy has no context; these parameters are of one that has")
     # its own, also where the learner's lie on the CPU
     own = {name: value.detach().cpu().clone() for name, value in one.items()}
     for name, shape in policy.shapes.items():
-        if own[name].shape != shape:
-            raise ValueError(f"{name} must be {list(shape)}, got {list(own[name].shape)}")
+        if name not in own or own[name].shape != shape:
+            got = list(own[name].shape) if name in own else "none"
+            raise ValueError(f"{name} must be {list(shape)}, got {got}")
     return own
 
 
@@ -294,58 +300,3 @@ def _row(what: str, numbers: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.fl
     if not np.isfinite(row).all():
         raise ValueError(f"{what} is not finite: {row.tolist()}")
     return row[None]
-
-
-@dataclass(frozen=True)
-class AdaptedPolicy:
-    """A policy adapted to one task, with its returns on the way."""
-
-    task: dict[str, float]
-    """The task's parameters by name."""
-    actor: Actor
-    """The policy after the last step."""
-    returns: NDArray[np.float64]
-    """Return of every rollout before the first step and after each, [step, rollout]."""
-
-    def predict(
-        self,
-        observation: NDArray[np.floating],
-        state: tuple[NDArray, ...] | None = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[np.float32], tuple[Any, ...] | None]:
-        """Return actions; see `Actor.predict`."""
-        return self.actor.predict(observation, state, episode_start, deterministic)
-
-    def remember(
-        self,
-        observation: NDArray[np.floating],
-        action: NDArray[np.floating],
-        reward: float,
-        next_observation: NDArray[np.floating],
-        *,
-        begins: bool | None = None,
-    ) -> None:
-        """Remember what came of an action; see `Actor.remember`."""
-        self.actor.remember(observation, action, reward, next_observation, begins=begins)
-
-    def explore(
-        self, observation: NDArray[np.floating]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return actions for the robot and for the log; see `Actor.explore`."""
-        return self.actor.explore(observation)
-
-
-def actor_of(policy: Any) -> Actor:  # noqa: ANN401, whatever a user gives
-    """Return the actor of a policy.
-
-    Raises:
-        TypeError: for something else, with what was probably meant.
-    """
-    if isinstance(policy, AdaptedPolicy):
-        return policy.actor
-    if isinstance(policy, Actor):
-        return policy
-    learner = hasattr(policy, "actor") and hasattr(policy, "adapt")
-    got = "a learner: learner.actor() or learner.adapt(...)" if learner else repr(policy)
-    raise TypeError(f"a policy is asked for, got {got}")

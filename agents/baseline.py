@@ -4,10 +4,10 @@ The features of Duan et al. (2016), "Benchmarking Deep Reinforcement Learning": 
 square, three powers of time and a constant. The fit is exact and cheap, so every task and every set
 of rollouts gets one of its own; nothing is carried over that could be stale.
 
-Episodes that went on from another task begin with a memory of that one, at full speed, and earn
-less at first than their observations and the time explain. Fitted to them alike, the baseline is
-wrong for all others as well: WalkerRandParams, where they are a sixteenth of all episodes, had 324
-and has 354 since features of their own take up the difference (one seed).
+Episodes that continue from another task begin at full speed with that task's memory, and earn less
+at first than observations and time explain. Without features of their own they bias the fit for all
+other episodes: WalkerRandParams, where they are a sixteenth of all episodes, had 324 without these
+features and has 354 with them (one seed).
 """
 
 import torch
@@ -21,8 +21,8 @@ _TIME_SCALE = 100.0
 """Time steps in a unit of time; rllab's. It keeps t^3 near the other features' size."""
 
 _COMING_ROUND = 5.0, 20.0
-"""Time steps in which what a change of task brought with it fades e times: the memory notices it in
-the first, bodies turn round in the second."""
+"""Time constants [time steps] of the transient after a change of task: the memory notices it in
+about 5, the body turns round in about 20."""
 
 
 def features(observation: Tensor, time: Tensor, continued: Tensor | None = None) -> Tensor:
@@ -31,9 +31,9 @@ def features(observation: Tensor, time: Tensor, continued: Tensor | None = None)
     Args:
         observation: o, [..., observation]; cut off at +-10.
         time: steps since the start of the rollout, broadcastable to [...]; t is a hundredth of it.
-        continued: whether the episode went on from another task, broadcastable to [...]. Given, as
-            a tensor, [1, t, t^2, e^(-s/5), e^(-s/20)] follow where it did, else five times 0; s are
-            the steps themselves.
+        continued: whether the episode continues from another task, broadcastable to [...]. With
+            it, five more features follow: [1, t, t^2, e^(-s/5), e^(-s/20)] where it does, zeros
+            where it does not; s is the time in steps.
     """
     clipped = observation.double().clamp(-_CLIP, _CLIP)
     steps = time.double().expand(observation.shape[:-1])

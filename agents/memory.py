@@ -64,7 +64,7 @@ def keep_of(window: int | None) -> float:
 
 @dataclass(frozen=True, eq=False)
 class TaskMemory:
-    """An encoder, and what makes what it saw forgotten.
+    """An encoder, and the rules by which its memory forgets.
 
     A memory is the sum of all remembered transitions' features, [hidden], that of the recent ones,
     [hidden], the count of the recent ones, that of all, the last gross reward of the episode, and 1
@@ -118,13 +118,15 @@ class TaskMemory:
 
         What 20 rollouts left behind weighs 2,000 transitions or more: with a window of 15, it would
         outvote all that comes after for another 73 steps (15 ln(2000 / 15)). The embedding stays,
-        since sum and count are scaled alike.
+        since sum and count are scaled alike. What is recent is a few transitions with any window.
         """
         if self.keep == 1.0:
             return memory
         most = 1.0 / (1.0 - self.keep)
-        sums, last = memory[..., :-2], memory[..., -2:]
-        return torch.cat([sums * (most / self.count(memory).clamp_min(most)), last], dim=-1)
+        hidden, count = self.encoder.hidden, self.count(memory)
+        part = most / count.clamp_min(most)
+        whole, recent, last = memory[..., :hidden], memory[..., hidden:-3], memory[..., -2:]
+        return torch.cat([whole * part, recent, count * part, last], dim=-1)
 
     def count(self, memory: Tensor) -> Tensor:
         """Return how many transitions are remembered, [..., 1]."""
@@ -136,7 +138,7 @@ class TaskMemory:
         return known * (reward - last)
 
     def begin_episode(self, memory: Tensor) -> Tensor:
-        """Return memories, [..., memory], in which no reward is the last one."""
+        """Return memories, [..., memory], with the last reward cleared: an episode begins."""
         return torch.cat([memory[..., :-2], torch.zeros_like(memory[..., -2:])], dim=-1)
 
     def remember(self, memory: Tensor, transition: Tensor) -> Tensor:
@@ -193,13 +195,13 @@ class TaskMemory:
     def pooled(self, start: Tensor, memories: Tensor, lengths: Tensor) -> Tensor:
         """Return what several rollouts that began alike saw together, [..., memory].
 
-        Sums and counts add up; what is recent is that of a rollout on average, as if one had ended.
-        Another episode is about to begin.
+        Sums and counts add up. The recent sum and count are the mean over the rollouts. The last
+        reward is cleared, since a new episode follows.
 
-        A rollout that forgot some of the start, as the task had changed, has gained all else that
-        it remembers. How much of the start is left follows from counts: what the rollout alone
-        would count without forgetting, and p times the start's, are what the memory counts. Where
-        the rollout forgot some of itself too, p is less than what is left, but never below 0.
+        A rollout in which the task changed may have forgotten part of `start`. The fraction p that
+        is left follows from counts: count(end) = p count(start) + own, where own is what the
+        rollout would count had it forgotten nothing. If it also forgot some of its own transitions,
+        this underestimates p, which is clamped to [0, 1].
 
         Args:
             start: the memory that each began with, [..., memory].

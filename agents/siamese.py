@@ -194,11 +194,11 @@ an input that makes no difference."""
 def completed(
     tensors: Mapping[str, Tensor], size: int, actions: int, encoders: Sequence[str] = ("",)
 ) -> dict[str, Tensor]:
-    """Return encoders' tensors, with what those of earlier versions lack; they do what they did.
+    """Add to encoders' tensors from earlier versions what they lack; the outputs do not change.
 
-    The change of reward is a new input, multiplied by 0. Actions cost nothing, so that rewards are
-    seen as they come. An encoder that knows the cost lacks neither: if its first layer is too
-    narrow, the file is damaged, and stays so.
+    The change of reward becomes an input with weight 0; the cost of actions becomes 0, so that
+    rewards are seen as they come. Tensors with a cost of actions lack neither: if their first layer
+    is too narrow, the file is damaged, and is not mended here.
 
     Args:
         tensors: by name: weights, what inputs are normalised with, and what training remembers.

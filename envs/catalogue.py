@@ -25,14 +25,14 @@ def families() -> tuple[str, ...]:
 
     Fetch's only where gymnasium-robotics is installed, and those on robots of MuJoCo Menagerie only
     where there are models of them. `make` knows those of `metaworld_families` besides, which are
-    environments of others.
+    third-party environments.
     """
     installed = (*fetch_families.families(), *menagerie_families.families())
     return (*gymnasium_families.ENTRIES, *installed)
 
 
 def lacking() -> dict[str, str]:
-    """Return the families that `make` would know with an extra, and what brings it."""
+    """Return the families that `make` would know with an extra, and how to install it."""
     return {
         **dict.fromkeys(fetch_families.missing(), fetch_families.HOW),
         **dict.fromkeys(menagerie_families.missing(), menagerie_families.HOW),
@@ -91,15 +91,15 @@ def made(family: TaskFamily | str, preset: str | None = None, **changes: Any) ->
 
     Raises:
         ValueError: for an unknown name, preset or field, or for a family that is made of
-            environments of others.
+            third-party environments.
     """
     if isinstance(family, str):
         named = make(family, preset=preset, **changes)
         if isinstance(named, TaskFamily):
             return named
         raise ValueError(
-            f"{family} is made of environments of others: metarl.envs.make({family!r})"
-            f".environment(task) is the one of a task"
+            f"{family} is made of third-party environments: metarl.envs.make({family!r})"
+            f".environment(task) is the environment of a task"
         )
     return family.replace(**changes) if changes else family
 

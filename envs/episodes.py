@@ -2,7 +2,7 @@
 
 Each of several simulations has its own clock, random generator and task; their episodes end and
 begin independently. Actions are in -1 to 1, the whole control range of the robot: the family's
-action scale, which is for policies of ours, is divided out.
+action scale, which is for metarl's policies, is divided out.
 
 What they return belongs to the caller: nothing of it changes with a later step.
 """

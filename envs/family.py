@@ -1,6 +1,6 @@
 """`Family` and `Simulations`: what learning asks of a family of tasks and of its simulations.
 
-Sampling, training and evaluation know these two protocols only. `TaskFamily` (a robot of ours in
+Sampling, training and evaluation know these two protocols only. `TaskFamily` (a robot in
 MuJoCo's batch) and `ForeignFamily` (any Gymnasium environment) are the families there are.
 """
 
@@ -166,8 +166,8 @@ class Family(Protocol):
     def native(self) -> bool:
         """Whether native threads step the simulations, without the GIL; otherwise Python does.
 
-        Simulations stepped by Python are stepped by one thread of a process only: an environment
-        that is not ours may not bear several.
+        Simulations stepped by Python are stepped by one thread of a process only: a third-party
+        environment may not be thread-safe.
         """
         ...
 

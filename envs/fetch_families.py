@@ -8,7 +8,7 @@ from metarl.envs.robots import fetch
 from metarl.envs.task_family import TaskFamily
 
 HOW = "in a checkout of metarl, pip install -c constraints.txt '.[robots]'"
-"""What brings gymnasium-robotics."""
+"""How to install gymnasium-robotics."""
 ENTRIES: dict[str, tuple[fetch.Task, float, float, str]] = {
     "FetchReach": ("reach", 0.15, 0.15, "goal in the cube around the gripper's start"),
     "FetchPush": ("push", 0.15, 0.0, "goal on the table"),
@@ -34,7 +34,7 @@ def families() -> tuple[str, ...]:
 
 
 def missing() -> tuple[str, ...]:
-    """Return the families that gymnasium-robotics would bring."""
+    """Return the families that need gymnasium-robotics where it is not installed."""
     return () if fetch.available() else tuple(ENTRIES)
 
 
@@ -47,8 +47,8 @@ def make(name: str, preset: str) -> TaskFamily:
     """Return a family of `ENTRIES`, or one of its `presets`.
 
     Raises:
-        ValueError: when gymnasium-robotics is not installed, the message has what brings it; or for
-            an unknown preset.
+        ValueError: when gymnasium-robotics is not installed, with how to install it; or for an
+            unknown preset.
     """
     if not fetch.available():
         raise ValueError(f"{name} needs gymnasium-robotics: {HOW}")

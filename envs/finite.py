@@ -1,7 +1,7 @@
-"""A reward or an observation that is not a finite number is named where it arises.
+"""Rewards and observations that are not finite are reported in the step that produced them.
 
-Otherwise it would be noticed an iteration later, as parameters that are not finite. Of environments
-of others it ends the episode, as when the physics of ours blows up.
+Otherwise they would be noticed an iteration later, as parameters that are not finite. In
+third-party environments they end the episode, as diverging physics does in metarl's own.
 """
 
 from collections.abc import Mapping, Sequence

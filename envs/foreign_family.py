@@ -55,7 +55,7 @@ def task_through_reset_options(env: gymnasium.Env, task: dict[str, float]) -> di
 
 @dataclass(frozen=True)
 class ForeignFamily(HasTaskSpace):
-    """A family made of an environment that is not ours."""
+    """A family made of a third-party environment."""
 
     name: str
     make_env: Callable[[], gymnasium.Env]
@@ -240,9 +240,9 @@ class ForeignSimulator:
         """Give each environment its task; takes effect at the next reset, and never `now`."""
         if now:
             raise ValueError(
-                f"the task of {self.family.name} cannot change in the middle of an episode: an "
-                f"environment that is not of metarl is told its task before a reset. A TaskFamily "
-                f"(a robot, a goal and dynamics) can"
+                f"the task of {self.family.name} cannot change in the middle of an episode: a "
+                f"third-party environment is told its task only before a reset. The task of a "
+                f"TaskFamily (a robot, a goal and dynamics) can"
             )
         if len(tasks) != self.count:
             raise ValueError(f"{self.count} simulations need as many tasks, got {len(tasks)}")
@@ -253,7 +253,7 @@ class ForeignSimulator:
     ) -> Array:
         """Start every environment with a seed drawn from its generator; [sim, observation]."""
         if sims is not None:
-            raise ValueError("environments that are not of metarl are all started at once")
+            raise ValueError("third-party environments can only be reset all at once")
         if self._tasks is None:
             raise RuntimeError("give the simulations their tasks first: set_tasks(tasks)")
         seeds: list[int | None] = [int(generator.integers(2**31)) for generator in generators]

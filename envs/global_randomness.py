@@ -1,4 +1,4 @@
-"""`OwnRandomness`: the global random generators, as environments of others have them to themselves.
+"""`OwnRandomness`: states of the global random generators for third-party environments alone.
 
 Some environments draw from `random` and `numpy.random` themselves. Everyone in a process shares
 those, so what one environment draws would depend on what else runs there: other environments, the
@@ -17,8 +17,8 @@ import numpy as np
 class OwnRandomness:
     """The state of the global generators that is in force within its `with` blocks.
 
-    Each block goes on where the one before ended; outside of them the generators are as if there
-    had been none.
+    Each block continues where the one before ended; outside of them the generators are as if
+    there had been none.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Families on Gymnasium's MuJoCo robots, and a point: the standard ones of the field, and ours.
+"""Families on Gymnasium's MuJoCo robots, and a point: the field's standard ones and metarl's own.
 
 Each entry composes a robot, a goal, what varies in the body, and costs. To add a family, add an
 entry. Numbers are those of the source that the entry names, or differ from it as the entry says.

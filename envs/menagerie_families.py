@@ -210,7 +210,7 @@ def make(name: str) -> TaskFamily:
     """Return a family.
 
     Raises:
-        ValueError: when its robot's model is not here; the message has what brings it.
+        ValueError: when its robot's model is not here; the message says how to install it.
     """
     entry = ENTRIES[name]
     if not available(entry.robot):

@@ -29,7 +29,7 @@ from metarl.envs.metaworld_environment import (
 from metarl.envs.nearest import check_preset, nearest
 
 HOW = "pip install --no-deps metaworld==3.1.1 (without --no-deps it replaces MuJoCo by 3.3.0)"
-"""What brings Meta-World."""
+"""How to install Meta-World."""
 
 SUMMARY = "MetaWorldML10, MetaWorldML45, and MetaWorldML1-reach, -push, ... of 50 environments"
 """The families, in short."""
@@ -66,7 +66,7 @@ def make(name: str, preset: str = "default") -> ForeignFamily:
 
     Raises:
         ValueError: for an unknown name or preset, or when Meta-World is not installed; the message
-            has what brings it.
+            says how to install it.
     """
     if not available():
         raise ValueError(f"{name} needs Meta-World: {HOW}")

@@ -106,7 +106,7 @@ def _compile_once(path: str, edits: tuple[Edit, ...], contents: Contents) -> muj
 
 def _compile(path: str, edits: tuple[Edit, ...]) -> mujoco.MjModel:
     with quiet(), warnings.catch_warnings(), _told(path):
-        warnings.simplefilter("ignore")  # about attributes of models that are not ours
+        warnings.simplefilter("ignore")  # about attributes of other people's models
         if not edits:
             return mujoco.MjModel.from_xml_path(path)
         spec = mujoco.MjSpec.from_file(path)

@@ -10,7 +10,7 @@ import mujoco
 def quiet() -> Iterator[None]:
     """Keep MuJoCo from printing, and from writing MUJOCO_LOG.TXT into the working directory.
 
-    What it would say here is about models that are not ours, or is handled by the caller: a
+    What it would say here is about other people's models, or is handled by the caller: a
     simulation that blows up ends its episode.
 
     The configuration is the process's, not the thread's: of several threads that enter by

@@ -36,8 +36,8 @@ _SUN = 1e3
 """Parallel rays come from one point, this many of the scene's extents away: the shadow of what is a
 tenth of the extent high, and an extent aside, is 1e-4 of the extent off."""
 _TOUCHING = 1e-7
-"""What is this much of the way to the light before a surface is the surface itself: from so far
-away, the roots of a sphere's equation are about 1e-11 of the distance wrong."""
+"""Shadow bias, as a fraction of the distance to the light: nearer hits are the surface itself. From
+so far away, the roots of a sphere's equation are off by about 1e-11 of the distance."""
 _NO_LIGHT = 0.3
 """Ambient light of a scene without lights."""
 

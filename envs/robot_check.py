@@ -16,8 +16,8 @@ from metarl.envs.rest_fields import rest_fields
 from metarl.envs.robot import Array, Robot
 
 _COUNTS = (2, 3)
-"""Numbers of simulations to try: a wrong axis can have the right length by chance, of one of them
-only."""
+"""Numbers of simulations to try: with a single count, a wrong axis can have the right length by
+chance."""
 
 
 class Readings(dict[str, Array]):

@@ -193,7 +193,7 @@ def vec_env(family: TaskFamily | ForeignFamily, num_envs: int, task: Tasks) -> V
     """Return environments of one task to train a model of Stable-Baselines3 in, actions -1 to 1.
 
     Args:
-        family: of the task; one of ours is stepped by one native thread.
+        family: of the task; a `TaskFamily` is stepped by one native thread.
         num_envs: how many.
         task: one.
     """

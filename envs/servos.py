@@ -205,7 +205,10 @@ def _strides(model: mujoco.MjModel, servos: Servos) -> Array:
     if isinstance(given, Mapping):
         for name, value in given.items():
             if name not in names:
-                raise ValueError(f"a stride for no actuator {name!r}{nearest(name, names)}")
+                raise ValueError(
+                    f"Servos(stride=...) names the actuator {name!r}, which the model does not "
+                    f"have{nearest(name, names)}"
+                )
             first = model.actuator_ctrladr[names.index(name)]
             strides[first : first + model.actuator_ctrlnum[names.index(name)]] = value
     elif given is not None:

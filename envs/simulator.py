@@ -15,7 +15,7 @@ number of threads or simulations, to the last bit. The batch has hazards, which 
   contact forces, which it does not, need a persistent batch (`contact_forces`).
 - Model fields that tasks change are given a simulation axis by `expand`. Constants that follow from
   them (such as `body_subtreemass`) are stale until `set_const`.
-- A simulation that fails keeps its old state while the others go on: its episode ends.
+- A simulation that fails keeps its old state while the others continue: its episode ends.
 - Simulations are named by ascending indices or a mask, and by one Python thread at a time.
 """
 
@@ -124,7 +124,7 @@ class Simulator:
             tasks: one row a simulation.
             sims: which simulations, as ascending indices; None for all.
             now: the task changes in the middle of an episode. The next step has the new body and
-                the new goal, and goes on from the state as it is: as if the fields of an `MjModel`
+                the new goal, and starts from the state as it is: as if the fields of an `MjModel`
                 were written, and `mj_setConst` called, between two calls of `mj_step`. A target
                 that the model shows is moved. Without it, reset before the next step.
 
@@ -260,7 +260,7 @@ class Simulator:
         return Result(self._observe(stepped), reward, terminated, succeeded)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Simulator":
-        """Return simulations in the same state, which go on as these would."""
+        """Return simulations in the same state, which continue as these would."""
         twin = Simulator(self.family, self.count, threads=self._batch.nthread)
         memo[id(self)] = twin
         if self._tasks is not None:

@@ -1,4 +1,4 @@
-"""`OfTasks`: an environment that is not ours and is told its task before each reset."""
+"""`OfTasks`: a third-party environment that is told its task before each reset."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

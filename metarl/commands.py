@@ -94,7 +94,7 @@ def inspect(robot: Positional[str], scene: str = "scene") -> None:
 
 
 def _print_others() -> None:
-    """Print Meta-World's families in a line, and what is not installed with what brings it."""
+    """Print Meta-World's families, and which families need further packages, with the command."""
     print(f"\nMeta-World: {metaworld_families.SUMMARY}")
     if not metaworld_families.available():
         print(f"    needed   {metaworld_families.HOW}")
@@ -190,7 +190,7 @@ _LISTS = (
 
 
 def _check_lists(words: Sequence[str]) -> None:
-    """Check that no list is given in two parts, of which tyro would take the last alone.
+    """Check that no list option is given twice; tyro would use only the last one.
 
     Raises:
         ValueError: with the option, and how its values are given.

@@ -1,4 +1,4 @@
-"""The commands that make runs: `train` and `tune` begin them, `resume` goes on with one.
+"""The commands that make runs: `train` and `tune` begin them, `resume` resumes one.
 
 The settings of the first two have defaults that depend on what they are called with, so each is
 made for it.
@@ -124,7 +124,7 @@ def tune_command(start: Config, named: Collection[str] = ()) -> Callable[..., No
             config: Settings of all trials. What is given here is not searched for; the seed is that
                 of all trials and of the search.
             out: The folder of the study, runs/FAMILY-tune when left out; called again, the command
-                goes on with it.
+                resumes it.
             trials: How many, the first one with the defaults.
             total_timesteps: Environment steps of each trial.
             side_by_side: Trials at a time, which share the cores. The search depends on the seed
@@ -156,7 +156,7 @@ def tune_command(start: Config, named: Collection[str] = ()) -> Callable[..., No
         try:
             study = tuning.tune(plan, trials, side_by_side)
         except KeyboardInterrupt as stopped:
-            print("\nstopped; the same command goes on with all trials", file=sys.stderr)
+            print("\nstopped; the same command resumes all trials", file=sys.stderr)
             sys.exit(getattr(stopped, "code", 130))
         for line in tuning.report(study, plan):
             print(line)
@@ -178,12 +178,13 @@ def resume(
 
     Args:
         run_folder: The run folder that `metarl train` wrote.
-        total_timesteps: Environment steps in all; as many as at its start when left out.
+        total_timesteps: Environment steps in all; default: as many as the run was started with.
         family: The function that returns the run's family, when it is not one of the catalogue's.
         saving: When checkpoints are written.
-        device: As of `metarl train`; as at its start when left out.
-        threads: As of `metarl train`; as at its start when left out.
-        workers: As of `metarl train`; as at its start when left out, but not on a cluster.
+        device: As of `metarl train`; default: the value the run was started with.
+        threads: As of `metarl train`; default: the value the run was started with.
+        workers: As of `metarl train`; default: the value the run was started with, except that a
+            cluster must be named again.
     """
     from metarl.learner.runs import resume
 

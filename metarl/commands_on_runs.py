@@ -76,7 +76,7 @@ def evaluate(
 
     Args:
         run_folders: A run folder, a checkpoint or pretrained:NAME; several that differ in seed are
-            taken together.
+            averaged.
         adaptation: New tasks and inner steps, of every table.
         tables: Of which rollouts and tasks there are tables.
         library: One a run.
@@ -100,7 +100,7 @@ def evaluate(
     first, *others = run_folders
     if change.change is not None:
         if others or library or tables.rollouts != TableSettings.rollouts:
-            raise ValueError("--change is of one run, and takes no --library and no --rollouts")
+            raise ValueError("--change takes a single run and neither --library nor --rollouts")
         _check_no_steps(adaptation)
         sample = {"seed": adaptation.seed, "tasks": adaptation.tasks} | _given(task_file)
         learner, folder = run.learner(first), out or folder_of(first)
@@ -109,7 +109,7 @@ def evaluate(
             _recovery(learner, change, {**sample, "split": part}, folder)
         return
     if change != ChangeSettings():
-        raise ValueError("--memory-window is of --change, which is left out")
+        raise ValueError("--memory-window requires --change")
     learners = [run.learner(folder) for folder in run_folders]
     skills = [SkillLibrary.load(path) for path in library]
     each = [*itertools.product(tables.split, tables.rollouts)]
@@ -171,7 +171,7 @@ def compare(
 
     Args:
         run_folders: Runs of one family: meta-learned ones, `--algorithm pretrain` to be fine-tuned,
-            `--reveal-task` to show what could be reached at best. Seeds are taken together.
+            `--reveal-task` to show what could be reached at best. Seeds are averaged.
         out: A folder for the numbers and the figure; the first run folder when left out.
         comparison: New tasks, and what the other methods may use.
         library: Of the meta-learned runs.
@@ -326,7 +326,7 @@ def _check_place(folder: Path) -> None:
 
 @contextmanager
 def _going_on(path: Path) -> "Iterator[PartialResults]":
-    """Keep what a measurement has so far in a file; say, when it is stopped, how to go on."""
+    """Keep what a measurement has so far in a file; say, when stopped, how to resume it."""
     from metarl.system.partial_results import PartialResults
 
     try:
@@ -335,7 +335,7 @@ def _going_on(path: Path) -> "Iterator[PartialResults]":
     except KeyboardInterrupt as stopped:
         if not path.exists():
             raise
-        print("\nstopped; the same command goes on from what is done", file=sys.stderr)
+        print("\nstopped; the same command resumes from what is done", file=sys.stderr)
         sys.exit(getattr(stopped, "code", 130))
 
 

@@ -53,7 +53,7 @@ class RunSettings:
     """Threads of the simulator and of updates on the CPU; 0 for all cores."""
     cluster: str | None = None
     """A Ray cluster that the learner's rollouts are sampled on: ray, ray:auto or ray:HOST:PORT, as
-    `--workers` of `metarl train`; the same numbers."""
+    `--workers` of `metarl train`; the results are identical."""
 
     def learner(self, run_folder: Path) -> "MAML":
         """Return the learner of a run folder or a checkpoint.

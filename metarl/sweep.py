@@ -53,7 +53,7 @@ class Run:
     words: tuple[str, ...]
     """What `metarl` is called with to train it."""
     total_timesteps: int = 0
-    """Environment steps to go on to, where it was begun for fewer."""
+    """Total environment steps; a run begun with fewer is extended."""
 
     @property
     def setting(self) -> str:
@@ -109,7 +109,7 @@ def check_begun(run: Run, family: Mapping[str, Any], settings: Mapping[str, Any]
 
     before = read_config(run.folder)
     of_family = differences(before.get("family", {}), family)
-    # of another family, the first difference has the others in its train
+    # for another family the first difference implies the rest
     differs = [f"the family's {words}" for words in of_family[:1]]
     differs = differs or differences(before.get("config", {}), settings)
     if before["total_timesteps"] > run.total_timesteps:
@@ -255,7 +255,7 @@ class TrainingHere:
         """Ask it to save its iteration and to end.
 
         By its standard input, not by a signal: where the system has sent both processes SIGTERM, as
-        SLURM does, one of ours would be the second, which ends it without saving.
+        SLURM does, a signal sent here would be the second one, which ends it without saving.
         """
         if self._process.stdin:
             self._process.stdin.close()

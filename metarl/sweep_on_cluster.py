@@ -24,7 +24,7 @@ _FREE = 60.0
 """Time [s] that the process of a lost run has to save its iteration and to let go of its folder."""
 
 _SILENT = 20.0
-"""Time [s] without a sign of a run after which it is said that cores are waited for."""
+"""Time without output of a run after which a line says that it waits for free cores [s]."""
 
 
 class Cluster:

@@ -1,8 +1,8 @@
 """`tune`: a search for the few settings that decide how well a family is learnt, with Optuna.
 
 A study is a folder: Optuna's journal, which remembers every trial, and a run folder for each.
-Trials are processes, as the runs of a sweep are; one that was interrupted goes on where it was
-saved.
+Trials are processes, as the runs of a sweep are; one that was interrupted resumes from its last
+checkpoint.
 """
 
 import csv
@@ -36,9 +36,9 @@ FIRST = "trial-000"
 TENTHS = 10
 """Parts of a training; trials are compared in each, and by the last of them in the end."""
 UNJUDGED = 1
-"""Tenths in which no trial is given up."""
+"""First tenths of training in which no trial is pruned."""
 COMPLETE_FIRST = 4
-"""Trials that are trained to their end before any is given up."""
+"""Trials that are trained to their end before any is pruned."""
 
 _STOPPING = "stopping the trials when their iterations are saved; once more stops at once"
 _LOOK = 0.2
@@ -61,7 +61,7 @@ class Plan:
     total_timesteps: int
     """Environment steps of each trial."""
     machine: tuple[str, ...] = ()
-    """What was given that changes no numbers, as options too."""
+    """What was given that does not change the results, as options too."""
     in_table: bool = True
     """Whether the table of defaults can have the family: the catalogue's own variant."""
 
@@ -84,7 +84,7 @@ class Plan:
         return [*self.words, *chosen]
 
     def described(self) -> dict[str, Any]:
-        """Return what must be the same when a study goes on."""
+        """Return what must be the same when a study is resumed."""
         return {
             "family": self.family,
             "given": " ".join(self.words),
@@ -104,7 +104,7 @@ class Trained(NamedTuple):
 
 
 def tune(plan: Plan, trials: int, side_by_side: int = 1) -> "optuna.Study":
-    """Train trials until there are so many; go on with a study that was begun.
+    """Train trials until there are so many; resume a study that was begun.
 
     The first trial has the defaults. With one at a time, the same seed finds the same settings;
     with several, what a trial is depends on which others have ended.
@@ -119,7 +119,7 @@ def tune(plan: Plan, trials: int, side_by_side: int = 1) -> "optuna.Study":
         RuntimeError: where Optuna is not installed.
         ValueError: when the folder holds another study, or is in use, or a trial fails before any
             has come to its end.
-        KeyboardInterrupt: when a signal asked to stop; the same call goes on.
+        KeyboardInterrupt: when a signal asked to stop; the same call resumes.
     """
     make_folder(plan.out)
     with owned(plan.out), Stopping(_STOPPING) as stopping:
@@ -159,7 +159,7 @@ def opened(plan: Plan) -> "optuna.Study":
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = plan.out / JOURNAL
-    # the folder is ours: a lock in it is of a process that was killed
+    # this process owns the folder: a lock in it was left by a process that was killed
     path.with_name(f"{JOURNAL}.lock").unlink(missing_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(path))),
@@ -178,7 +178,8 @@ def opened(plan: Plan) -> "optuna.Study":
     waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
     wait = {trial.user_attrs.get("folder") for trial in waiting}
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        # a process that is killed in between has them wait, and the next one does not repeat it
+        # a process killed between these two lines leaves the trial queued; the check keeps the
+        # next one from queueing it twice
         if trial.user_attrs.get("folder") not in wait:
             study.enqueue_trial(trial.params, dict(trial.user_attrs))
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -198,7 +199,7 @@ def _begun(study: "optuna.Study", plan: Plan, threads: int) -> Trained:
 
     number = len(study.get_trials(deepcopy=False))
     seed = int(np.random.SeedSequence([plan.config.seed, number]).generate_state(1)[0])
-    # a stream of its own for each trial, so that a study that goes on draws no trial twice
+    # a stream of its own for each trial, so that a resumed study draws no trial twice
     study.sampler = optuna.samplers.TPESampler(seed=seed)
     trial = study.ask()
     settings = suggested(trial, plan.space, plan.config)

@@ -44,7 +44,8 @@ def experience(policy: GaussianPolicy, parameters: Parameters, seed: int) -> Bat
     weights = valid / valid.sum((1, 2), keepdim=True)
     advantages = torch.randn(steps, generator=generator)
     rewards = valid * torch.randn(steps, generator=generator)
-    return Batch(observations, actions, gaussian.log_prob(actions), advantages, rewards, weights)
+    log_probs, unit = gaussian.log_prob(actions), torch.ones(steps)
+    return Batch(observations, actions, log_probs, advantages, rewards, weights, unit)
 
 
 def problem(policy: GaussianPolicy, inner_steps: int) -> tuple[Parameters, list[Batch], Batch]:

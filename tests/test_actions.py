@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 import metarl
 from metarl import envs
 from metarl.agents import Actor, GaussianPolicy
-from metarl.agents.actor import AdaptedPolicy
+from metarl.agents.adapted_policy import AdaptedPolicy
 from metarl.envs.gymnasium_env import TaskEnv
 from metarl.envs.gymnasium_vector import TaskVectorEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv

@@ -78,7 +78,7 @@ def menagerie_file(robot: str, scene: str = "scene") -> Path:
         scene: the file in it, without `.xml`.
 
     Raises:
-        FileNotFoundError: when it is not there; the message has what brings it.
+        FileNotFoundError: when it is not there; the message says how to install it.
     """
     if Path(robot).suffix or Path(robot).name != robot:  # no folder's name: a file is meant
         raise FileNotFoundError(f"there is no file {robot}")

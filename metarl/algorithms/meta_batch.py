@@ -62,14 +62,16 @@ def exploration_credit(post: Batch) -> Tensor:
     for the mean return R' of the rollouts after adaptation (Stadie et al. 2018, "E-MAML", eq. 3).
     The baseline b is the mean of R' over the other tasks, which is independent of this task's
     rollouts and so leaves the expectation as it is. The loss that this credit is used in takes the
-    mean over the K rollouts where the formula has their sum, hence the factor K.
+    mean over the K rollouts where the formula has their sum, hence the factor K. It is added to a
+    surrogate of normalised advantages, so the difference of returns is divided by the same unit.
 
     Args:
         post: sampled with the adapted parameters, [task, rollout, time, ...].
     """
     tasks, rollouts = post.rewards.shape[:2]
-    returns = post.rewards.sum(-1).mean(1)
+    unit = post.unit[:, 0, 0]
+    returns = post.rewards.sum(-1).mean(1) * unit  # all in the unit of rewards
     if tasks == 1:  # no others to compare with
-        return rollouts * returns
+        return rollouts * returns / unit
     others = (returns.sum() - returns) / (tasks - 1)
-    return rollouts * (returns - others)
+    return rollouts * (returns - others) / unit

@@ -1,7 +1,7 @@
 """The objective of MAML-TRPO's usual form, with derivatives by hand.
 
 It is `Objective` with one inner step on the likelihood-ratio loss that moves all parameters of a
-`GaussianPolicy`, and gives the same numbers in less time: see `metarl.algorithms.backpropagation`.
+`GaussianPolicy`, and gives the same results in less time: see `metarl.algorithms.backpropagation`.
 
 For one task, let g(theta) and H be gradient and Hessian of the loss before adaptation. The adapted
 parameters and their Jacobian by the common ones are

@@ -23,9 +23,9 @@ Memory = Mapping[str, Tensor]
 """What a step remembers, by name; nothing at first."""
 
 LARGEST_GRADIENT = 0.5
-"""Euclidean norm that gradients of minibatches are shortened to: a few steps with large advantages
-would fill Adam's moments otherwise. Andrychowicz et al. (2021), "What Matters in On-Policy
-Reinforcement Learning", section 3.7, recommend it."""
+"""Gradient clipping: the largest Euclidean norm of a minibatch's gradient. Without it, a few time
+steps with large advantages dominate Adam's moments. Andrychowicz et al. (2021), "What Matters in
+On-Policy Reinforcement Learning", section 3.7, recommend it."""
 
 
 _ADAM = {"steps": "step", "mean": "exp_avg", "square": "exp_avg_sq"}
@@ -41,20 +41,20 @@ class Update(NamedTuple):
 
 
 class Minibatches(NamedTuple):
-    """What is done with an iteration's data."""
+    """How an iteration's data are divided into minibatches."""
 
     size: int
-    """Time steps in a minibatch, about: all of an epoch have nearly as many. 0 for all in one."""
+    """Approximate minibatch size in time steps; 0 for one minibatch of all time steps."""
     epochs: int
     """How often each time step is used."""
     lr: float
     """Adam's step size."""
 
     def deal(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Return which of `count` samples each minibatch of an epoch has, [n] each.
+        """Return the sample indices of each minibatch of one epoch, [n] each.
 
         Args:
-            count: how many there are.
+            count: how many samples there are.
             generator: shuffles them.
         """
         parts = max(1, round(count / self.size)) if self.size else 1
@@ -139,8 +139,8 @@ def adam_on_minibatches(
     all tasks are shuffled and dealt out, and each minibatch gives a step of Adam. It is for
     policies that do not adapt: a task's gradient step needs its rollouts whole.
 
-    The loss of a minibatch is an unbiased estimate of that on all data: the weights of its time
-    steps, which are 1 in sum over all of a task's, count for as many as there are for each of them.
+    The loss of a minibatch is an unbiased estimate of that on all data: the weights of all time
+    steps sum to 1; a minibatch's are multiplied by (time steps) / (minibatch size).
 
     Args:
         objective: what to improve, of a policy that does not adapt.
@@ -182,7 +182,7 @@ def _stepped(
     loss: float,
     norm: float,
 ) -> Update:
-    """Return the update that Adam's steps led to; the parameters as they were, if it is not finite.
+    """Return the update of Adam's steps; with the parameters unchanged, if it is not finite.
 
     Args:
         objective: that was improved.
@@ -212,7 +212,7 @@ def _stepped(
 
 
 def _steps_that_took_place(objective: Objective) -> Batch:
-    """Return the valid steps of all tasks in a row, [n, ...] each, their weights with the sum 1."""
+    """Return the valid steps of all tasks in a row, [n, ...] each; their weights sum to 1."""
     policy, post = objective.policy, objective.sampled.post
     assert isinstance(policy, GaussianPolicy)
     rows = Batch(*(field[post.weights > 0] for field in post))
@@ -264,7 +264,7 @@ def check_moments(moments: Mapping[str, Tensor], leaves: Mapping[str, Tensor]) -
         for prefix, entry in _ADAM.items()
     }
     if moments and {name: tuple(value.shape) for name, value in moments.items()} != expected:
-        raise ValueError("the optimiser's moments are of other parameters")
+        raise ValueError("the optimiser's moments belong to other parameters")
 
 
 def interpolate(

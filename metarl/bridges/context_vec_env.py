@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from metarl.agents.acting_memory import ActingMemory
-from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
+from metarl.agents.actor import Actor
+from metarl.agents.adapted_policy import AdaptedPolicy, actor_of
 from metarl.bridges.sb3 import action_range
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
+from metarl.agents.actor import Actor
+from metarl.agents.adapted_policy import AdaptedPolicy, actor_of
 from metarl.agents.memory import TaskMemory
 from metarl.system.files import whole_file
 

@@ -11,7 +11,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
-from metarl.agents.actor import Actor, AdaptedPolicy, actor_of
+from metarl.agents.actor import Actor
+from metarl.agents.adapted_policy import AdaptedPolicy, actor_of
 from metarl.agents.normaliser import Normaliser
 from metarl.agents.policy import CONTEXT
 
@@ -95,7 +96,7 @@ def to_ppo(policy: Actor | AdaptedPolicy, env: VecEnv, **settings: Any) -> PPO: 
 def action_range(space: gymnasium.Space) -> tuple[Tensor, Tensor]:
     """Return the middle of an action space and half its width, [action] each.
 
-    An action of ours is a part of the control range: -1 is its low end, 1 its high end.
+    An action of metarl is a part of the control range: -1 is its low end, 1 its high end.
     """
     if not (isinstance(space, gymnasium.spaces.Box) and space.is_bounded()):
         raise ValueError(f"the environment's actions need bounds, got {space}")

@@ -56,7 +56,7 @@ def compare(
     """Adapt, fine-tune and train from scratch on the same new tasks.
 
     Args:
-        runs: of one family; those that differ in seed alone are taken together. A run of the
+        runs: of one family; those that differ in seed alone are averaged. A run of the
             algorithm `pretrain` is fine-tuned by PPO; a run whose family reveals the task is not
             adapted at all.
         libraries: skills of some of the meta-learners.
@@ -65,7 +65,7 @@ def compare(
         tasks: how many new ones to draw, or which; at least 2; see `metarl.evaluate`.
         progress_bar: show one, over PPO's tasks.
         partial: keeps each run's curve and each of PPO's tasks as they come, so that a call which
-            was killed goes on from there; None keeps nothing. `others` are judged again.
+            was killed resumes from there; None keeps nothing. `others` are judged again.
         settings: `seed`, `budget` and `workers`; see `ComparisonSettings` for what they are and
             for their defaults.
 
@@ -140,15 +140,15 @@ def _checked(
     for run in meta:
         if sum(library.fits(run) for library in libraries) > 1:
             raise ValueError(
-                f"two libraries are of one run, {run.config.algorithm} with seed "
-                f"{run.config.seed}: their numbers would be taken for those of two runs"
+                f"two libraries belong to the same run, {run.config.algorithm} with seed "
+                f"{run.config.seed}: they would be averaged as if they were two runs"
             )
     _check_groups(runs)
     return meta, family
 
 
 def _check_names(others: Mapping[str, Model], meta: Sequence[MAML]) -> None:
-    """Check that other models are not named as a method: both would be taken together."""
+    """Check that other models are not named as a method: both would be averaged."""
     methods = {_TOLD, _RANDOM, _PRETRAINED, _SCRATCH}
     methods |= {run.config.algorithm for run in meta}
     methods |= {f"{run.config.algorithm}{_SKILLED}" for run in meta}
@@ -157,7 +157,7 @@ def _check_names(others: Mapping[str, Model], meta: Sequence[MAML]) -> None:
 
 
 def _check_groups(runs: Sequence[MAML]) -> None:
-    """Check the runs whose numbers are taken together: of an algorithm, or told their task."""
+    """Check the runs that are averaged: those of an algorithm, or those told their task."""
     groups: dict[str, list[MAML]] = {}
     for run in runs:
         groups.setdefault("told" if _is_told(run) else run.config.algorithm, []).append(run)

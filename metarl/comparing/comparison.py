@@ -150,7 +150,7 @@ class Comparison:
 
 
 def joined(curves: list[tuple[str, Curve]]) -> dict[str, Curve]:
-    """Return one curve a method: the runs of curves with the same name are taken together.
+    """Return one curve a method: curves of the same name are its runs, which are averaged.
 
     Args:
         curves: by method, with as many points where the method is the same. Where robots fall, a

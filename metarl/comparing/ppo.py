@@ -47,7 +47,7 @@ class Start(NamedTuple):
     seed: int
     """Of PPO's initial network and exploration; the task's number is added."""
     actor: Actor | None
-    """The policy that it goes on from; None for a new one."""
+    """The policy that it starts from; None for a new one."""
     origin: str = ""
     """A digest of that policy."""
 

@@ -85,7 +85,7 @@ def model_return(model: Model, family: Family, task: Tasks, index: int, seed: in
 def _of_the_whole_range(model: Model, action: NDArray) -> NDArray:
     """Return a model's actions as parts of the control range, -1 to 1, [n, action].
 
-    A model that was trained in the environment of others itself acts in its units.
+    A model that was trained in the third-party environment itself acts in its units.
     """
     space = getattr(model, "action_space", None)
     if not isinstance(space, Box) or ((space.low == -1.0).all() and (space.high == 1.0).all()):

@@ -20,7 +20,7 @@ class EvaluateCallback(BaseCallback):
         learner = metarl.load("best.safetensors")
 
     What it measures goes to the learner's logger as `eval/return_before`, `eval/return_after` and
-    `eval/gain`. Training goes on as it would without it: its random streams are its own.
+    `eval/gain`. Training is the same with and without it: it has random streams of its own.
     """
 
     def __init__(

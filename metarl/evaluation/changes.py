@@ -100,8 +100,9 @@ def changes(
         library: skills to take the first step from; see `MAML.adapt`.
 
     Raises:
-        ValueError: for a task that the family does not have, more than one, a family whose rewards
-            are not ours to take apart, or a policy with a memory, which changes no parameter.
+        ValueError: for a task that the family does not have, more than one, a third-party
+            family, whose rewards cannot be taken apart, or a policy with a memory, which changes no
+            parameter.
     """
     family = learner.family
     if learner.state.memory:

@@ -62,7 +62,7 @@ def evaluate(
             a `.json` or `.csv` file. The intervals of a single task's numbers are over rollouts.
         library: skills to take the first step from; of several learners one each.
         partial: keeps the numbers of each learner as they come, so that a call which was killed
-            goes on from there; None keeps nothing.
+            resumes from there; None keeps nothing.
         progress_bar: show one.
         settings: `rollouts`, `steps`, `seed`, `split`, `halve`, `scored` and `deterministic`; see
             `EvaluationSettings` for what they are and for their defaults.
@@ -166,7 +166,7 @@ def decided_by(
 
 
 def _alike(learner: MAML | Sequence[MAML]) -> list[MAML]:
-    """Return the learners as a list, when they may be taken together."""
+    """Return the learners as a list, when they may be averaged."""
     learners = [known_learner(each) for each in _each(learner)]
     if not learners:
         raise ValueError("there is no learner to evaluate")
@@ -190,7 +190,7 @@ def check_seeds(runs: Sequence[MAML]) -> None:
     seeds = [run.config.seed for run in runs]
     again = next((seed for seed in seeds if seeds.count(seed) > 1), None)
     if again is not None:
-        raise ValueError(f"runs that are taken together differ in seed; two of them have {again}")
+        raise ValueError(f"runs that are averaged must differ in seed; two of them have {again}")
 
 
 def _libraries_of(

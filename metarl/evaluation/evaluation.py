@@ -146,7 +146,7 @@ class Evaluation:
         if self.seen is None:
             return {}
         return {
-            "before gradient steps; a quarter times four": list(self.seen),
+            "experience of the task (quarters x 4)": list(self.seen),
             "mean return [95 %]": [str(mean) for mean in self.seen_curve().values()],
         }
 

@@ -190,7 +190,7 @@ def recovery(
 
 
 def check_window(learner: MAML, window: int | None) -> None:
-    """Check that a window [control steps] is of a policy that remembers its task.
+    """Check that a policy can have a window [control steps]: it must remember its task.
 
     Args:
         learner: whose policy it is.
@@ -203,7 +203,7 @@ def check_window(learner: MAML, window: int | None) -> None:
         return
     if not learner.state.memory:
         name = learner.config.algorithm
-        raise ValueError(f"memory_window is of policies with a memory; this {name} run has none")
+        raise ValueError(f"memory_window requires a policy with a memory; this {name} run has none")
     whole("memory_window", window)
 
 

@@ -41,9 +41,9 @@ class AdaptationSettings(TaskSettings):
     """How far a learner adapts to new tasks."""
 
     steps: int | None = None
-    """Inner steps: gradient steps of the adaptation, 3 when left out. Of a policy that was trained
-    with a context and without gradient steps, as by siamese, the first one is what it remembers of
-    the rollouts, without a gradient, and the only one when left out."""
+    """Inner steps: gradient steps of the adaptation, 3 by default. For a policy trained with a
+    context and without gradient steps (siamese), step 1 only fills its memory with the rollouts;
+    gradient steps follow from step 2. Default for such a policy: 1."""
     halve: bool = False
     """Halve the inner step size after the first step, as Finn et al. (2017) do in their tests."""
     scored: int = 20

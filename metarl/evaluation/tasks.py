@@ -64,8 +64,8 @@ class TaskChange:
         """
         if not isinstance(family, TaskFamily):
             raise ValueError(
-                f"the task of {family.name} cannot change in the middle of an episode: an "
-                f"environment that is not of metarl is told its task before a reset"
+                f"the task of {family.name} cannot change in the middle of an episode: a "
+                f"third-party environment is told its task only before a reset"
             )
         step = round(self.seconds / family.dt) if np.isfinite(self.seconds) else 0
         if not 0 < step < family.horizon:
@@ -116,7 +116,7 @@ class TaskChange:
         if differs.sum() < 2:
             raise ValueError(
                 f"at least 2 tasks must change, got {differs.sum()} of {len(drawn)}: the others "
-                f"are from the start as the change asks for"
+                f"already have the values that the change asks for"
             )
         return drawn[differs], changed[differs]
 

@@ -125,17 +125,18 @@ def batch_of(
     """
     valid, dtype = rollouts.valid, rollouts.observations.dtype
     discounted = discount ** torch.arange(valid.shape[-1], device=valid.device) * rewards
+    unit = torch.ones_like(advantages[:, :1, :1])
     if normalise:
         advantages, std = centre(advantages, valid)
         unit = std + _SMALLEST_STD
-        advantages, discounted = advantages / unit, discounted / unit
     return Batch(
         observations=rollouts.observations,
         actions=rollouts.actions,
         log_probs=rollouts.log_probs,
-        advantages=advantages.to(dtype),
-        rewards=discounted.to(dtype),
+        advantages=(advantages / unit).to(dtype),
+        rewards=(discounted / unit).to(dtype),
         weights=valid / valid.sum((1, 2), keepdim=True).clamp_min(1).to(dtype),
+        unit=unit.to(dtype).expand_as(valid),
     )
 
 
@@ -152,8 +153,8 @@ def prepare(
 
     The baseline is linear and fitted to the discounted returns of the very rollouts that it judges
     (Duan et al. 2016). Normalised advantages make an inner step independent of the
-    rewards' unit; discounted rewards are divided by the same std, so that DiCE losses have the same
-    scale as the others.
+    rewards' unit; discounted rewards are divided by the same std. They keep what the baseline
+    explains: where that is most of them, steps of `dice`, which has no baseline, are large.
 
     Args:
         rollouts: what was sampled.

@@ -41,14 +41,14 @@ class Experience:
     ) -> Rollouts:
         """Return the experience as rollouts with a task axis of 1, on the CPU.
 
+        Actions that were clipped at -1 or 1 are replaced, with a warning, by draws from the
+        policy's distribution beyond the limit; see `_beyond`.
+
         Args:
             policy: the policy that acted.
             parameters: its parameters, without a task axis, on the CPU.
             action_scale: the part of the control range that an action of 1 of the policy asks for.
             memory: what each rollout began with, of one task; None for a policy without memory.
-
-        Where an action was cut off at -1 or 1, a draw from what the policy samples beyond stands
-        for it, with a warning: see `_beyond`.
 
         Raises:
             ValueError: when the shapes do not fit the policy or each other, or a number of a step

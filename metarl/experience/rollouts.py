@@ -79,6 +79,9 @@ class Batch(NamedTuple):
     weights: Tensor
     """[task, rollout, time]: 1 / (valid steps of the task) where valid, else 0, so that a weighted
     sum is the task's mean."""
+    unit: Tensor
+    """[task, rollout, time]: what the task's advantages and rewards were divided by, one number of
+    each task; tasks can only be compared after multiplication by it."""
 
     def subset(self, fraction: float) -> "Batch":
         """Return evenly spaced rollouts, `fraction` of those of each task.

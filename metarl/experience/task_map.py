@@ -1,19 +1,19 @@
-"""`task_map`: where a family's tasks lie, in the space of what a policy sees of its task.
+"""`task_map`: where a family's tasks lie in the embedding space, in which a policy sees its task.
 
-An encoder is drawn to these places, instead of being taught by distances alone. Contrastive losses
-ask that windows of one task be embedded together and those of others apart. Where a window does not
-quite tell its task, that is no fair bargain: a coordinate that is hard to know costs more by what
-it adds between windows of one task than it gains between tasks, and the encoder leaves it out for
-good. Of PandaReach's hidden points, a ridge regression on contrastive embeddings of 50 steps
-explains 0.98 and 0.95 of the variance of y and z and nothing of x, after 80 iterations of 20 steps
-as after 10; drawn to their places, 0.98, 0.97 and 0.80, and 0.38 of x after 10 already (one seed).
-The minimiser of a squared distance is the mean of where the task may lie, given what was seen; so
-an embedding says little of what is little known.
+An encoder is trained by regression to these places, not by contrastive losses on distances alone.
+Contrastive losses pull windows of one task together and push different tasks apart. Where a window
+does not identify its task this fails: a coordinate that is hard to infer adds more spread within
+tasks than it gains between them, so the encoder learns to ignore it. Of PandaReach's hidden points,
+a ridge regression on contrastive embeddings of 50 steps explains 0.98 and 0.95 of the variance of y
+and z and nothing of x, after 80 iterations of 20 steps as after 10; on embeddings trained by
+regression to their places, 0.98, 0.97 and 0.80, and 0.38 of x after 10 already (one seed). The
+minimiser of a squared distance is the posterior mean, so what is uncertain hardly shows in the
+embedding.
 
-Nor can such an embedding turn. Distances say nothing of direction: encoders that were taught by
-them alone turned a little with every step, and the policy had to learn anew what it saw.
+Nor can such an embedding rotate. Distances do not fix directions: encoders trained on distances
+alone rotated a little with every step, and the policy had to relearn its input.
 
-Fixed points that samples are drawn to, in place of other samples, are the proxies of
+Fixed points that samples are attracted to, in place of other samples, are the proxies of
 Movshovitz-Attias et al. (2017), "No Fuss Distance Metric Learning using Proxies"; a policy that
 acts on regressed parameters of its dynamics is that of Yu et al. (2017), "Preparing for the
 Unknown".

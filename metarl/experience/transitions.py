@@ -74,7 +74,7 @@ def windows_of(
     """Return where windows lie in arrays [task, rollout, time, ...], as an index of them.
 
     Each begins at random, early enough to end within its episode; where an episode is shorter than
-    a window, the window begins with it and goes on into what did not take place.
+    a window, the window begins with it and extends into the padding.
 
     Args:
         valid: which steps took place, [task, rollout, time].

@@ -77,7 +77,7 @@ def check_cluster(name: str) -> str:
 
 
 MACHINE = ("device", "threads", "workers")
-"""Settings that change no numbers."""
+"""Settings that do not change the results."""
 _MOST_THREADS = 4096
 
 
@@ -112,7 +112,7 @@ class Config:
     """Centre each task's advantages and divide them by their standard deviation."""
     baseline: Baseline = "linear"
     """What advantages are measured from: a linear baseline, fitted to each task's rollouts anew, or
-    a network that goes on learning; the latter in training without gradient steps."""
+    a critic network for all tasks; the latter in training without gradient steps."""
     reward_scale: float = 1.0
     """What rewards are multiplied by for learning; of no effect on normalised advantages."""
     hidden: tuple[int, ...] = (64, 64)
@@ -149,8 +149,8 @@ class Config:
     outer_epochs: int = 5
     """maml-ppo, promp, siamese: steps of Adam in an iteration."""
     minibatch: int = 0
-    """siamese: time steps that a step of Adam is taken on; 0 for all of the iteration. With fewer,
-    as many steps are taken in each epoch as it takes to see all."""
+    """siamese: minibatch size in time steps; 0 for the whole iteration. An epoch goes through all
+    time steps once."""
     clip_ratio: float = 0.3
     """maml-ppo, promp, siamese: how far ratios of probabilities may be from 1 and still gain."""
     inner_kl_penalty: float = 5e-4
@@ -166,13 +166,15 @@ class Config:
     episodes: int = 1
     """context: rollouts of a task in a row that share one memory, in training."""
     changes: float = 0.0
-    """context: the part of those rows of rollouts in which the task changes from one to the next
-    while the robot runs on, so that the policy learns to cope with it; of families whose tasks can
-    change in an episode, and of training without gradient steps."""
+    """context: fraction of trials (`episodes` rollouts in a row) in which the task changes from one
+    rollout to the next while the robot keeps running; for families whose tasks can change within an
+    episode, in training without gradient steps. Rounded to whole trials of each chunk of at most 20
+    tasks that are simulated together."""
     told: float = 0.0
-    """context: the part of each task's rollouts in which the policy sees where the task lies
-    instead of what it remembers, so that it learns to move before the encoder knows tasks apart; of
-    training without gradient steps. With 1 it meets what it remembers in tests only."""
+    """context: fraction of each task's rollouts in which the policy is given the task (privileged
+    information) instead of its memory's estimate, so that it learns to move before the encoder can
+    tell tasks apart; in training without gradient steps. Rounded down to whole trials. With 1 it
+    acts on its memory in tests only."""
     embedding_size: int = 8
     """context: numbers in the embedding."""
     encoder_steps: int = 40

@@ -2,12 +2,13 @@
 
 The linear baseline (`metarl.agents.baseline`) is fitted anew to the few rollouts of each task.
 Where observations are long it has more features than there are steps to fit. The critic is one
-network for all tasks, and goes on learning from iteration to iteration. It is used in training
+network for all tasks, which keeps learning from iteration to iteration. It is used in training
 only, where tasks are known, so that it may see more than the policy does: where the task lies, and
 whether the rollout followed one in another task (an asymmetric critic: Pinto et al. 2018).
 
-Its output is in units of the std of all returns so far, from their mean on. When those change, the
-last layer is changed so that values stay (van Hasselt et al. 2016, "PopArt", eqs. 7 and 8).
+Its output is standardised: value = mean + std * output, with mean and std of all returns so far.
+When these are updated, the last layer is rescaled so that the values stay the same (van Hasselt et
+al. 2016, "PopArt", eqs. 7 and 8).
 """
 
 import copy
@@ -43,16 +44,16 @@ class Critic:
     """A value network, and what its training remembers."""
 
     network: nn.Sequential
-    """From what it sees at a step (`judge`) to values, in units of the returns' std."""
+    """From what it sees at a step (`judge`) to standardised values."""
     returns: Normaliser
-    """Moments of all returns that it was trained on, [1]. The first iteration's are in them twice:
-    as they were, to judge by, and as TD(lambda) then has them."""
+    """Moments of all returns that it was trained on, [1]. The first iteration is counted twice: as
+    discounted returns, for the initial scale, and as TD(lambda) returns, the training targets."""
     adam: dict[str, Tensor]
     """Moments of its optimiser, by name."""
 
     @classmethod
     def new(cls, family: Family, observation_size: int, generator: torch.Generator) -> "Critic":
-        """Return one that takes all values for 0.
+        """Return a critic that predicts 0 everywhere.
 
         Args:
             family: whose tasks it judges.
@@ -93,7 +94,7 @@ class Critic:
         network.load_state_dict(part(tensors, "network/"))
         returns, adam = Normaliser(**part(tensors, "returns/")), part(tensors, "adam/")
         if any(one.shape != other.shape for one, other in zip(returns, self.returns, strict=True)):
-            raise ValueError("the critic's moments are of other returns")
+            raise ValueError("the critic's moments have another shape")
         check_moments(adam, dict(network.named_parameters()))
         return Critic(network, returns, adam)
 
@@ -104,9 +105,9 @@ class Critic:
         return float(self._unit) * units + float(self._mean)
 
     def measuring(self, returns: Tensor) -> "Critic":
-        """Return the critic with the same values, in the unit of these returns and all before.
+        """Return the critic with its moments updated by these returns and its values unchanged.
 
-        One that has seen none takes all values for their mean.
+        It is PopArt's update. A critic that has seen no returns yet predicts their mean.
 
         Args:
             returns: [n].
@@ -126,7 +127,7 @@ class Critic:
     def towards(
         self, inputs: Tensor, returns: Tensor, settings: Minibatches, generator: torch.Generator
     ) -> "Critic":
-        """Return the critic after steps of Adam on the squared error; as it was, if they fail.
+        """Return the critic after steps of Adam on the squared error; unchanged, if they fail.
 
         Args:
             inputs: [n, input].
@@ -183,11 +184,11 @@ def judge(
 ) -> Judged:
     """Return rollouts with the critic's advantages, and the critic after learning from them.
 
-    It judges first and learns then, so that no rollout is judged by what it has itself brought. At
-    each step it sees the observation as the policy does; where the task lies; the time since the
+    It judges first and learns then, so that no rollout is judged by a critic that learned from it.
+    At each step it sees the observation as the policy does; where the task lies; the time since the
     rollout began, as a part of the horizon; and 1 where the rollout followed one in another task.
     What it learns are the returns of TD(lambda), A + V with the advantages A of Schulman et al.
-    (2016), "GAE", eq. 16. One that has seen nothing yet judges by the mean return.
+    (2016), "GAE", eq. 16. One that has seen nothing yet predicts the mean return.
 
     Args:
         before: the critic so far, on the CPU; it is not changed.

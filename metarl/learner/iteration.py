@@ -3,6 +3,7 @@
 Both halves are functions of the state, so that a checkpoint of it is all that resuming needs.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class Progress(NamedTuple):
     failing: tuple[str, ...]
     """The tasks whose episodes all ended so, in words."""
     environment: str | None
-    """Name of the family when its environment is not of metarl; None for others."""
+    """Name of the family when its environment is a third-party one; None for metarl's own."""
 
 
 def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
@@ -131,6 +132,8 @@ def update(
         post = last.batch
     with recipe.threads() as threads:
         parameters, optimiser, trace = _outer_step(state, recipe, stages, post, threads, shuffles)
+        # on the floor, not below it, from where no gradient leads back
+        parameters["log_std"] = parameters["log_std"].clamp_min(math.log(policy.min_std))
         if policy.normaliser:
             chunks = threads.chunks(len(post.weights), post.weights[0].numel())
             policy = replace(policy, normaliser=_with_seen(policy.normaliser, stages, chunks))

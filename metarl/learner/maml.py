@@ -12,7 +12,8 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import configure_logger
 from torch import Tensor
 
-from metarl.agents.actor import Actor, AdaptedPolicy
+from metarl.agents.actor import Actor
+from metarl.agents.adapted_policy import AdaptedPolicy
 from metarl.agents.policy import GaussianPolicy, Parameters
 from metarl.envs.family import Family
 from metarl.envs.plain import check_seed, whole
@@ -273,7 +274,7 @@ class MAML:
         return actor.predict(observation, state, episode_start, deterministic)
 
     def save(self, path: str | Path) -> None:
-        """Write everything needed to go on to one file, as `metarl.learner.state.write` does."""
+        """Write everything needed to resume to one file, as `metarl.learner.state.write` does."""
         state.write(path, self.state, self.family, self.config)
 
     @classmethod

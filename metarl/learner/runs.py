@@ -1,4 +1,4 @@
-"""Run folders: train into one, and resume it to the numbers of a run that was never stopped.
+"""Run folders: train into one, and resume it; the results are identical to an uninterrupted run.
 
 A run folder holds `config.json` (family, settings, versions), `progress.csv`, `tensorboard/` and
 `checkpoint.safetensors`, with the last few checkpoints in `checkpoints/`. One process at a time may
@@ -41,25 +41,32 @@ def train(
     family_reference: str | None = None,
     saving: Saving | None = None,
 ) -> MAML:
-    """Train a new learner in a new run folder.
+    """Train a learner in a new run folder.
 
     Args:
-        learner: as constructed.
+        learner: a new one, or one to train further.
         out: the folder; it may exist, but not hold a run.
-        total_timesteps: environment steps; whole iterations, so at least so many.
+        total_timesteps: environment steps in all, with those that the learner has; whole
+            iterations, so at least so many.
         progress_bar: show one.
         family_reference: the function that returns a family of one's own, such as
             `arm.py:family`; kept for people to read, never imported from the run folder.
         saving: when checkpoints are written; None for the defaults.
 
     Raises:
-        ValueError: when the folder holds a run already, or another process trains in it.
+        ValueError: when the folder holds a run already, another process trains in it, or the
+            learner has had so many steps.
         OSError: when it cannot be written.
         KeyboardInterrupt: when SIGINT or SIGTERM asked to stop, after the iteration is saved.
     """
     out, saving = Path(out), saving or Saving()
     saving.check()
     total_timesteps = whole("total_timesteps", total_timesteps)
+    if total_timesteps <= learner.num_timesteps:
+        raise ValueError(
+            f"the learner has {learner.num_timesteps:,} environment steps already: "
+            f"total_timesteps must be more, got {total_timesteps:,}"
+        )
     make_folder(out)
     begin = learner.iteration
     with owned(out):
@@ -86,7 +93,7 @@ def resume(
     saving: Saving | None = None,
     **machine: Any,  # noqa: ANN401
 ) -> MAML:
-    """Go on with a run from its last checkpoint.
+    """Resume a run from its last checkpoint.
 
     Args:
         out: the run folder.
@@ -96,11 +103,11 @@ def resume(
         family_reference: the function that returns it, when that is elsewhere now; see `train`.
         saving: see `train`.
         machine: `device`, `threads` and `workers`, see `metarl.Config`; those that are left out, or
-            None, are what the run was started with, besides a cluster.
+            None, are what the run was started with, but a cluster must be named again.
 
     Raises:
         FileNotFoundError: when the folder holds no run.
-        TypeError: for another setting, which would change numbers.
+        TypeError: for another setting, which would change the results.
         ValueError: when the checkpoint is damaged, another process trains in the folder, or it is
             no folder.
         KeyboardInterrupt: see `train`.
@@ -209,7 +216,7 @@ def _check_whole(path: Path) -> None:
         whole = next(filter(_is_whole, reversed(kept(path))), None)
         if whole is None:
             raise
-        words = f"{error}. An older one is kept: copy {whole} over it to go on from there"
+        words = f"{error}. An older one is kept: copy {whole} over it to resume from there"
         raise type(error)(words) from None
 
 

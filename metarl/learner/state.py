@@ -35,7 +35,7 @@ CHANGEABLE = (
     "contact_cost",
     "falls",
 )
-"""Fields of a family that a checkpoint has in full."""
+"""Fields of a family that are restored from a checkpoint."""
 
 FIXED = (
     "hidden",
@@ -46,10 +46,10 @@ FIXED = (
     "learned_rates",
     "normalise_observations",
 )
-"""Settings that say what tensors there are."""
+"""Settings that determine which tensors a checkpoint holds."""
 
 _MOST, _SHOWN = 2**63, 200
-"""Counters of random streams are below the first; of a value, so many characters are shown."""
+"""Bound of counters (in 64-bit keys of streams); most characters of a value in a message."""
 
 _OTHERS = "it holds other parameters than its settings call for"
 
@@ -128,7 +128,7 @@ def fingerprint(family: Family, state: State) -> str:
 
 
 def write(path: str | Path, state: State, family: Family, config: Config) -> None:
-    """Write everything that is needed to go on, to one file, whole or not at all.
+    """Write everything that is needed to resume, to one file, whole or not at all.
 
     Args:
         path: `.safetensors` is added when it has no ending.

@@ -46,8 +46,8 @@ With 30, 200 and 1,000, ReacherGoal had -7.2, -6.1 and -7.1 after one rollout at
 steps (seed 0; seeds differ by 2)."""
 
 FOLLOW = 10
-"""In iteration n, the slow copy goes FOLLOW / (FOLLOW + n) of the way to the learning one, and the
-memory's tolerance to what was seen last: a mean over about the last tenth of all iterations."""
+"""Averaging rate of the slow copy in iteration n, FOLLOW / (FOLLOW + n) (Polyak averaging); the
+tolerance is averaged likewise. The average covers about the last tenth of all iterations."""
 
 TOLERANCE, BOUNDS = "tolerance", "bounds"
 """What the tensors with the memory's tolerance and bounds are called, that training sets."""
@@ -56,8 +56,8 @@ QUIET = 0.99
 """The share of the steps of unchanging tasks at which recent transitions and the whole memory are
 embedded within half of the memory's tolerance."""
 LEAST_TOLERANCE = SPREAD / 5.0
-"""The tolerance is never less: a fifth of the mean distance of tasks. Else a body unlike all of
-training's would be forgotten over and over for little surprises."""
+"""The tolerance is never less: a fifth of the mean distance of tasks. Without this lower bound, the
+memory of a body outside the training range would be cleared again and again by small deviations."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,10 +37,10 @@ RETRIES = 6
 and until then gives it new work, which is lost as well: so each try waits longer than the last."""
 
 _LOOK = 5.0
-"""Time [s] between two looks at what has not come back."""
+"""Polling interval for parts that have not returned [s]."""
 
 _SILENT = 20.0
-"""Time [s] without a result after which it is said that cores are waited for."""
+"""Time without a result after which a warning says that no core is free [s]."""
 
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -221,8 +221,8 @@ class Waiting:
         if not self._told_loss:
             self._told_loss = True
             warnings.warn(
-                f"a process of the cluster was lost ({why}): another one samples its tasks again, "
-                "to the same numbers",
+                f"a process of the cluster was lost ({why}): another process samples its tasks "
+                "again; the results do not change",
                 RuntimeWarning,
                 stacklevel=4,
             )

@@ -70,7 +70,8 @@ def collect(
         memory: what rollouts begin with; None for a policy that has none.
 
     Raises:
-        ValueError: when the rollouts are not as many of each simulation.
+        ValueError: when the simulations are not the same number for each task, or the number of
+            rollouts of a task is not a multiple of its number of simulations.
     """
     tasks, rollouts = out.rewards.shape[:2]
     simulations = simulator.count // tasks
@@ -215,8 +216,12 @@ def _run_episode(
         active = active & ~fallen
         time += 1
 
-    for padded in ("observations", "actions", "means", "rewards", "valid"):
-        fields[padded][:, :, time:] = 0
+    # padding repeats the last step, so that its actions are as likely as any: in those of many
+    # numbers, the ratio of densities at zeros is infinite, and a weight of 0 makes it nan
+    for repeated in ("observations", "actions", "means", "log_probs"):
+        fields[repeated][:, :, time:] = fields[repeated][:, :, time - 1 : time]
+    for empty in ("rewards", "valid"):
+        fields[empty][:, :, time:] = 0
     fields["final_observations"][:] = _policy_input(observation, remembering).reshape(*each, -1)
     if remembering:
         fields["memories"][:] = remembering.memory.reshape(*each, -1)

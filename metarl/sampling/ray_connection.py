@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster: quiet, with deadlines, with what of the user's must travel."""
+"""The connection to a Ray cluster: quiet, with deadlines, and with the user's own modules."""
 
 import importlib
 import os
@@ -21,7 +21,7 @@ _ANSWER = 10.0
 
 
 def connected(address: str) -> Any:  # noqa: ANN401, the module is not there for type checkers
-    """Return the module `ray`, connected; a connection that there is already is taken.
+    """Return the module `ray`, connected; an existing connection is reused.
 
     Args:
         address: see `Cluster`.
@@ -72,8 +72,8 @@ def pickled_with_own_modules(family: Family) -> bytes:
         return cloudpickle.dumps(family)
     except Exception as error:
         raise ValueError(
-            f"{family.name} cannot be sent to a cluster: {error}. Functions of it that make what "
-            "cannot be pickled when they are called, instead of holding it, can be"
+            f"{family.name} cannot be sent to a cluster: {error}. Let its functions create what "
+            "cannot be pickled when they are called, instead of holding it"
         ) from error
     finally:
         for module in added:
@@ -81,7 +81,7 @@ def pickled_with_own_modules(family: Family) -> bytes:
 
 
 def _is_own(module: ModuleType) -> bool:
-    """Return whether a module is neither installed, nor of Python, nor ours."""
+    """Return whether a module is the user's: not installed, nor part of Python or metarl."""
     file = getattr(module, "__file__", None)
     name = getattr(module, "__name__", "")
     if not file or not file.endswith(".py") or name.split(".")[0] in ("metarl", "__main__"):

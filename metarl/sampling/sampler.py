@@ -27,12 +27,12 @@ from metarl.system.task_threads import TaskThreads, chunks, cut
 
 
 def chunks_of(family: Family, tasks: int) -> list[slice]:
-    """Return the tasks whose simulations are stepped together.
+    """Return the chunks of tasks whose simulations are stepped together.
 
-    Many, because each step of theirs asks for as much of Python, whatever their number; but two
-    chunks at least, so that a thread evaluates the policy while another simulates. Where Python
-    steps the simulations one by one, many have no advantage: then a chunk is one task, so that few
-    simulations are in memory and many processes have work.
+    Up to 20 tasks, because the Python time of a step does not depend on the number of simulations;
+    but at least two chunks, so that one thread evaluates the policy while another simulates. Where
+    Python steps simulations one by one, large chunks bring nothing: a chunk is then one task, so
+    that few simulations are in memory and every process has work.
     """
     return chunks(tasks, 1 if one_by_one(family) else min(20, -(-tasks // 2)))
 
@@ -143,15 +143,15 @@ class Sampler:
         own = tasks_in(every)
         self._first, self.tasks = own.start, own.stop - own.start
         self.rollouts = rollouts
-        # an environment that is not ours may not bear to be stepped by several threads
+        # a third-party environment may not be safe to step from several threads
         self._threads = TaskThreads(threads if family.native else 1, torch.device("cpu"))
         self._chunks = [slice(c.start - self._first, c.stop - self._first) for c in every]
         # where there are fewer chunks than threads, several threads step a chunk's simulations
         native = max(1, self._threads.count // len(self._chunks))
         self._simulations = rollouts // trial.episodes
         sizes = [(chunk.stop - chunk.start) * self._simulations for chunk in self._chunks]
-        # the chunks of one task each have the same simulations in turn: an environment of others
-        # may take 20 MB
+        # chunks of one task each share the same simulations, one after the other: a third-party
+        # environment may take 20 MB
         self._in_turn = one_by_one(family)
         self._tasks: Tasks | None = None
         sizes = sizes[:1] if self._in_turn else sizes

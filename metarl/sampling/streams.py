@@ -97,5 +97,5 @@ def streams(
 
 
 def torch_generator(seed: int) -> torch.Generator:
-    """Return the generator that draws a policy's initial parameters."""
+    """Return a torch generator with this seed."""
     return torch.Generator().manual_seed(seed)

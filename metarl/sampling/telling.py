@@ -1,13 +1,12 @@
-"""What a policy is told of its task in part of training's trials, instead of remembering it.
+"""Privileged information: the task, given to the policy in some trials instead of its memory.
 
-A policy that is to act on what it remembers learns two things at once: to move, and to believe an
-encoder that has itself hardly learned anything. Where moving is hard, it learns that sooner from
-trials in which it sees right away where its task lies, which is what the encoder is drawn to and
-its contexts approach. A policy that is first trained on what is true, and then on what can be
-inferred of it, is that of RMA (Kumar et al. 2021); here both kinds of trials are in every iteration
-and train one policy, which never stops meeting what it will meet in tests. Where an encoder knows a
-task within a few steps, it need not meet it: after 1 M steps of AntDir in which it was told in all
-trials, a policy earned 304 where it was told and 302 where it was not.
+A policy that acts on its memory must learn two things at once: to move, and to use an encoder that
+is itself hardly trained. Where moving is hard, it learns faster from trials in which it is given
+the task's place, the encoder's regression target. Training first on privileged information and then
+on an estimate of it is RMA (Kumar et al. 2021); here every iteration has both kinds of trials and
+trains one policy, which therefore always sees its own memory too. Where the encoder identifies a
+task within a few steps, even that is unnecessary: after 1 M steps of AntDir with the task given in
+all trials, a policy earned 304 with it and 302 without.
 """
 
 from numpy.typing import NDArray
@@ -19,11 +18,11 @@ from metarl.envs.tasks import Tasks
 from metarl.experience.task_map import TaskMap, task_map
 
 MAPPED = 500
-"""Tasks of the family that its map is drawn by."""
+"""Tasks drawn from a family to compute its map."""
 
 
 def family_map(family: Family, size: int) -> tuple[TaskMap, NDArray]:
-    """Return the map of a family's tasks, and the coordinates of those that it was drawn by.
+    """Return the map of a family's tasks, and the coordinates of the tasks it was computed from.
 
     Args:
         family: whose tasks are drawn; always the same ones.
@@ -34,7 +33,7 @@ def family_map(family: Family, size: int) -> tuple[TaskMap, NDArray]:
 
 
 def told_contexts(family: Family, tasks: Tasks, size: int) -> Tensor:
-    """Return the contexts of a memory that knows everything of its task, [task, context].
+    """Return the contexts of a memory that knows its task exactly, [task, context].
 
     Args:
         family: the tasks' family.

@@ -1,10 +1,10 @@
 """`Trial`: the episodes that a simulation takes in a row, and how tasks change between them.
 
 A trial shows a policy with a memory one task for several episodes (Duan et al. 2016, "RL2", section
-2.2). A task that changes while the robot runs is met in no such trial: the robot has never had to
-turn round at full speed with a memory of the other direction. So in some trials the task changes
-with the next episode and everything else goes on: the state of the robot and what is remembered,
-but for the last reward, which was another task's.
+2.2). In such trials the task never changes while the robot runs: the robot never has to turn round
+at full speed with a memory of the other direction. So in some trials the task changes with the next
+episode and everything else continues: the state of the robot and its memory, except for the last
+reward, which was another task's.
 """
 
 from collections.abc import Iterable
@@ -28,13 +28,13 @@ class Trial(NamedTuple):
     """The part of the simulations in which every episode but the first begins where the one before
     it, in another task, has ended."""
     told: float = 0.0
-    """The part of each task's simulations in which the policy is told it, instead of remembering;
-    see `metarl.sampling.telling`."""
+    """The part of each task's simulations in which the policy is given the task, instead of its
+    memory's estimate; see `metarl.sampling.telling`."""
 
     def telling(self, simulations: int) -> int:
-        """Return in how many of a task's simulations the policy is told it: the last ones.
+        """Return in how many of a task's simulations the policy is given it: the last ones.
 
-        Rounded down, so that none of them is one that changes, where both parts are 1 at most.
+        Rounded down, so that none of them is a changing one as long as both parts sum to at most 1.
         """
         return int(self.told * simulations + 1e-9)
 
@@ -44,13 +44,14 @@ ONE_EPISODE = Trial()
 
 
 class Changing:
-    """A chunk's simulations for one trial, some of which change their task at a "reset".
+    """Simulations of one chunk of tasks for one trial; in some, the task changes at each reset.
 
-    The first simulation of each task is filled with them first, then the second. One alone has no
-    other task to change to: a second task joins it, and a chunk of one task has none. Where tasks 0
-    to N - 1 have one, it is in episode e of E in task i + E - 1 - e, counted around those N, and in
-    its own at last. So each task is met as often as without changes, and `put_back` can put all
-    rollouts into their own task's row. It is `Simulations` to who runs the episodes.
+    Let simulation s of tasks 0 .. N-1 change. In episode e of E, the one in row i is in task
+    (i + E - 1 - e) mod N: every task is simulated once in each episode, and in the last one each
+    row has its own task. So tasks are met as often as without changes, and `put_back` only rotates
+    rows back. Changing simulations are chosen number by number: first simulation 0 of every task,
+    then 1, ... A single one has no task to change to, so a second joins it; a chunk of one task has
+    none. The class has the interface `Simulations`.
     """
 
     def __init__(self, simulator: Simulations, tasks: Tasks, trial: Trial) -> None:
@@ -98,7 +99,7 @@ class Changing:
     ) -> Array:
         """Begin the next episode; return all observations, [sim, observation].
 
-        A changing simulation goes on in another task, unless its robot has fallen.
+        A changing simulation continues in another task, unless its robot has fallen.
 
         Args:
             generators: one for each simulation, in order.

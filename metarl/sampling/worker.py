@@ -88,7 +88,7 @@ class Worker:
                         "whole"
                     ) from None
                 warnings.warn(
-                    f"{error}: another one samples its tasks again, to the same numbers",
+                    f"{error}: another process samples its tasks again; the results do not change",
                     RuntimeWarning,
                     stacklevel=2,
                 )

@@ -38,8 +38,8 @@ from metarl.system.cores import cores
 from metarl.system.remote import Remote
 
 THREADS = 4
-"""Threads that one process keeps busy. Each step of a chunk asks Python for 0.3 ms, one thread at a
-time; the physics of 400 HalfCheetahs takes 12 ms of a thread."""
+"""Threads that one process keeps busy. Each step of a chunk holds the GIL for 0.3 ms; the physics
+of 400 HalfCheetahs takes one thread 12 ms."""
 
 
 class Workers:
@@ -77,7 +77,7 @@ class Workers:
         self._workers: list[Worker] = []
         self._patience, self._slowest = PATIENCE, 0.0
         pickled = _pickled(family)
-        # families of ours know nothing of Gymnasium's registry
+        # metarl's own families do not use Gymnasium's registry
         entries = [] if family.native else registered()
         layout = rollout_layout(family, tasks, rollouts, memory)
         shapes = {**parameters, MEMORY: (memory.size if memory else 0,)}
@@ -190,9 +190,9 @@ def _pickled(family: Family) -> bytes:
         return cloudpickle.dumps(family)
     except Exception as error:
         raise ValueError(
-            f"{family.name} cannot be sent to sampling processes: {error}. Functions of it that "
-            "make what cannot be pickled when they are called, instead of holding it, can be; "
-            "workers=1 samples in this process"
+            f"{family.name} cannot be sent to sampling processes: {error}. Let its functions "
+            "create what cannot be pickled when they are called, instead of holding it; or sample "
+            "in this process, with workers=1"
         ) from error
 
 
@@ -246,7 +246,7 @@ def worth_having(family: Family, tasks: int, threads: int) -> int:
         threads: that there are for it; 0 for one a core.
     """
     threads = threads or cores()
-    # Python itself runs on one core of a process: an environment of ours needs little of it, an
-    # environment of others nothing else, unless it has processes of its own
+    # Python itself runs on one core of a process: metarl's environments need little of it, while
+    # third-party environments run in it entirely, unless they have processes of their own
     wanted = -(-threads // THREADS) if family.native else 1 if family.processes else threads
     return len(parts_of(family, tasks, wanted))

@@ -28,7 +28,7 @@ from metarl.skills.library import SkillLibrary
 from metarl.system.library_threads import one_library_thread
 
 Filmed = TaskFamily | ForeignFamily
-"""Families that can be filmed: those of others whose environments make pictures themselves."""
+"""Families that can be filmed: metarl's, and third-party ones that render themselves."""
 
 
 class Take(NamedTuple):
@@ -36,11 +36,11 @@ class Take(NamedTuple):
 
     title: str
     states: Any
-    """What is drawn of the start and of each step, [time + 1]: positions, [nq] each; of an
-    environment of others its own pictures, as files."""
+    """What is drawn of the start and of each step, [time + 1]: positions, [nq] each; of a
+    third-party environment the pictures that it renders, as PNG files."""
     position: NDArray[np.float64]
     """Where the robot is on the ground, [time + 1, 1 or 2] in m; no columns for a robot with
-    a fixed base, or of others."""
+    a fixed base, or for third-party environments."""
     rewards: NDArray[np.float64]
     """[time]."""
     contexts: NDArray[np.floating]
@@ -151,7 +151,7 @@ def shoot(
     """
     act = most_likely(policy, parameters)
     states, places, rewards, contexts, away = [], [], [], [], []
-    draw_headless()  # before an environment of others makes its own renderer
+    draw_headless()  # before a third-party environment makes its own renderer
     with closing(family.simulate(1, threads=1)) as simulator, one_library_thread():
         simulator.set_tasks(task)
         starts = streams(key, Purpose.START, [(0, 0)])

@@ -160,7 +160,7 @@ def _draw_header(
     else:
         since = f"{task.label(0)} since {row.change[0] * step_time(family):.4g} s"
         pen.text((left, line), since, ALERT, font)
-    # environments of others do not tell how long a step is
+    # third-party environments do not tell how long a step is
     clock = f"{index * family.dt:.2f} s" if isinstance(family, TaskFamily) else f"step {index}"
     pen.text((page.width - margin, line), clock, SOFT, font, anchor="ra")
 
@@ -219,7 +219,7 @@ def _draw_ghost(
 def _goal_time(family: Filmed, row: Row, at: int, index: int) -> float:
     """Return the time for which a row's goal is drawn [s].
 
-    A line that runs at the wanted speed goes on from where it was when the speed changed: it is
+    A line that runs at the wanted speed continues from where it was when the speed changed: it is
     drawn where it would be, had it run at the new speed for another time.
     """
     time = at * step_time(family)

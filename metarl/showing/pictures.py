@@ -1,4 +1,4 @@
-"""Pictures that environments of others make of themselves: kept in an episode, shown in films."""
+"""Pictures that third-party environments render: kept in an episode, shown in films."""
 
 from collections.abc import Mapping
 from io import BytesIO

@@ -49,7 +49,7 @@ class FilmSettings(ChangeSettings):
         if not 120 <= self.height <= _HIGHEST:
             raise ValueError(f"height must be 120 to {_HIGHEST} pixels, got {self.height}")
         if self.change is None and self.memory_window is not None:
-            raise ValueError("memory_window is of a change, which is left out")
+            raise ValueError("memory_window requires change")
         if self.renderer not in get_args(Renderer):
             raise ValueError(
                 f"renderer must be one of {', '.join(get_args(Renderer))}, got {self.renderer!r}"

@@ -53,7 +53,7 @@ def render(
     Raises:
         TypeError: for another setting.
         ValueError: for another ending, no or negative steps, a height below 120, a task that the
-            family does not have, or an environment of others that makes no pictures.
+            family does not have, or a third-party environment that renders no pictures.
         RuntimeError: for the renderer `opengl` where there is none to draw with.
     """
     path = Path(path)
@@ -142,7 +142,7 @@ def _held(pictures: Iterator[Frame], count: int) -> Iterator[Frame]:
 def frame_rate(family: Filmed) -> float:
     """Return frames a second: real time, unless a step is too long for that.
 
-    Of environments of others, it is the rate that they state themselves.
+    For third-party environments, it is the rate that they state themselves.
     """
     if isinstance(family, TaskFamily) and family.dt > 0.1:
         return 20.0

@@ -16,7 +16,7 @@ from metarl.experience.transitions import Pairs, task_differences, transitions
 from metarl.learner.maml import MAML
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.config import SimilarityConfig
-from metarl.skills.similarity import Similarity, before_adaptation
+from metarl.skills.similarity import Similarity, before_adaptation, closest
 from metarl.system.library_threads import one_library_thread
 from metarl.system.progress import bar
 
@@ -42,7 +42,7 @@ def train_similarity(
     Raises:
         ValueError: for an unknown setting or a value that is not allowed, a training that diverges,
             a family with a single task, no iterations of a policy without memory, or settings of
-            the training of an encoder for a policy with one, whose own encoder is taken.
+            the training of a new encoder for a policy with a memory, whose encoder is used.
     """
     config = SimilarityConfig.of(settings)
     family = learner.family
@@ -54,7 +54,7 @@ def train_similarity(
     for name in _OF_TRAINING:
         if memory and getattr(asked, name) != getattr(SimilarityConfig, name):
             raise ValueError(
-                f"{name} is of training an encoder: a policy that remembers its task has its own"
+                f"{name} configures the training of a new encoder; this policy already has one"
             )
     if not memory and not config.iterations:
         raise ValueError("iterations must be at least 1 for a policy without memory, got 0")
@@ -79,8 +79,9 @@ def train_similarity(
     origin = learner.fingerprint
     similarity = Similarity(encoder, drawn[0], torch.empty(0), 0.0, family.name, config, origin)
     embeddings = similarity.embed(rollouts[0])
-    from_one = torch.cdist(similarity.embed_each(rollouts[1]).flatten(0, 1), embeddings)
-    threshold = float(from_one.min(1).values.quantile(_KNOWN_QUANTILE))
+    points = similarity.embed_each(rollouts[1]).flatten(0, 1)
+    from_one, _ = closest(points, embeddings, 1, "known tasks")
+    threshold = float(from_one.quantile(_KNOWN_QUANTILE))
     return replace(similarity, embeddings=embeddings, threshold=threshold)
 
 

@@ -1,4 +1,4 @@
 """Files, checkpoints, memory and threads.
 
-May import: nothing of ours.
+May import: nothing else of metarl.
 """

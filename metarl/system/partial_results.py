@@ -1,4 +1,4 @@
-"""`PartialResults`: what a long measurement has so far, so that a killed one goes on from there.
+"""`PartialResults`: what a long measurement has so far, so that a killed one can be resumed.
 
     with metarl.PartialResults("runs/velocity/partial.safetensors") as partial:
         evaluation = metarl.evaluate(learners, tasks=400, partial=partial)

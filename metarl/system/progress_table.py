@@ -29,7 +29,7 @@ def columns(path: Path, names: Sequence[str]) -> list[NDArray[np.float64]]:
         return [np.array([_number(row, name) for row in rows]) for name in names]
     except (ValueError, csv.Error) as error:
         why = "it is no text" if isinstance(error, UnicodeDecodeError) else error
-        words = f"{path} cannot be read: {why}; move it away to go on without it"
+        words = f"{path} cannot be read: {why}; move it away to continue without it"
         raise ValueError(words) from None
 
 

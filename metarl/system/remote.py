@@ -171,7 +171,7 @@ def spread(
     """Yield the results of calls in their order; whichever process is free makes the next.
 
     Args:
-        remotes: as made; those whose object is there already must have told so.
+        remotes: idle ones; the answer to their construction must have been read.
         method: of their objects.
         jobs: the arguments of each call.
     """

@@ -39,8 +39,8 @@ def _file(size: int, folder: str | None) -> int:
     descriptor, path = tempfile.mkstemp(dir=folder)
     Path(path).unlink()
     try:
-        # with all of its room: of memory that turns out to be missing when it is written to, the
-        # kernel tells by ending the process (SIGBUS); a container may have 64 MB
+        # allocate it now: if memory runs out at a later write, the kernel kills the process
+        # (SIGBUS); in a container /dev/shm may have only 64 MB
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)
         else:

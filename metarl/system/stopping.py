@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-    """Handles both signals within a `with` block; of blocks in each other, the inner one does.
+    """Handles both signals in a `with` block; of nested blocks, the innermost handles them.
 
     In a thread other than the main one, which Python gives no signals, it changes nothing.
     """

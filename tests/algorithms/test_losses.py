@@ -45,7 +45,7 @@ def batch() -> Batch:
     """All paths with their probabilities as weights: a sample without sampling error."""
     log_probs = policy({"theta": THETA}, STATES).log_prob(HEADS)
     weights = log_probs.sum(1).exp()[:, None].expand(8, HORIZON)
-    return Batch(STATES, HEADS, log_probs, TO_COME, REWARDS, weights)
+    return Batch(STATES, HEADS, log_probs, TO_COME, REWARDS, weights, torch.ones(8, HORIZON))
 
 
 def derivatives(loss) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ def test_the_clipped_loss_by_hand():
             return ratios
 
     zeros = torch.zeros_like(ratios)
-    data = Batch(zeros, zeros, zeros, advantages, zeros, torch.full_like(zeros, 0.2))
+    data = Batch(zeros, zeros, zeros, advantages, zeros, torch.full_like(zeros, 0.2), zeros + 1)
     actual = clipped(Fixed(), data, 0.2)  # type: ignore[arg-type]
     torch.testing.assert_close(actual, -gains.mean())
 
@@ -132,7 +132,8 @@ def test_second_derivative_of_the_likelihood_ratio_by_hand():
     arms = torch.tensor([1.0, 0.0, 0.0, 0.0])
     rewards = torch.where(arms == 1, r1, r0)
     weights = torch.full((4,), 0.25)
-    data = Batch(arms, arms, Bandit(theta).log_prob(arms), rewards, rewards, weights)
+    log_probs = Bandit(theta).log_prob(arms)
+    data = Batch(arms, arms, log_probs, rewards, rewards, weights, torch.ones(4))
 
     def surrogate(theta: Tensor) -> Tensor:
         return -likelihood_ratio(Bandit(theta), data)  # type: ignore[arg-type]

@@ -176,13 +176,14 @@ def test_the_credit_of_e_maml_makes_the_gradient_that_of_the_sampled_update():
     shape = (4, 2, 1)
     pulled, zeros = outcomes.view(*shape, 1), torch.zeros(*shape, 1)
     fair, mean = torch.full(shape, math.log(0.5)), torch.full(shape, 0.5)
-    pre = Batch(zeros, pulled, fair, rewards[outcomes].view(shape), zeros[..., 0], mean)
+    pre = Batch(zeros, pulled, fair, rewards[outcomes].view(shape), zeros[..., 0], mean, mean)
 
     adapted = torch.stack([update(theta, arms) for arms in outcomes])
     both = torch.tensor([0, 1]).expand(4, 2).reshape(shape)
     odds = torch.stack([1 - adapted.sigmoid(), adapted.sigmoid()], dim=1).view(shape)
     earned = rewards[both]
-    post = Batch(zeros, both.unsqueeze(-1), odds.log(), earned, 2 * odds * earned, odds)
+    paid, one = 2 * odds * earned, torch.ones(shape)
+    post = Batch(zeros, both.unsqueeze(-1), odds.log(), earned, paid, odds, one)
     torch.testing.assert_close(post.rewards.sum((1, 2)) / 2, value(adapted))
 
     inner = Inner(lr, INNER_LOSSES["score-function"])

@@ -57,7 +57,9 @@ def batch(means: Tensor) -> Batch:
     pay = -COSTS.view(2, 1, 1) * (points[..., 0] - GOALS.view(2, 1, 1)).square()
     weights = (WEIGHTS / WEIGHTS.sum()).view(1, -1, 1).expand_as(pay)
     log_probs = Gaussian(means.view(2, 1, 1, 1), torch.zeros(1)).log_prob(points)
-    return Batch(torch.zeros_like(points), points, log_probs, pay, pay, weights)
+    return Batch(
+        torch.zeros_like(points), points, log_probs, pay, pay, weights, torch.ones_like(pay)
+    )
 
 
 def objective(mean: Tensor, inner: Inner | None, terms: Terms) -> Objective:

@@ -10,7 +10,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 import metarl
 from metarl import envs
 from metarl.agents.acting_memory import ActingMemory
-from metarl.agents.actor import Actor, AdaptedPolicy
+from metarl.agents.actor import Actor
+from metarl.agents.adapted_policy import AdaptedPolicy
 from metarl.bridges.context_vec_env import ContextVecEnv
 from metarl.envs.sb3_vec_env import TaskVecEnv
 from tests.conftest import SMALL

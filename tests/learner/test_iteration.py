@@ -1,6 +1,7 @@
 """An iteration: what its rollouts explore, and what its update tells the critic."""
 
 import dataclasses
+import math
 from itertools import combinations
 
 import torch
@@ -50,3 +51,16 @@ def test_an_update_tells_the_critic_where_tasks_lie(point: envs.TaskFamily):
     for name, value in expected.tensors().items():
         torch.testing.assert_close(after.critic.tensors()[name], value)
     assert after.critic.adam["steps.0.weight"] == 2 * learner.config.outer_epochs
+
+
+def test_a_deviation_below_its_floor_is_put_back_to_where_it_has_a_gradient():
+    settings = {**SMALL, "algorithm": "pretrain", "initial_std": 0.5, "min_std": 0.5}
+    learner = metarl.MAML("Point2D", **settings, entropy_bonus=10.0)
+    low = {**learner.state.parameters, "log_std": torch.full((2,), math.log(0.5) - 0.01)}
+    state, recipe = dataclasses.replace(learner.state, parameters=low), learner.recipe
+    for _ in range(3):
+        with training_sampler(state, recipe, learner.family) as sampler:
+            stages = roll_out(state, recipe, learner.family, sampler)
+        state, _ = update(state, recipe, learner.family, stages)
+        assert (state.parameters["log_std"] >= math.log(0.5) - 1e-6).all()
+    assert (state.parameters["log_std"] > math.log(0.5)).all(), "the bonus asks for more"

@@ -242,6 +242,9 @@ def test_bad_folders_are_named(learner: metarl.MAML, tmp_path: Path):
             metarl.train(learner, folder, 100)
     with pytest.raises(ValueError, match="total_timesteps must be a whole number of at least 1"):
         metarl.train(learner, tmp_path / "run", 0)
+    trained = metarl.load("pretrained:Point2D")
+    with pytest.raises(ValueError, match=r"has 2,0.* already: total_timesteps must be more, got 1,"):
+        metarl.train(trained, tmp_path / "run", 1000)
     assert not (tmp_path / "run").exists()
 
 

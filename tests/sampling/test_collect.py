@@ -117,6 +117,20 @@ def test_what_follows_a_fall_is_padding():
     assert data.steps == int(lengths.sum())
 
 
+def test_padding_is_as_likely_as_what_it_repeats():
+    """Of 200 actions, zeros would be less likely than float32 can tell."""
+    family = envs.make("HopperRandParams", horizon=200)
+    simulator = envs.Simulator(family, 4)
+    simulator.set_tasks(family.sample_tasks(2, seed=0).repeat(2))
+    policy = GaussianPolicy(family.observation_size, family.action_size)
+    parameters = policy.initial(torch_generator(0))
+    data = collect(simulator, policy, parameters, KEY, room(family, simulator, 2))
+    assert int(data.lengths.max()) < 200, "all have fallen"
+    log_probs = policy(parameters, data.observations).log_prob(data.actions)
+    torch.testing.assert_close(log_probs, data.log_probs, atol=1e-4, rtol=0)
+    assert (data.rewards[~data.valid] == 0).all()
+
+
 def test_counts_must_fit():
     family = envs.make("Point2D", horizon=5)
     simulator = envs.Simulator(family, 10)

@@ -14,7 +14,7 @@ from metarl.evaluation.retrieval import retrieval
 from metarl.experience.rollouts import Rollouts
 from metarl.experience.transitions import Pairs, transitions
 from metarl.sampling.streams import Key, Phase
-from metarl.skills.similarity import before_adaptation
+from metarl.skills.similarity import before_adaptation, closest
 from tests.conftest import SMALL
 
 TINY: dict[str, Any] = {
@@ -186,3 +186,11 @@ def test_damaged_and_foreign_files_are_refused(
 def test_bad_settings_are_named(cheetah: metarl.MAML, settings: dict, message: str):
     with pytest.raises(ValueError, match=message):
         metarl.train_similarity(cheetah, **settings)
+
+
+def test_what_is_alike_is_not_apart():
+    """However many are compared, and however far from 0 they lie."""
+    points = 20.0 + torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
+    distances, indices = closest(points, points, 1, "known tasks")
+    assert (distances == 0.0).all()
+    assert indices[:, 0].tolist() == list(range(100))

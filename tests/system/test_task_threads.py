@@ -31,7 +31,7 @@ def test_chunks_are_all_tasks_in_order(tasks: int, rows: int, device: torch.devi
 
 
 def test_a_table_is_cut_at_any_depth():
-    batch = Batch(*(torch.arange(4.0) + 10 * field for field in range(6)))
+    batch = Batch(*(torch.arange(4.0) + 10 * field for field in range(7)))
     table = {"a": torch.arange(8).view(4, 2), "b": (batch, torch.arange(4)), "none": ()}
     part = cut(table, slice(1, 3))
     assert part["a"].tolist() == [[2, 3], [4, 5]]
