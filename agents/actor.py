@@ -30,7 +30,7 @@ class Known(Protocol):
 class Actor:
     """Chooses actions as a Stable-Baselines3 model does.
 
-    An actor with a memory acts on what it remembers of the task. Tell it what came of its actions:
+    An actor with a memory acts on what it remembers of the task. Tell it each action's outcome:
 
         action, _ = actor.predict(observation)
         ...
@@ -164,7 +164,7 @@ class Actor:
         *,
         begins: bool | None = None,
     ) -> None:
-        """Remember what came of an action; of no effect on a policy without memory.
+        """Remember the outcome of an action; no effect on a policy without memory.
 
         Args:
             observation: that was acted on, [observation].

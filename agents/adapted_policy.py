@@ -39,7 +39,7 @@ class AdaptedPolicy:
         *,
         begins: bool | None = None,
     ) -> None:
-        """Remember what came of an action; see `Actor.remember`."""
+        """Remember the outcome of an action; see `Actor.remember`."""
         self.actor.remember(observation, action, reward, next_observation, begins=begins)
 
     def forget(self) -> None:

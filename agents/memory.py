@@ -7,11 +7,11 @@ more costs the same whether it is the first or the thousandth:
     memory  m = (sum of f(x), n, last reward)          all 0 at first
     context z = g(sum / n) / 2.5 * (1 - exp(-n / 5))   what the policy sees beside its observation
 
-g is cut off where the tasks of training end (`bounds`): the policy has learned what to do there and
-nothing beyond.
+g is clipped to the range of the tasks of training (`bounds`): beyond it the policy has learned
+nothing.
 
-A second sum and count, of about the last five transitions, tell when the task has changed: then
-what they embed to is far from what all of the memory does, and everything is forgotten (`trust`).
+A second sum and count, of about the last five transitions, tell when the task has changed: their
+embedding is then far from that of the whole memory, and everything is forgotten (`trust`).
 The last reward is kept since a transition holds by how much the reward has changed.
 
 The memory is a plain array that belongs to a rollout; this object holds only the rules. That a
@@ -35,11 +35,11 @@ SCALE = 2.5
 `metarl.experience.task_map`), so that contexts differ by about 2, as normalised observations."""
 
 PATIENCE = 5.0
-"""Transitions after which 1 - 1/e of the embedding is believed. One alone may be misleading, and a
-policy that is told nothing sees exactly 0."""
+"""Transitions after which the context is 1 - 1/e of the embedding: a single one may be misleading,
+and with none the policy sees exactly 0."""
 
 RECENT = 5
-"""Transitions after which one counts e times less in the sum of the recent ones. The encoder is
+"""Time constant of the sum of the recent transitions [transitions]. The encoder is
 trained on windows of 5 and more, and a change should be noticed within a few tenths of a second."""
 KEEP_RECENT = math.exp(-1.0 / RECENT)
 """The part of the recent sum and count that is kept with each new transition."""

@@ -19,10 +19,10 @@ class Products(nn.Module):
 
     After a linear layer, each is a product of two linear functions (the bilinear gated unit of
     Dauphin et al. 2017, appendix A). What tells a goal apart is often such a product: in which
-    direction a reward came, or how far what happened is from what was commanded. ReLUs have to
-    piece it together from corners: trained along AntDir2D's first 10, 20 and 30 iterations of 40
+    direction a reward came, or how far what happened is from what was commanded. ReLUs can
+    only approximate it piecewise: trained along AntDir2D's first 10, 20 and 30 iterations of 40
     steps each, the loss on tasks not seen was 11.3, 5.5 and 2.1 with products and 19.0, 12.3 and
-    4.6 with ReLUs (horizon 100, windows of 20 steps, one seed, 31 at first).
+    4.6 with ReLUs (horizon 100, windows of 20 steps, one seed; 31 before training).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,11 +34,11 @@ class Products(nn.Module):
 class SiameseEncoder(nn.Module):
     """Embeds windows of transitions: rows [state, action, reward, next state, change of reward].
 
-    The reward is the one before the cost of the action is taken off (`gross_reward`). That cost is
-    the same in all tasks and says nothing of them, but where actions are drawn at random it varies
-    more from step to step than what the task adds: of AntGoal's goals, a ridge regression on
-    embeddings of 50 steps explains 0.30 and 0.70 of the variance of x and y without it, 0.07 and
-    0.06 with it (encoders trained alike, 1,500 steps, one seed).
+    The reward is the one before the cost of the action is subtracted (`gross_reward`). That cost is
+    the same in all tasks, but with random actions it varies more from step to step than the part
+    that depends on the task: of AntGoal's goals, a ridge regression on embeddings of 50 steps
+    explains 0.30 and 0.70 of the variance of x and y without it, 0.07 and 0.06 with it (encoders
+    trained alike, 1,500 steps, one seed).
 
     f(window) = whole(mean over transitions of each(transition)) (Zaheer et al. 2017, "Deep Sets",
     theorem 2). Transitions of a Markov process tell the task in any order, so f need not depend on
@@ -76,9 +76,9 @@ class SiameseEncoder(nn.Module):
             embedding_size: numbers in an embedding.
             hidden: width of the hidden layers.
             products: let the first layer give products of two linear functions; see `Products`.
-            action_limit: where actions are cut off before they are looked at: what the robot did
-                counts, not what was asked of it.
-            cost_of_actions: what actions take off the reward, [2, action], as a family tells it;
+            action_limit: where actions are clipped at the input: the encoder sees what the robot
+                did, not what was asked of it.
+            cost_of_actions: what actions cost in the reward, [2, action], as a family states it;
                 None for nothing.
             generator: draws the weights.
         """
@@ -146,7 +146,7 @@ class SiameseEncoder(nn.Module):
         return self.whole((features * weights.unsqueeze(-1)).sum(-2))
 
     def features(self, transitions: Tensor) -> Tensor:
-        """Return what of each transition is averaged over a window, [..., hidden]."""
+        """Return each transition's features, which are averaged over a window, [..., hidden]."""
         normal = ((self.changes(transitions) - self.mean) / self.std).clamp(-CLIP, CLIP)
         return self.each(normal)
 
@@ -187,8 +187,8 @@ class SiameseEncoder(nn.Module):
 _COST = "cost_of_actions"
 """What the tensor with the cost of actions is called."""
 _PER_INPUT = {"each.0.weight": 0.0, "mean": 0.0, "std": 1.0, "variance": 1.0}
-"""By the last part of their names, tensors with a number for each input, and what stands there for
-an input that makes no difference."""
+"""Tensors with a number for each input, by the last part of their names, and the number for an
+input without effect."""
 
 
 def completed(

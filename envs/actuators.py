@@ -31,7 +31,7 @@ _LINEAR_BIAS = [
     mjtBias.mjBIAS_SO3.value,
 ]
 _MUSCLE_FORCE, _MUSCLE_SCALE = 2, 3
-"""Parameters of a muscle: its peak force, and what gives the peak force where that is negative."""
+"""Indices of a muscle's parameters: peak force, and the scale that replaces it if negative."""
 JOINT_TRANSMISSIONS = [mujoco.mjtTrn.mjTRN_JOINT.value, mujoco.mjtTrn.mjTRN_JOINTINPARENT.value]
 
 

@@ -1,4 +1,4 @@
-"""The named families: what there is, and how one is made by name, with a preset and changes.
+"""The catalogue of named families, each made by its name, with a preset and changed fields.
 
 The families stand in `gymnasium_families`, `fetch_families`, `menagerie_families` and
 `metaworld_families`; `published_presets` has the variants of them that papers have published.
@@ -40,7 +40,7 @@ def lacking() -> dict[str, str]:
 
 
 def knows(name: str) -> bool:
-    """Return whether `make` makes a family of this name, or says what it takes to."""
+    """Return whether `make` makes a family of this name, or says what to install for it."""
     return is_metaworld(name) or name in families()
 
 

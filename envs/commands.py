@@ -88,7 +88,7 @@ WEIGHTS: Mapping[str, float] = {
     "jerk": -0.005,
     "flight": 1.0,
 }
-"""Of the terms, where none are given; tuned on Go1."""
+"""Default weights of the terms; tuned on Go1."""
 
 
 def velocity_command(
@@ -99,7 +99,7 @@ def velocity_command(
     extrapolate: Span | None = None,
     weights: Mapping[str, float] = WEIGHTS,
 ) -> Goal:
-    """Follow a command of velocity; what is a range is a task parameter, and hidden.
+    """Follow a velocity command; each component given as a range is a hidden task parameter.
 
     Args:
         forward: speed ahead, one or a range [m/s].
@@ -120,7 +120,7 @@ def velocity_command(
         if isinstance(value, tuple) and len(value) != 2:
             raise ValueError(f"{axis} must be a number or a range from low to high, got {value}")
     if extrapolate is not None and not isinstance(asked["forward"], tuple):
-        raise ValueError(f"extrapolate is of a range of forward, got {forward}")
+        raise ValueError(f"extrapolate requires a range of forward, got {forward}")
     for name in weights:
         if name not in TERMS:
             raise ValueError(f"there is no term {name!r}; there are {', '.join(TERMS)}")

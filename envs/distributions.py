@@ -37,8 +37,8 @@ class Distribution(ABC):
     def sample(self, generator: np.random.Generator, count: int, split: Split) -> Array:
         """Draw `count` rows, [count, len(names)], for one split of the tasks.
 
-        Training and test tasks differ in their draws, and in nothing else where a distribution is
-        continuous; `extrapolate` is asked of those that extrapolate only.
+        Training and test tasks of a continuous distribution differ only in being other draws from
+        it; the split `extrapolate` is drawn only from distributions that extrapolate.
         """
 
     @abstractmethod

@@ -130,7 +130,7 @@ class Family(Protocol):
 
     @property
     def cost_of_actions(self) -> Array:
-        """What the reward of a step is charged for the action, in every task alike, [2, action].
+        """The cost of the action in the reward of a step, the same in every task, [2, action].
 
         Weights w and rests r, of actions in the family's scale: an action a, cut off at the control
         range, costs the sum of w (a - r)^2. Zeros where nothing is known.

@@ -81,7 +81,7 @@ class ForeignFamily(HasTaskSpace):
     flatten_observation: bool = False
     """Wrap it in Gymnasium's `FlattenObservation`: for Dict and Tuple observations."""
     preset: str = "default"
-    """Of no meaning here: there are no published variants to choose from."""
+    """Always `default`: there are no published variants to choose from."""
     observation_size: int = field(init=False)
     """How many numbers are observed, read off an environment."""
     action_size: int = field(init=False)
@@ -123,7 +123,7 @@ class ForeignFamily(HasTaskSpace):
 
     @property
     def cost_of_actions(self) -> Array:
-        """Zeros: what the environment's reward charges for actions is its own affair."""
+        """Zeros: what the environment's reward charges for actions is not known."""
         return np.zeros((2, self.action_size))
 
     @property
@@ -207,7 +207,7 @@ class ForeignFamily(HasTaskSpace):
 
         Args:
             count: how many.
-            threads: of no use here; see `processes`.
+            threads: ignored; see `processes`.
         """
         return ForeignSimulator(self, count)
 
@@ -320,9 +320,9 @@ class ForeignSimulator:
         return np.zeros(self.count, dtype=bool)
 
     def _require_success(self) -> None:
-        """Warn when an episode has ended without a word of the success that is to be told.
+        """Warn when a family `tells_success`, but no info of a whole episode had a key for it.
 
-        No error: an environment may speak of success only once there is some.
+        No error: an environment may have the key only in episodes that succeed.
         """
         if self.family.tells_success and not self._success_told:
             warnings.warn(

@@ -137,7 +137,7 @@ def position_in_square(
     Args:
         half_width: the goal's largest |x| and |y| [m].
         extrapolate: the range of x and of y for tasks outside the training range [m].
-        norm: distance as |dx| + |dy| (1) or as the crow flies (2).
+        norm: distance as |dx| + |dy| (1) or Euclidean (2).
         done_within: the episode ends when |dx| and |dy| are both below this [m]; 0: never.
     """
 

@@ -24,8 +24,8 @@ class TaskVectorEnv(ChoosesTasks, VectorEnv[NDArray[np.float64], NDArray[np.floa
     """Several simulations of a family, each with its own task.
 
     The info dict has every task parameter as an array, [env]. With `AutoresetMode.SAME_STEP` it has
-    the last observations of ended episodes under `final_obs`, those of others being None. What it
-    returns belongs to the caller.
+    the last observations of ended episodes under `final_obs`, None for the others. What it returns
+    belongs to the caller.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from metarl.envs.goal import Goal, Marker, Parameters, Step, target_place, times
 Point3 = tuple[float, float, float]
 DISTANCE = "-distance to the point"
 """The formula of rewards that are no more than that."""
-_ARRIVED = 0.02  # m from its goal, where the place behind an object is half as far behind it
+_ARRIVED = 0.02  # distance of an object from its goal at which `behind` is halved [m]
 
 
 def reach_in_box(

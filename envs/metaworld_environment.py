@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from metarl.envs.robot import Array
 
 HORIZON = 500
-"""Steps in an episode, after which Meta-World refuses to go on."""
+"""Steps in an episode, after which Meta-World refuses to continue."""
 
 GOALS = 50
 """Of each environment, in training and again in tests."""
@@ -82,7 +82,7 @@ class SawyerArm(gymnasium.Env):
             self._env, self._kind = _class_of(name)(), kind
         told = {
             "rand_vec": np.array(goal),
-            "env_cls": type(self._env).__bases__[0],  # Meta-World's own: ours cannot be pickled
+            "env_cls": type(self._env).__bases__[0],  # Meta-World's own: pickle finds no subclass
             "partially_observable": True,
         }
         task = import_module("metaworld.types").Task(f"{name}-v3", pickle.dumps(told))

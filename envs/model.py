@@ -51,7 +51,7 @@ def load_model(mjcf: Path | str, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel
     except (mujoco.FatalError, OSError):
         # A file that the model names is missing or is not XML: the compiler says which. Or MuJoCo
         # looks for it in the wrong folder, as it does for height fields where there is a meshdir:
-        # then the model is compiled for each who asks.
+        # then the model is compiled anew for each caller.
         mujoco.mj_clearCache(mujoco.mj_getCache())
         return _compile(path, edits)
     return _compile_once(path, edits, contents)

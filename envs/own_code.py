@@ -11,7 +11,7 @@ _LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "p
 def place(error: Exception) -> str:
     """Return where in the user's own code an error came up, or nothing when it never ran.
 
-    Of metarl's own functions and of libraries, the line that called them is what can be mended.
+    Where metarl or a library raised it, this is the user's line that called them.
     """
     if isinstance(error, SyntaxError):
         return f" ({error.filename}, line {error.lineno})"

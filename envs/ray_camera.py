@@ -8,7 +8,6 @@ Not drawn: skins, flexible bodies, reflections, haze; a mesh with texture coordi
 texture's mean colour.
 """
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from metarl.envs.ray_surfaces import Looks, Points, tints
 from metarl.envs.ray_textures import Texture
 from metarl.envs.studio import SKY, Studio
 from metarl.envs.task_family import TaskFamily
+from metarl.system.cores import cores
 
 _GEOM = mujoco.mjtObj.mjOBJ_GEOM.value
 _DECOR = mujoco.mjtCatBit.mjCAT_DECOR.value
@@ -79,7 +79,7 @@ class RayCamera:
             model: of the body to draw; None for the family's unchanged one.
             threads: that draw a picture together; None for one a core, at most 8.
         """
-        self._threads = threads or min(8, _cores())
+        self._threads = threads or min(8, cores())
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
         self._width, self._height = size
         self._studio = Studio(family, size, model)
@@ -241,7 +241,3 @@ def _edges(kind: NDArray[np.int64], bright: Array) -> NDArray[np.bool_]:
         edge[one] |= differ
         edge[other] |= differ
     return edge
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,8 +5,8 @@
     observation = simulator.reset(generators)
     observation, reward, terminated, succeeded = simulator.step(action)
 
-Built on `mujoco.batch`, which only `contact_forces` knows besides. Results do not depend on the
-number of threads or simulations, to the last bit. The batch has hazards, which end here:
+Built on `mujoco.batch`, which only this file and `contact_forces` use. Results do not depend on the
+number of threads or simulations, to the last bit. This file deals with the batch's pitfalls:
 
 - Derived fields (`xpos`, `cdof`, ...) lag one physics step behind `qpos` and `qvel` after a step,
   as they do after `mj_step`. Gymnasium's environments read them so, and so do the robots.

@@ -1,4 +1,4 @@
-"""The command line: dispatch, and the commands that tell what there is.
+"""The command line: dispatch, and the commands that list families and inspect models.
 
 Each command is a function that tyro parses the arguments of; packages that take long to load, such
 as torch, are imported when a command is called.
@@ -37,7 +37,7 @@ from metarl.family_option import family_of, is_reference
 from metarl.learner.config import Config
 from metarl.options import readable
 from metarl.sweep_command import sweep_command
-from metarl.system.stopping import Stopping
+from metarl.system.stopping import Stopping, exit_stopped
 
 
 def families(family: Positional[str | None] = None, json: bool = False) -> None:
@@ -228,8 +228,7 @@ def run(words: Sequence[str]) -> None:
         with Stopping():
             tyro.cli(readable(command), prog=f"metarl {name}", args=rest, registry=_NUMBERS)
     except KeyboardInterrupt as stopped:
-        print("\nmetarl: stopped", file=sys.stderr)
-        sys.exit(getattr(stopped, "code", 130))
+        exit_stopped(stopped, "metarl: stopped")
     except BrokenPipeError:
         raise  # no bad input: see `metarl.cli.main`
     except (ValueError, OSError, RuntimeError, MemoryError) as error:

@@ -28,6 +28,7 @@ from metarl.family_option import (
 from metarl.learner.config import MACHINE, AlgorithmName, Config, Saving
 from metarl.learner.defaults import defaults
 from metarl.options import documented, in_groups
+from metarl.system.stopping import exit_stopped
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
@@ -156,8 +157,7 @@ def tune_command(start: Config, named: Collection[str] = ()) -> Callable[..., No
         try:
             study = tuning.tune(plan, trials, side_by_side)
         except KeyboardInterrupt as stopped:
-            print("\nstopped; the same command resumes all trials", file=sys.stderr)
-            sys.exit(getattr(stopped, "code", 130))
+            exit_stopped(stopped, "stopped; the same command resumes all trials")
         for line in tuning.report(study, plan):
             print(line)
 
@@ -211,8 +211,7 @@ def _finish(training: "Callable[[], MAML]", folder: Path, reference: str | None)
     try:
         learner = training()
     except KeyboardInterrupt as stopped:
-        print(f"\nstopped; resume with: metarl resume {place}{option}", file=sys.stderr)
-        sys.exit(getattr(stopped, "code", 130))
+        exit_stopped(stopped, f"stopped; resume with: metarl resume {place}{option}")
     print(f"{learner.num_timesteps:,} environment steps in {learner.iteration} iterations")
     print(f"run: {folder}\nnext: metarl evaluate {place}{option}")
 

@@ -5,7 +5,6 @@ Options that several commands share are fields of one settings class, or one of 
 
 import itertools
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,6 +28,7 @@ from metarl.options import documented
 from metarl.showing.settings import FilmSettings
 from metarl.skills.config import SimilarityConfig
 from metarl.system.files import make_folder
+from metarl.system.stopping import exit_stopped
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
@@ -335,8 +335,7 @@ def _going_on(path: Path) -> "Iterator[PartialResults]":
     except KeyboardInterrupt as stopped:
         if not path.exists():
             raise
-        print("\nstopped; the same command resumes from what is done", file=sys.stderr)
-        sys.exit(getattr(stopped, "code", 130))
+        exit_stopped(stopped, "stopped; the same command resumes from what is done")
 
 
 def _given(task_file: Path | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 `arm.py:family` is the function `family` of the file `arm.py`, and `project.arms:family` that of the
 module `project.arms`. What is named is imported, so a name is taken from the command line alone: a
-run folder keeps it, but only to be shown, since run folders come from strangers.
+run folder keeps it, but only to be shown, since run folders may be from untrusted sources.
 """
 
 import dataclasses

@@ -22,11 +22,11 @@ class Group(NamedTuple):
 
 GROUPS = {
     "usual": Group(
-        "What one usually sets first. All defaults are those of the family, preset and algorithm.",
+        "Set most often. All defaults are those of the family, preset and algorithm.",
         ("algorithm", "seed", "tasks", "rollouts", "inner_lr", "inner_steps", "hidden", "context"),
     ),
     "experience": Group(
-        "What rollouts are worth.",
+        "How rollouts are turned into returns and advantages.",
         ("discount", "gae_lambda", "baseline", "normalise_advantages", "reward_scale"),
     ),
     "policy": Group(
@@ -44,10 +44,10 @@ GROUPS = {
         ),
     ),
     "memory": Group(
-        "Of a policy that remembers its task: `--context siamese`, which `siamese` has.",
+        "For a policy that remembers its task: `--context siamese`, the default of `siamese`.",
         ("episodes", "changes", "told", "embedding_size", "encoder_steps", "encoder_lr"),
     ),
-    "machine": Group("Where it runs. The numbers stay the same.", ("device", "threads", "workers")),
+    "machine": Group("Where it runs; the results are the same.", ("device", "threads", "workers")),
 }
 """The fields of `Config`, each in one group."""
 

@@ -27,10 +27,10 @@ LAST = 10
 """Iterations at a run's end that its returns are the means of."""
 
 LOG = "log.txt"
-"""What a run says, in its folder."""
+"""The file for a run's output, in its folder."""
 
 _BEGUN = "config.json"
-"""In the folder of a run that was begun."""
+"""A file that the folder of a run has once the run was begun."""
 
 _START = """
 from metarl.system.stopping import stop_with_parent

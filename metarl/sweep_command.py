@@ -1,6 +1,5 @@
 """The command `sweep`: several seeds and settings, here or on a cluster."""
 
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from metarl.envs.plain import whole
 from metarl.family_option import Variant
 from metarl.learner.config import MACHINE, Config, check_cluster
 from metarl.options import documented, in_groups
+from metarl.system.stopping import exit_stopped
 
 if TYPE_CHECKING:
     from metarl.sweep import Run, Training
@@ -42,7 +42,7 @@ class Places:
     `metarl train`. Its nodes must see the same folders."""
 
     def found(self, runs: int) -> "tuple[int, Callable[[Run], Training]]":
-        """Return how many runs there are at a time, and what begins one.
+        """Return how many runs are trained at a time, and the function that begins one.
 
         Args:
             runs: of the sweep.
@@ -121,8 +121,7 @@ def sweep_command(start: Config, named: Collection[str] = ()) -> Callable[..., N
         try:
             codes = sweeping.side_by_side(runs, count, begin)
         except KeyboardInterrupt as stopped:
-            print("\nstopped; the same command resumes all runs", file=sys.stderr)
-            sys.exit(getattr(stopped, "code", 130))
+            exit_stopped(stopped, "stopped; the same command resumes all runs")
         rows = list(sweeping.table(runs))
         for row in rows:
             noun = "seed" if row.seeds == 1 else "seeds"

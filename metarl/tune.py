@@ -228,7 +228,7 @@ def _has_ended(study: "optuna.Study", trained: Trained, plan: Plan) -> bool:
             _end([trained])
             study.tell(trial, state=TrialState.PRUNED)
             percent = 100 * tenth // TENTHS
-            print(f"{run.folder.name}: return {returns[tenth]:.1f} after {percent} %, given up")
+            print(f"{run.folder.name}: return {returns[tenth]:.1f} after {percent} %, pruned")
             return True
     if code is None:
         return False

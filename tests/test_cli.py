@@ -174,10 +174,10 @@ def test_a_task_that_changes_is_measured_and_filmed(
     )
     assert film.stat().st_size > 5_000
     for more, message in (
-        (["--change", "3", "--rollouts", "2"], "takes no --library and no --rollouts"),
+        (["--change", "3", "--rollouts", "2"], "a single run and neither --library nor --rollout"),
         (["--change", "3", "--steps", "2"], "before inner steps, and takes no --steps"),
         (["--change", "3", "--deterministic"], "and takes no --steps, --halve, --scored and --de"),
-        (["--memory-window", "20"], "--memory-window is of --change"),
+        (["--memory-window", "20"], "--memory-window requires --change"),
         (["--change", "99"], "must change between them, got 99 s"),
     ):
         with pytest.raises(SystemExit):
@@ -221,7 +221,7 @@ def test_an_evaluation_that_is_stopped_or_killed_goes_on(seeds: list[Path], tmp_
         before = partial.read_bytes()
         if number == signal.SIGTERM:
             assert process.returncode == 143
-            assert said.endswith("\nstopped; the same command goes on from what is done\n")
+            assert said.endswith("\nstopped; the same command resumes from what is done\n")
     done = in_a_process(*words, "--out", out)
     assert done.returncode == 0
     assert all(re.match(r" *\d+ % of \d+ parts, ", line) for line in done.stderr.splitlines())

@@ -1,4 +1,4 @@
-"""Studies: what is pruned, kept and said; what is stopped goes on; on stand-ins and on Point2D."""
+"""Studies: what is pruned, kept and said; what is stopped resumes; on stand-ins and on Point2D."""
 
 import ast
 import csv
@@ -86,7 +86,7 @@ def test_the_search_finds_better_settings_and_says_them(trained: list[Run], tmp_
     assert any(trial.state == TrialState.PRUNED for trial in study.trials)
     assert not any(trial.state == TrialState.PRUNED for trial in study.trials[:4])
     shown = capsys.readouterr().out
-    assert "given up" in shown
+    assert "%, pruned" in shown
     assert "\r" not in shown
 
     lines = list(report(study, plan))
@@ -290,7 +290,7 @@ def test_a_stopped_study_is_gone_on_with_by_the_same_command(tmp_path: Path):
     os.kill(process.pid, signal.SIGINT)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 130
-    assert "the same command goes on with all trials" in said
+    assert "the same command resumes all trials" in said
     before = len((tmp_path / "trial-000" / "progress.csv").read_text().splitlines())
     assert before < 50
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -6,7 +6,7 @@
 Meta-policies, with gradient steps or a memory, pretraining and the policy that is told the task
 have as many environment steps. The numbers go to `compare/`, the figure beside this file. Runs that
 are there already, such as those of `similarity.py`, are not trained again, and a comparison that
-was stopped goes on.
+was stopped is resumed.
 """
 
 import argparse

@@ -296,7 +296,7 @@ def _rl2(family: str) -> np.ndarray | None:
 ENDS = ("one-policy", "told")
 """The methods between which adaptation is looked at."""
 LEFT, RIGHT = -0.5, 1.5
-"""Where the figure ends; bars that go on are cut off and have their number."""
+"""Where the figure ends; longer bars are cut off and have their number."""
 
 
 def _words(values: np.ndarray | None, family: str, method: str) -> str:

@@ -9,7 +9,7 @@ parameters and their Jacobian by the common ones are
     U(theta) = theta - lr g(theta)            (Finn et al. 2017, eq. 1)
     dU/dtheta = I - lr H                      which is symmetric, as H is.
 
-So what has the gradient G by the adapted parameters has, by the common ones (eq. 4),
+A function with the gradient G by the adapted parameters has, by the common ones (eq. 4),
 
     (I - lr H)' G = G - lr H G,
 

@@ -64,7 +64,7 @@ class Trace(NamedTuple):
 
 
 def not_finite(loss: Tensor, gradient: Mapping[str, Tensor]) -> str | None:
-    """Return what of a loss and its gradient is not finite, in words; None when all is.
+    """Return whether a loss or its gradient is not finite, in words; None when all is finite.
 
     Args:
         loss: a scalar.

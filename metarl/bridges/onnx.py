@@ -32,7 +32,7 @@ class _MostLikelyAction(torch.nn.Module):
 
 
 class _WithMemory(torch.nn.Module):
-    """One control step of an actor with a memory: remember what came of the last action, act."""
+    """One control step of an actor with a memory: remember the last action's outcome, then act."""
 
     def __init__(self, actor: Actor, rules: TaskMemory) -> None:
         super().__init__()

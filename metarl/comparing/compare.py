@@ -1,7 +1,7 @@
-"""What meta-learning saves on a new task, against what one would do instead.
+"""What meta-learning saves on a new task, compared with the alternatives to it.
 
 Every method works on the same new tasks and is judged by the same rollouts from the same starts,
-with the most likely actions. What it costs are environment steps on the new task.
+with the most likely actions. Its cost is counted in environment steps on the new task.
 """
 
 import functools
@@ -172,7 +172,7 @@ def _check_groups(runs: Sequence[MAML]) -> None:
 
 
 class _Kept(NamedTuple):
-    """What the runs' curves are of, and where they are kept until the comparison is done."""
+    """What the runs' curves depend on, and where they are kept until the comparison is done."""
 
     partial: PartialResults
     tasks: Tasks
@@ -215,7 +215,7 @@ def _as_they_are(others: Mapping[str, Model], family: Family, tasks: Tasks, seed
 
 
 def _inner_steps_only(new: Sequence[MAML], kept: _Kept) -> Named:
-    """Inner steps from initial parameters: what they bring without meta-learning."""
+    """Inner steps from initial parameters: what they gain without meta-learning."""
     for number, run in enumerate(new):
         count = kept.settings.budget // (ROLLOUTS[-1] * run.family.horizon)
         shown = {0, *(round(count * 0.5**halving) for halving in range(9))}

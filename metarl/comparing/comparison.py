@@ -100,7 +100,7 @@ class Comparison:
                 continue
             most = int(self.curves[name].steps[-1])
             if factor == 0.0:
-                parts.append(f"{name} brings as much before its first step")
+                parts.append(f"{name} reaches as much before its first step")
             elif math.isfinite(factor):
                 parts.append(f"{name} needs {factor:,.1f} times as many")
             else:

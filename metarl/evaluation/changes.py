@@ -108,7 +108,7 @@ def changes(
     if learner.state.memory:
         raise ValueError(
             "a policy with a memory adapts by what it remembers, and no parameter changes: "
-            "metarl.evaluate tells what that gains"
+            "metarl.evaluate measures what that gains"
         )
     if not isinstance(family, TaskFamily):
         raise ValueError(f"{family.name} has rewards that cannot be taken apart")

@@ -27,7 +27,7 @@ class Course:
     """Of every step, [task, time]; 0 once an episode has ended."""
     steady: NDArray[np.float64]
     """Reward of a step in the last half of an episode that was in the new task throughout, [task]:
-    what there is to recover."""
+    the level to recover to."""
     change: int
     """The first step in the new task."""
     dt: float

@@ -92,10 +92,6 @@ def evaluate(
     joined = {name: np.stack([arrays[name] for arrays in measured]) for name in measured[0]}
     if len(learners) > 1 and len(table) == 1:  # intervals are over runs, not over rollouts
         joined |= {n: v.mean(1, keepdims=True) for n, v in joined.items() if n.startswith(_SEEN)}
-    seen, parts = (
-        {n.removeprefix(kind): value for n, value in joined.items() if n.startswith(kind)}
-        for kind in (_SEEN, _PART)
-    )
     return Evaluation(
         family=first.family.name,
         algorithm=first.config.algorithm,
@@ -118,8 +114,8 @@ def evaluate(
             "trained_seeds": [run.config.seed for run in learners],
             "versions": versions(),
         },
-        seen=seen or None,
-        parts=parts,
+        seen=_named(joined, _SEEN) or None,
+        parts=_named(joined, _PART),
         rollouts=joined["rollouts"][0] if len(table) == len(learners) == 1 else None,
     )
 
@@ -296,3 +292,8 @@ def _means(scores: Sequence[Rollouts], part: Callable[[Rollouts], Tensor]) -> ND
         part: [task, rollout] of a score.
     """
     return np.stack([part(score).double().mean(1).numpy() for score in scores], 1)
+
+
+def _named(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names begin with a prefix, under the rest of their names."""
+    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}

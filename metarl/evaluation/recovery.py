@@ -129,8 +129,8 @@ def recovery(
         change: when and to what, such as `"2.5:direction=-1"`; see `TaskChange`.
         tasks: how many to draw, or which episodes begin in; see `metarl.evaluate`. Those that the
             change leaves as they were are left out.
-        memory_window: control steps after which a transition counts e times less in the policy's
-            memory, besides what it forgets when it notices the change; None for no window.
+        memory_window: time constant [control steps] with which the policy's memory forgets, in
+            addition to forgetting when it notices the change; None for no window.
         seed: decides tasks and start states.
         split: where tasks are drawn from.
 

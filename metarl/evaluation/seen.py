@@ -32,9 +32,9 @@ def returns_by_what_was_seen(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the return of each rollout, [task, rollout], by what was seen of its task, in words.
 
-    A quarter's rewards count as often as the horizon holds it, so that they compare with a whole
-    episode's. Each rollout after one, two or five others begins with what those saw: any in a row
-    among the first ones.
+    A quarter's return is multiplied by four (horizon / its steps), to be comparable with that of a
+    whole episode. Each rollout after one, two or five others begins with the memory of those: any
+    consecutive ones among the first rollouts.
 
     Args:
         learner: with a memory.

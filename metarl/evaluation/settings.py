@@ -94,8 +94,8 @@ class ChangeSettings:
     """When the task changes and to what: 2.5:direction=-1 is a new direction after 2.5 s; several
     parameters have commas between them; 2.5 alone draws another task for each."""
     memory_window: int | None = None
-    """Where the task changes: control steps after which a transition counts e times less in the
-    policy's memory, besides what it forgets when it notices the change; no window when left out."""
+    """For a changing task: time constant [control steps] with which the policy's memory forgets, in
+    addition to forgetting when it notices the change; no such window by default."""
 
 
 @dataclass(frozen=True)

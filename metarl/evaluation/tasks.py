@@ -106,10 +106,10 @@ class TaskChange:
         raise ValueError(f"{family.name} has no other task to change to")
 
     def pairs(self, family: Family, drawn: Tasks, seed: int, split: Split) -> tuple[Tasks, Tasks]:
-        """Return those tasks that the change makes others, and what it makes of them; see `after`.
+        """Return the tasks that the change alters, before and after it; see `after`.
 
         Raises:
-            ValueError: for fewer than 2 besides.
+            ValueError: as `after`, and for fewer than 2 tasks.
         """
         changed = self.after(family, drawn, seed, split)
         differs = (drawn.values != changed.values).any(axis=1)

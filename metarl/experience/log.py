@@ -211,7 +211,7 @@ def _beyond(limit: Tensor, gaussian: Gaussian) -> Tensor:
     nearest = side * (limit - mean) / std
     # the same draws for the same log, so that adapting to it twice gives the same policy
     uniform = torch.rand(limit.shape, dtype=torch.float64, generator=torch.Generator())
-    # of a probability that underflows nothing can be drawn: the limit itself is as good
+    # where the probability underflows, nothing can be drawn: the limit itself is as good
     eps = -torch.special.ndtri((1.0 - uniform) * torch.special.ndtr(-nearest))
     eps = torch.maximum(torch.where(eps.isfinite(), eps, nearest), nearest)
     return mean + side * std * eps

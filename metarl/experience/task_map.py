@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SPREAD = 5.0
-"""The mean distance of two tasks; `metarl.agents.memory.SCALE` knows."""
+"""The mean distance of two tasks; `metarl.agents.memory.SCALE` is half of it."""
 
 
 class TaskMap(NamedTuple):
-    """A linear map from a family's coordinates to embeddings, that keeps distances."""
+    """A linear map from a family's coordinates to embeddings, which scales all distances alike."""
 
     centre: Tensor
     """The mean of the family's coordinates, [coordinate]."""
@@ -50,9 +50,9 @@ class TaskMap(NamedTuple):
 def task_map(drawn: NDArray[np.float64], size: int) -> TaskMap:
     """Return the map of a family's tasks: their mean at 0, two of them 5 apart on average.
 
-    A coordinate is a number of the embedding; the numbers that are left over stay 0. More
-    coordinates than numbers are turned at random first, and the numbers that are kept then keep
-    distances roughly (Johnson and Lindenstrauss 1984).
+    Each coordinate becomes one number of the embedding; further numbers are 0. Where there are more
+    coordinates than numbers, a random orthogonal projection roughly preserves their distances
+    (Johnson and Lindenstrauss 1984).
 
     Args:
         drawn: coordinates of tasks of the family, [task, coordinate].

@@ -131,7 +131,7 @@ class Config:
     context_size: int = 50
     """cavia: numbers in the context vector."""
     entropy_bonus: float = 0.0
-    """What the entropy of the adapted policies [nat] counts for in the outer step."""
+    """Weight of the entropy of the adapted policies [nat] in the outer loss."""
     max_kl: float = 0.04
     """Trust region: bound on the mean KL divergence of the adapted policies [nat]."""
     cg_iterations: int = 10
@@ -139,27 +139,27 @@ class Config:
     cg_damping: float = 1e-5
     """Trust region: what is added to the Fisher matrix's diagonal."""
     fisher_fraction: float = 0.1
-    """Trust region: the part of the rollouts that Fisher products are computed from."""
+    """Trust region: fraction of the rollouts that Fisher products are computed from."""
     backtrack_ratio: float = 0.8
-    """Trust region: what each refused step is shortened by."""
+    """Trust region: factor by which each rejected step is shortened."""
     max_backtracks: int = 15
     """Trust region: how many lengths the line search tries."""
     outer_lr: float = 1e-3
     """maml-vpg, maml-ppo, promp, siamese: Adam's step size."""
     outer_epochs: int = 5
-    """maml-ppo, promp, siamese: steps of Adam in an iteration."""
+    """maml-ppo, promp, siamese: epochs of an iteration; each a step of Adam without minibatches."""
     minibatch: int = 0
     """siamese: minibatch size in time steps; 0 for the whole iteration. An epoch goes through all
     time steps once."""
     clip_ratio: float = 0.3
-    """maml-ppo, promp, siamese: how far ratios of probabilities may be from 1 and still gain."""
+    """maml-ppo, promp, siamese: clip range of the likelihood ratio, 1 - clip to 1 + clip."""
     inner_kl_penalty: float = 5e-4
-    """promp: what the KL divergence before adaptation [nat] counts for."""
+    """promp: weight of the KL divergence of the policies before adaptation [nat]."""
     exploration_weight: float = 0.05
-    """e-maml: what the credit to rollouts before adaptation counts for; 1 is the exact gradient,
-    whose noise grows with the number of rollouts."""
+    """e-maml: weight of the credit to rollouts before adaptation; 1 is the exact gradient, whose
+    noise grows with the number of rollouts."""
     interpolation: float = 1.0
-    """reptile: the part of the way to the mean of the adapted parameters."""
+    """reptile: fraction of the way to the mean of the adapted parameters in an outer step."""
     context: Context = "none"
     """What the policy sees beside the observation: nothing, or the Siamese embedding of all that it
     saw of the task so far. It goes with any algorithm; `siamese` has it."""
@@ -233,7 +233,7 @@ class Config:
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number of at least 0",
             )
-            # of a stranger's file, too
+            # also for settings from an untrusted file
             self._check(name, getattr(self, name) <= _MOST_THREADS, f"at most {_MOST_THREADS}")
         for name in _POSITIVE:
             self._check(name, 0.0 < getattr(self, name) < float("inf"), "a positive number")
@@ -267,7 +267,7 @@ class Config:
     def kept(self) -> dict[str, Any]:
         """Return the settings as files keep them: without the address of a cluster.
 
-        Files come from strangers, and no one should be connected by loading one.
+        Files may come from untrusted sources, and loading one must not connect to a cluster.
         """
         fields = dataclasses.asdict(self)
         return fields if isinstance(self.workers, int) else {**fields, "workers": 0}

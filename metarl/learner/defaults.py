@@ -23,7 +23,7 @@ NEEDED_BY_ALGORITHM: dict[str, dict[str, Any]] = {
         "outer_lr": 2e-3,
         "outer_epochs": 8,
         "clip_ratio": 0.2,
-        # of the gradient steps that may follow in tests: with the 0.1 of others they hurt within
+        # for the gradient steps that may follow in tests: with the usual 0.1 they hurt within
         # the training range (from 336 to 262 on HalfCheetahReversed; 0.03: 331)
         "inner_lr": 0.03,
     },
@@ -42,20 +42,20 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
     ("HalfCheetahVel", "maml-trpo"): {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
     # steps are in units of normalised advantages: larger ones overshoot the goal
     ("Point2D", "maml-trpo"): {"inner_lr": 0.1, "max_kl": 0.04, "gae_lambda": 0.97},
-    # with the usual floor of 0.05 the actions' deviation is there after 2 M steps, clipped steps
-    # get short, and returns fall from -7.2 to -8.5
+    # with the usual min_std of 0.05 the actions' std reaches it after 2 M steps, clipped steps get
+    # short, and returns fall from -7.2 to -8.5
     ("ReacherGoal", "siamese"): {"min_std": 0.2},
-    # actions now pay much later, and waves along the body take long to be found: told its task, a
-    # policy has -13.9 after 1 M steps with these, -19.7 with the usual ones (seed 0)
+    # actions pay off much later, and waves along the body take long to be found: a policy that is
+    # given its task has -13.9 after 1 M steps with these, -19.7 with the usual ones (seed 0)
     ("SwimmerVel", "siamese"): {"tasks": 10, "outer_epochs": 20, "discount": 0.999},
-    # what is learned from motors that reverse under a running robot is no use, and something else
-    # is unlearned: without, seeds 0 to 2 have 337, 324 and 327 after a rollout, with 332, 281 and
-    # 314, and as many tasks recover from a change; Go1Motors 65 and 58 (seed 0)
+    # trials in which the motors reverse under a running robot do not help, and cost return: without
+    # them seeds 0 to 2 have 337, 324 and 327 after a rollout, with them 332, 281 and 314, and as
+    # many tasks recover from a change; Go1Motors 65 and 58 (seed 0)
     ("HalfCheetahReversed", "siamese"): {"changes": 0.0},
     # where walking takes long, half of the rollouts are told their task: after 2 M steps and one
     # rollout AntVel has 73, and 43 without, AntCrippled 231 and 205 (seed 0), AntDir 486 and 423,
     # and 404 and 442 (two seeds: no gain shown). HalfCheetahVel, which is learned within minutes,
-    # misses them: -24, and -19 without
+    # does worse with them: -24, and -19 without
     # with a critic AntDir has 531 and 505 after 2 M steps and one rollout, not 486 and 423. After
     # 0.5 M it has 226 and 230, and 178 with linear baselines, on minibatches or not (seed 0)
     ("AntDir", "siamese"): {**_TOLD, **_CRITIC},
@@ -79,9 +79,9 @@ TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "tasks": 5,
         "changes": 0.0,
     },
-    # with the usual discount and lambda the noise of advantages hides which way the object lies. To
-    # push is learned late: 5 % of objects arrive after 2 M steps, 14 % after 2.2 M and 48 % after
-    # 4 M. Whether it has to be told its goal is open: without, 1 M steps were tried
+    # with the usual discount and lambda the noise of advantages hides which way the object lies. It
+    # learns to push late: 5 % of objects arrive after 2 M steps, 14 % after 2.2 M and 48 % after
+    # 4 M. Whether it must be given its goal is open: without, only 1 M steps were tried
     ("FetchPush", "siamese"): {
         "discount": 0.9,
         "gae_lambda": 0.9,

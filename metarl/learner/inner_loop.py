@@ -172,11 +172,24 @@ def inner_loop(
         stage = Stage(recipe, dict(adapted), rollouts, memory)
         yield stage
         if step < len(inner):
+            adapted = _stepped(state.policy, stage, recipe, inner[step], step, skills)
             memory = memory.pooled(rollouts, episodes) if memory else None
-            adapted = inner_step(state.policy, stage, recipe, inner[step])
-            if skills and step == 0:
-                adapted = skills.first_step(rollouts, adapted)
-            _check_finite(adapted, step + 1)
+
+
+def _stepped(
+    policy: GaussianPolicy,
+    stage: Stage,
+    recipe: Recipe,
+    inner: Inner,
+    step: int,
+    skills: Skills | None,
+) -> dict[str, Tensor]:
+    """Return every task's parameters after inner step `step`, from 0, [task, ...] each."""
+    adapted = inner_step(policy, stage, recipe, inner)
+    if skills and step == 0:
+        adapted = skills.first_step(stage.rollouts, adapted)
+    _check_finite(adapted, step + 1)
+    return adapted
 
 
 def _check_finite(adapted: Parameters, steps: int) -> None:
@@ -222,9 +235,7 @@ def inner_loop_on(
         on_cpu = {name: value[0].cpu() for name, value in adapted.items()}
         rollouts = taken.rollouts(state.policy, on_cpu, action_scale, memory)
         stage = Stage(recipe, dict(adapted), rollouts, memory)
-        adapted = inner_step(state.policy, stage, recipe, recipe.inner(inner_lrs[step]))
+        inner = recipe.inner(inner_lrs[step])
+        adapted = _stepped(state.policy, stage, recipe, inner, step, skills)
         memory = memory.pooled(rollouts) if memory else None
-        if skills and step == 0:
-            adapted = skills.first_step(rollouts, adapted)
-        _check_finite(adapted, step + 1)
     return {name: value[0] for name, value in adapted.items()}, memory

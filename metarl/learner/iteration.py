@@ -21,7 +21,7 @@ from metarl.algorithms.trace import Trace
 from metarl.envs.family import Family
 from metarl.envs.tasks import Tasks
 from metarl.experience.rollouts import Batch
-from metarl.learner.critic import judge
+from metarl.learner.critic import Critic, judge
 from metarl.learner.inner_loop import Stage, inner_loop
 from metarl.learner.recipe import Recipe
 from metarl.learner.state import State
@@ -34,7 +34,7 @@ from metarl.system.task_threads import TaskThreads
 
 
 class Progress(NamedTuple):
-    """What an iteration brought, for the log and for callbacks."""
+    """The results of an iteration, for the log and for callbacks."""
 
     returns: list[float]
     """Mean return before adaptation and after each inner step. Where the policy has a memory and
@@ -81,9 +81,9 @@ def training_sampler(state: State, recipe: Recipe, family: Family) -> Sampling:
 def roll_out(state: State, recipe: Recipe, family: Family, sampler: Sampling) -> list[Stage]:
     """Draw the iteration's tasks and adapt to them; return the stages, the last one adapted.
 
-    The memory's bounds are for tasks unlike those of training, in which they would cut off nothing
-    but noise. (HalfCheetahReversed had 300 with them, the mean of three runs, and 315 without, of
-    four: within what seeds differ by.)
+    The memory has no bounds here: they are for tasks unlike those of training, and in training they
+    would cut off nothing but noise. (HalfCheetahReversed had 300 with them, the mean of three runs,
+    and 315 without, of four: within what seeds differ by.)
 
     Args:
         state: before the iteration.
@@ -121,15 +121,8 @@ def update(
     tasks = tasks_of(state, recipe, family)
     key = Key(recipe.config.seed, Phase.TRAIN, state.iteration)
     shuffles = torch_generator(int(stream(key, Purpose.MINIBATCHES, 0, 0).integers(2**62)))
-    last, policy, critic, explained = stages[-1], state.policy, state.critic, None
-    if critic:
-        coordinates = torch.from_numpy(family.coordinates(tasks))
-        with recipe.threads():
-            post, critic, explained = judge(
-                critic, last.on_device, coordinates, policy.normaliser, recipe.config, shuffles
-            )
-    else:
-        post = last.batch
+    policy = state.policy
+    post, critic, explained = _judged(state, recipe, family, stages[-1], shuffles)
     with recipe.threads() as threads:
         parameters, optimiser, trace = _outer_step(state, recipe, stages, post, threads, shuffles)
         # on the floor, not below it, from where no gradient leads back
@@ -159,9 +152,46 @@ def update(
         environment=None if family.native else family.name,
     )
     steps = sum(stage.rollouts.steps for stage in stages)
-    counts = state.iteration + 1, state.num_timesteps + steps
-    after = State(policy, parameters, optimiser, encoder, critic, *counts)
+    after = State(
+        policy=policy,
+        parameters=parameters,
+        optimiser=optimiser,
+        encoder=encoder,
+        critic=critic,
+        iteration=state.iteration + 1,
+        num_timesteps=state.num_timesteps + steps,
+    )
     return after, progress
+
+
+def _judged(
+    state: State, recipe: Recipe, family: Family, last: Stage, shuffles: torch.Generator
+) -> tuple[Batch, Critic | None, float | None]:
+    """Return the last stage's batch, with advantages over the critic's values or a baseline's.
+
+    Args:
+        state: before the iteration.
+        recipe: of the learner.
+        family: the tasks' family.
+        last: the last stage.
+        shuffles: deals out the critic's minibatches.
+
+    Returns:
+        The batch; the critic after training on it, and the part of the returns' variance that it
+        explained before, both None without one.
+    """
+    if state.critic is None:
+        return last.batch, None, None
+    coordinates = torch.from_numpy(family.coordinates(tasks_of(state, recipe, family)))
+    with recipe.threads():
+        return judge(
+            state.critic,
+            last.on_device,
+            coordinates,
+            state.policy.normaliser,
+            recipe.config,
+            shuffles,
+        )
 
 
 def _outer_step(

@@ -34,8 +34,7 @@ from metarl.sampling.streams import Key, Phase
 class MAML:
     """Learns policy parameters from which a few gradient steps lead to any task's own.
 
-    Model-agnostic meta-learning for reinforcement learning (Finn et al. 2017, algorithm 3), and
-    its kin: `algorithm` chooses one of `metarl.algorithms.table.ALGORITHMS`.
+    MAML for RL (Finn et al. 2017, algorithm 3) and variants: `metarl.algorithms.table.ALGORITHMS`.
     """
 
     def __init__(self, family: str | Family, *, verbose: int = 0, **settings: Any) -> None:  # noqa: ANN401

@@ -232,7 +232,7 @@ def device_of(name: str) -> torch.device:
             f"device {name!r} cannot be used: advantages need float64, which it lacks"
         ) from None
     except (RuntimeError, AssertionError, ImportError) as error:
-        # it may hold the name, and that a stranger's characters that a terminal obeys
+        # it may hold the name, which may be from an untrusted file with control characters
         reason = in_a_line(str(error).split("\n\n")[0])
         raise ValueError(f"device {name!r} cannot be used: {reason}") from None
     return device

@@ -42,7 +42,7 @@ _INSTEAD: dict[type[BaseCallback], str] = {
     ProgressBarCallback: "learn(..., progress_bar=True)",
     StopTrainingOnMaxEpisodes: "total_timesteps of learn",
 }
-"""Callbacks of Stable-Baselines3 that look at a training environment, and what does their work."""
+"""Callbacks of Stable-Baselines3 that need a training environment, and what to use instead."""
 
 
 class ProgressFile(KVWriter):

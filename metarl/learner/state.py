@@ -100,7 +100,7 @@ class State:
         }
 
     def training_tensors(self) -> dict[str, Tensor]:
-        """Return what further training needs besides."""
+        """Return what only further training needs."""
         encoder = self.encoder.training_tensors() if self.encoder else {}
         critic = self.critic.tensors() if self.critic else {}
         return {
@@ -283,8 +283,9 @@ class Saved:
         parameters = {name: tensors[name].to(device) for name in initial.parameters}
         optimiser = {name: value.to(device) for name, value in optimiser.items()}
         critic = initial.critic and initial.critic.restored(of_critic)
-        counts = self.iteration, self.num_timesteps
-        return State(policy, parameters, optimiser, encoder, critic, *counts)
+        parts = {"optimiser": optimiser, "encoder": encoder, "critic": critic}
+        done = {"iteration": self.iteration, "num_timesteps": self.num_timesteps}
+        return replace(initial, policy=policy, parameters=parameters, **parts, **done)
 
 
 def read(path: str | Path) -> Saved:

@@ -50,7 +50,7 @@ FOLLOW = 10
 tolerance is averaged likewise. The average covers about the last tenth of all iterations."""
 
 TOLERANCE, BOUNDS = "tolerance", "bounds"
-"""What the tensors with the memory's tolerance and bounds are called, that training sets."""
+"""Names of the tensors with the memory's tolerance and bounds, which training sets."""
 
 QUIET = 0.99
 """The share of the steps of unchanging tasks at which recent transitions and the whole memory are
@@ -103,7 +103,7 @@ class TaskEncoder:
     def acting_tensors(self) -> dict[str, Tensor]:
         """Return what decides what the policy sees, by name."""
         tensors = dict(self.memory.encoder.state_dict())
-        # files of before there were these have none
+        # files of earlier versions have neither
         if math.isfinite(self.memory.tolerance):
             tensors[TOLERANCE] = torch.tensor(self.memory.tolerance, dtype=torch.float64)
         if self.memory.bounds is not None:
@@ -222,9 +222,9 @@ def _places(coordinates: NDArray[np.float64], family: Family, size: int) -> tupl
 def tolerance_of(encoder: SiameseEncoder, transitions: Tensor, valid: Tensor) -> float:
     """Return how far recent transitions may be embedded from all so far, in tasks that stay.
 
-    Twice the distance that `QUIET` of all steps stay below. Where a few transitions do not tell the
-    task, as when a goal is met now and then only, that is more than tasks are apart, and no change
-    is ever noticed: better than forgetting what was found out.
+    Twice the distance that a fraction `QUIET` of all steps stays below. Where a few transitions do
+    not identify the task, as with a rarely visited goal, that is more than the distance of tasks,
+    and no change is ever noticed: better than forgetting what was found out.
 
     Args:
         encoder: that the memory uses.

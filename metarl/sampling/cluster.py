@@ -181,7 +181,8 @@ class Waiting:
 
         Args:
             cores: of the cluster, for a message.
-            usual: time [s] that nothing is said for, besides `_SILENT`.
+            usual: time without a result that is normal [s]; the warning comes after it, and after
+                `_SILENT` at least.
         """
         errors, began = self._ray.exceptions, time.monotonic()
         while self._pending:
@@ -206,7 +207,7 @@ class Waiting:
                 self._tell_wait(cores)
 
     def cancel(self) -> None:
-        """Let go of what has not come back."""
+        """Cancel the parts that have not returned."""
         for reference in self._pending:
             self._ray.cancel(reference, force=True)
         self._pending = {}
@@ -216,7 +217,7 @@ class Waiting:
         if tries > RETRIES:
             raise LostError(
                 f"a part of the tasks was lost {tries} times on the cluster, at last by {why}; the "
-                "run's last checkpoint is whole"
+                "run's last checkpoint is intact"
             )
         if not self._told_loss:
             self._told_loss = True

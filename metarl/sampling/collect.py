@@ -228,7 +228,7 @@ def _run_episode(
     fields["terminated"][:] = ~active.reshape(each)
     fields["succeeded"][:] = succeeded.reshape(each)
     fields["failed"][:] = blown_up.reshape(each)
-    # where a task changed, who changed it knows: `Changing.put_back`
+    # `Changing.put_back` sets it where a task changed
     fields["continued"][:] = False
 
 
@@ -250,7 +250,7 @@ def _step(simulator: Simulations, actions: NDArray, active: NDArray[np.bool_], t
     """
     try:
         return simulator.step(actions.reshape(simulator.count, -1), active)
-    except ValueError:  # of several reasons this one can be told better from here
+    except ValueError:  # an action that is not finite is one reason, and its place is known here
         _check_finite("action", actions, active.reshape(actions.shape[:2]), f"step {time}")
         raise
 

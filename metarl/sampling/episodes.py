@@ -20,7 +20,7 @@ class Moment(NamedTuple):
     reward: Array
     """What the step earned, [sim]; 0 at the start, and in simulations that had ended before."""
     active: NDArray[np.bool_]
-    """Whether the episode goes on, [sim]."""
+    """Whether the episode continues, [sim]."""
 
 
 def most_likely(policy: Acting, parameters: Parameters) -> Callable[[Array], NDArray[np.floating]]:

@@ -17,9 +17,9 @@ _MAIN = "__main__:"
 
 
 def registered() -> list[bytes]:
-    """Return every entry of Gymnasium's registry, and what of the script it names, for `register`.
+    """Return Gymnasium's registry entries, with the objects of the script that they name.
 
-    One pickle each: an entry that cannot be pickled is missing there, without harm to others.
+    One pickle each: an entry that cannot be pickled is left out, without harm to others.
     """
     pickles = []
     main = sys.modules["__main__"]

@@ -61,9 +61,9 @@ def tasks_in(chunks: Sequence[slice]) -> slice:
 
 
 class Sampling(Protocol):
-    """What samples rollouts; the same ones, whether here or in other processes.
+    """Samples rollouts; they are identical, whether sampled in this process or in others.
 
-    What it holds is let go at the end of a `with` block.
+    Its resources are released at the end of a `with` block.
     """
 
     def __enter__(self) -> "Sampling": ...

@@ -25,8 +25,8 @@ class Trial(NamedTuple):
     episodes: int = 1
     """How many it takes in a row."""
     changes: float = 0.0
-    """The part of the simulations in which every episode but the first begins where the one before
-    it, in another task, has ended."""
+    """The fraction of simulations in which every episode but the first starts from the final state
+    of the one before it, which was in another task."""
     told: float = 0.0
     """The part of each task's simulations in which the policy is given the task, instead of its
     memory's estimate; see `metarl.sampling.telling`."""

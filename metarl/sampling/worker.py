@@ -85,7 +85,7 @@ class Worker:
                 if retry == RETRIES:
                     raise LostError(
                         f"{error}, and so did {RETRIES} before it; the run's last checkpoint is "
-                        "whole"
+                        "intact"
                     ) from None
                 warnings.warn(
                     f"{error}: another process samples its tasks again; the results do not change",

@@ -89,8 +89,8 @@ def _filmed(family: Family, ghost: bool) -> Filmed:
         )
     if ghost:
         raise ValueError(
-            f"{family.name} cannot be filmed with a ghost, which takes the scene of a robot of "
-            f"metarl; film it with ghost=False"
+            f"{family.name} cannot be filmed with a ghost, which takes a scene of metarl's; "
+            f"film it with ghost=False"
         )
     return family
 

@@ -21,7 +21,7 @@ from metarl.system.library_threads import one_library_thread
 from metarl.system.progress import bar
 
 _OF_TRAINING = ("loss", "window", "embedding_size", "hidden", "margin", "batch", "lr", "iterations")
-"""Settings that a policy's own encoder has no use for."""
+"""Settings without effect on the encoder that a policy with a memory already has."""
 _CHECK_EVERY, _PATIENCE = 50, 8
 _KNOWN_QUANTILE = 0.95
 

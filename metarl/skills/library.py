@@ -67,7 +67,7 @@ class SkillLibrary:
         steps: int = 3,
         seed: int = 0,
     ) -> "SkillLibrary":
-        """Adapt to tasks at leisure and keep what came of it.
+        """Adapt to known tasks and keep the adapted parameters.
 
         Of the stages of adaptation the one with the best return is kept, task by task.
 

@@ -5,8 +5,8 @@ keyed by counters, so a checkpoint with the counters resumes exactly. A SHA-256 
 stands in the header: safetensors itself loads a tensor with a flipped bit without a word. The same
 content gives the same bytes.
 
-Files may come from strangers: whatever is wrong with one, `read` and what is built of it inside of
-`sound` end in a ValueError of one line.
+Files may come from untrusted sources: whatever is wrong with one, `read`, and whatever is built
+from it inside `sound`, raises a ValueError of one line.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ READABLE = ("2", "3")
 
 _DIGEST = "sha256"
 _BLANK = "0" * hashlib.sha256().digest_size * 2
-"""What the digest is computed with in its own place."""
+"""Stands for the digest in the bytes that it is computed from."""
 
 _TYPES = (torch.float32, torch.float64, torch.int64, torch.bool)
 
@@ -166,7 +166,7 @@ def sound(path: Path, what: str) -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides a run's numbers."""
+    """Return the versions of the packages that a run's results depend on."""
     return dict(_versions())
 
 

@@ -88,7 +88,7 @@ def _told(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise
-        kept = "; the file that was there before is whole" if path.exists() else ""
+        kept = "; the file that was there before is unchanged" if path.exists() else ""
         words = f"{path} cannot be written: {error.strerror}{kept}"
         told = type(OSError(error.errno, ""))(words)  # such as PermissionError, by the number
         told.errno = error.errno

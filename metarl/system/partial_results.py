@@ -30,7 +30,7 @@ class PartialResults:
     """Parts of a long measurement, kept in a file until all of them are done."""
 
     def __init__(self, path: str | Path | None) -> None:
-        """Read what an earlier call left; what cannot be read is passed over with a warning.
+        """Read what an earlier call left; what cannot be read is ignored with a warning.
 
         Args:
             path: of the file, which need not be there; None to keep nothing.
@@ -42,7 +42,7 @@ class PartialResults:
             try:
                 self._parts = _read(self._path)
             except ValueError as error:
-                warnings.warn(f"{error}: nothing is taken from it", UserWarning, stacklevel=2)
+                warnings.warn(f"{error}: its results are not used", UserWarning, stacklevel=2)
 
     def __enter__(self) -> "PartialResults":
         return self
@@ -82,8 +82,8 @@ class PartialResults:
         if not self._told:
             self._told = True
             warnings.warn(
-                f"{self._path} is of an earlier call with other {', '.join(other)}: "
-                "nothing of that is taken from it",
+                f"{self._path} is from an earlier call with other {', '.join(other)}: "
+                "its results are not used",
                 UserWarning,
                 stacklevel=2,
             )

@@ -39,7 +39,6 @@ class Remote:
         make: Callable[..., object],
         *arguments: object,
         descriptors: Sequence[int] = (),
-        when_it_dies: str = "",
     ) -> None:
         """Start the process and let it make the object; `answer` tells when it is there.
 
@@ -48,9 +47,8 @@ class Remote:
             make: the object's class, or a function that returns it.
             arguments: what it is made of.
             descriptors: of files that the process needs, under the same numbers.
-            when_it_dies: said behind the message that the process ended by itself.
         """
-        self._name, self._when_it_dies = name, when_it_dies
+        self._name = name
         message = cloudpickle.dumps((make, arguments))  # before there is a process, as it may raise
         self.pipe, theirs = Pipe()
         # -P, and every folder that is searched here: without it Python puts the current folder
@@ -82,7 +80,7 @@ class Remote:
         """Wait for the last call and return its result.
 
         Args:
-            within: so much time [s]; then the process is ended. None to wait for as long as it is.
+            within: time limit [s], after which the process is killed; None to wait without one.
 
         Raises:
             Exception: what the call raised, with the process's traceback as a note; a RuntimeError
@@ -121,7 +119,6 @@ class Remote:
             raise LostError(
                 f"{self._name} ended with code {code}"
                 + ("; memory may have run out" if code == -9 else "")
-                + self._when_it_dies
             ) from None
 
 

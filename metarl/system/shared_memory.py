@@ -14,13 +14,13 @@ Layout = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 """Shape and type of each tensor, by name."""
 
 _LINE = 64
-"""Bytes that every tensor begins at a multiple of."""
+"""Alignment of every tensor [bytes]."""
 
 
 def create(layout: Layout) -> int:
     """Return the descriptor of a file with room for these tensors, gone when no one has it open.
 
-    It is in memory where there is enough of it for files, else on disk.
+    It is in shared memory (/dev/shm) where there is room, else on disk.
 
     Args:
         layout: of the tensors.

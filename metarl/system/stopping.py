@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import threading
 import weakref
 from types import FrameType
@@ -67,6 +68,12 @@ class Stopping:
             raise Stopped(number)
         # no `print`: the signal may have come in the middle of one
         os.write(2, f"\n{self._words}\n".encode())
+
+
+def exit_stopped(stopped: KeyboardInterrupt, words: str) -> NoReturn:
+    """Say what follows from a stop, and exit with the code that a shell expects after it."""
+    print(f"\n{words}", file=sys.stderr)
+    sys.exit(getattr(stopped, "code", 128 + signal.SIGINT))
 
 
 def _stopping(handler: Any) -> Stopping | None:  # noqa: ANN401, as `signal` has them

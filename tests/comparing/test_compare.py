@@ -182,7 +182,7 @@ def test_what_cannot_be_compared_is_named():
     with pytest.raises(ValueError, match=r"may differ in seed only: inner_lr is 0\.5 and 0\.1"):
         compare([metarl.MAML(FAMILY, **SMALL), steeper])
     meta = metarl.MAML(FAMILY, **SMALL)
-    with pytest.raises(ValueError, match="together differ in seed; two of them have 0"):
+    with pytest.raises(ValueError, match="averaged must differ in seed; two of them have 0"):
         compare([meta, meta])
     others = [{"hidden": (8,)}, {"hidden": (4,), "seed": 1}]
     others = [metarl.MAML(FAMILY, algorithm="pretrain", **{**SMALL, **each}) for each in others]
@@ -204,7 +204,8 @@ def test_what_cannot_be_compared_is_named():
         metarl.SkillLibrary.build(meta, similarity, tasks=2, rollouts=2, steps=1, seed=seed)
         for seed in (0, 1)
     ]
-    with pytest.raises(ValueError, match="two libraries are of one run, maml-trpo with seed 0"):
+    words = "two libraries belong to the same run, maml-trpo with seed 0: they would be averaged"
+    with pytest.raises(ValueError, match=words):
         compare([meta], libraries=libraries)
 
 

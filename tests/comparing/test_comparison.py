@@ -50,7 +50,7 @@ def test_the_answer_is_a_ratio_of_steps():
     assert "told the task" not in answer
     better = {**comparison.curves, "PPO from pretraining": curve([0, 1000], [-3.9, -8.0])}
     answer = Comparison("Point2D", better, 100_000, {}).answer()
-    assert "PPO from pretraining brings as much before its first step" in answer
+    assert "PPO from pretraining reaches as much before its first step" in answer
 
 
 def test_intervals_are_over_runs_where_there_are_some():

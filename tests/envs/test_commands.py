@@ -121,7 +121,7 @@ def test_a_range_may_be_a_list_and_outside_needs_an_inside():
     listed: Any = [0.1, 0.5]
     expected = goals.velocity_command((0.1, 0.5)).distributions
     assert goals.velocity_command(listed).distributions == expected
-    with pytest.raises(ValueError, match=r"extrapolate is of a range of forward, got 0\.5"):
+    with pytest.raises(ValueError, match=r"extrapolate requires a range of forward, got 0\.5"):
         goals.velocity_command(0.5, extrapolate=(1.0, 2.0))
     with pytest.raises(ValueError, match="forward must be a number or a range"):
         goals.velocity_command((0.1, 0.2, 0.3))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Environments that are not ours: told their tasks, stepped alike, learned from."""
+"""Third-party environments: told their tasks, stepped alike, learned from."""
 
 import copy
 import pickle

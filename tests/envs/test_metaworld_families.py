@@ -66,7 +66,7 @@ def test_goals_are_those_that_the_seed_gives():
     ],
 )
 def test_our_environments_cannot_be_made_of_it(make: Callable[[str], object]):
-    with pytest.raises(ValueError, match=r"environments of others: metarl.envs.make\('MetaWorld"):
+    with pytest.raises(ValueError, match=r"third-party environments: metarl.envs.make\('MetaWorld"):
         make("MetaWorldML1-push")
 
 

@@ -235,7 +235,10 @@ def test_physics_is_changed_as_asked(tmp_path: Path):
     ("servos", "message"),
     [
         (Servos("hom"), "no keyframe 'hom'; did you mean home"),
-        (Servos(stride={"FL_hib": 1.0}), "no actuator 'FL_hib'; did you mean FL_hip"),
+        (
+            Servos(stride={"FL_hib": 1.0}),
+            r"names the actuator 'FL_hib', which the model does not have; did you mean FL_hip",
+        ),
         (Servos(stride=-1.0), "strides must not be negative"),
         (Servos(stride=0.0), "no actuator takes an action"),
         (Servos(rate=300.0), "no whole number of physics steps of 0.005 s"),

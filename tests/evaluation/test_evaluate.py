@@ -147,7 +147,7 @@ def test_several_runs_are_taken_together(point: envs.TaskFamily):
     together = "^runs of Point2D and HalfCheetahVel cannot be evaluated together$"
     with pytest.raises(ValueError, match=together):
         metarl.evaluate([runs[0], other], tasks=4)
-    with pytest.raises(ValueError, match=r"together differ in seed; two of them have 1$"):
+    with pytest.raises(ValueError, match=r"averaged must differ in seed; two of them have 1$"):
         metarl.evaluate([*runs, runs[1]], tasks=4)
 
 
@@ -315,7 +315,7 @@ def test_numbers_of_other_settings_are_not_taken(
     path = tmp_path / "partial.safetensors"
     asked: dict[str, Any] = {"tasks": 2, "rollouts": 3, "steps": 2}
     metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
-    with pytest.warns(UserWarning, match=f"is of an earlier call with other {words}: nothing"):
+    with pytest.warns(UserWarning, match=f"is from an earlier call with other {words}: its"):
         there = metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked | other)
     assert there.to_dict() == metarl.evaluate(learner, **asked | other).to_dict()
 
@@ -325,6 +325,6 @@ def test_numbers_of_another_checkpoint_are_not_taken(learner: metarl.MAML, tmp_p
     asked: dict[str, Any] = {"tasks": 2, "rollouts": 3, "steps": 1}
     metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
     learner.learn(100)
-    with pytest.warns(UserWarning, match="is of an earlier call with other checkpoint: nothing"):
+    with pytest.warns(UserWarning, match="is from an earlier call with other checkpoint: its"):
         there = metarl.evaluate(learner, partial=metarl.PartialResults(path), **asked)
     assert there.to_dict() == metarl.evaluate(learner, **asked).to_dict()

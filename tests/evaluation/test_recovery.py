@@ -148,7 +148,7 @@ def test_bad_changes_are_refused(siamese: metarl.MAML, change: str, message: str
 @pytest.mark.parametrize("window", [3, 0, -4])
 def test_a_window_is_of_a_policy_with_a_memory(siamese: metarl.MAML, window: int):
     without = metarl.MAML(FAMILY, **SMALL)
-    with pytest.raises(ValueError, match="is of policies with a memory; this maml-trpo run"):
+    with pytest.raises(ValueError, match="requires a policy with a memory; this maml-trpo run"):
         recovery(without, CHANGE, memory_window=window)
     if window < 1:
         with pytest.raises(ValueError, match="memory_window must be a whole number of at least 1"):

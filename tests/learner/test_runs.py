@@ -1,4 +1,4 @@
-"""Run folders: what is in them, and that a killed run resumes to the same numbers."""
+"""Run folders: what is in them, and that a killed run resumes with identical results."""
 
 import csv
 import errno
@@ -222,7 +222,8 @@ def test_a_disk_that_is_full_ends_the_run_with_its_checkpoint_whole(
         replace(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"cannot be written: No space left on device; .* is whole"):
+    words = r"cannot be written: No space left on device; .* is unchanged"
+    with pytest.raises(OSError, match=words):
         metarl.train(metarl.MAML(point, seed=3, **SMALL), tmp_path / "full", 800)
     monkeypatch.undo()
     assert 0 < metarl.load(tmp_path / "full").iteration < metarl.load(whole).iteration
@@ -243,7 +244,7 @@ def test_bad_folders_are_named(learner: metarl.MAML, tmp_path: Path):
     with pytest.raises(ValueError, match="total_timesteps must be a whole number of at least 1"):
         metarl.train(learner, tmp_path / "run", 0)
     trained = metarl.load("pretrained:Point2D")
-    with pytest.raises(ValueError, match=r"has 2,0.* already: total_timesteps must be more, got 1,"):
+    with pytest.raises(ValueError, match=r"has 2,0.* already: .* must be more, got 1,"):
         metarl.train(trained, tmp_path / "run", 1000)
     assert not (tmp_path / "run").exists()
 

@@ -194,6 +194,7 @@ def test_an_actor_forgets_with_a_window(learner: metarl.MAML):
     assert actor.memory_window == 10
     keep = np.exp(-0.1)
     np.testing.assert_allclose(actor.memory[COUNT], 1.0 / (1.0 - keep), rtol=1e-6)
+    assert actor.rules
     hidden = actor.rules.encoder.hidden
     np.testing.assert_allclose(
         actor.memory[:hidden] / actor.memory[COUNT],
@@ -255,9 +256,10 @@ def test_the_embedding_never_sees_the_tasks_parameters(
 
 def test_one_encoder_a_run_serves_similarity_too(learner: metarl.MAML, tmp_path: Path):
     similarity = metarl.train_similarity(learner, tasks=12, rollouts=2)
-    with pytest.raises(ValueError, match="loss is of training an encoder: a policy that remembers"):
+    words = "loss configures the training of a new encoder; this policy already has one"
+    with pytest.raises(ValueError, match=words):
         metarl.train_similarity(learner, tasks=12, rollouts=2, loss="triplet")
-    with pytest.raises(ValueError, match="iterations is of training an encoder"):
+    with pytest.raises(ValueError, match="iterations configures the training of a new encoder"):
         metarl.train_similarity(learner, tasks=12, rollouts=2, iterations=5)
     memory = learner.state.memory
     assert memory is not None

@@ -181,7 +181,7 @@ def test_what_is_lost_again_and_again_ends_the_sampling(
     family = marked("always", tmp_path)
     with (
         pytest.warns(RuntimeWarning, match="was lost"),
-        pytest.raises(LostError, match=r"lost 3 times on the cluster, .* checkpoint is whole"),
+        pytest.raises(LostError, match=r"lost 3 times on the cluster, .* checkpoint is intact"),
     ):
         rollouts_of(Cluster(family, 4, 2, address=two_nodes[1]), family, 4)
 

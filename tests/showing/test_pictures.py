@@ -1,4 +1,4 @@
-"""Films of environments of others: their own pictures, kept exactly, in the panels of a film."""
+"""Films of third-party environments: their own pictures, kept exactly, in the panels of a film."""
 
 import os
 import subprocess

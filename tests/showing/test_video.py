@@ -104,8 +104,8 @@ def test_tasks_in_rows_and_steps_in_columns(cheetah: metarl.MAML, tmp_path: Path
         ({"height": 10**9}, "height must be 120 to 4320 pixels, got 1000000000"),
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"rollouts": 0}, "rollouts must be a whole number of at least 1, got 0"),
-        ({"memory_window": 3}, "memory_window is of a change, which is left out"),
-        ({"memory_window": 3, "change": "0.2"}, "memory_window is of policies with a memory"),
+        ({"memory_window": 3}, "memory_window requires change"),
+        ({"memory_window": 3, "change": "0.2"}, "memory_window requires a policy with a memory"),
     ],
 )
 def test_bad_settings_are_refused(

@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_to_keeps_its_file_and_is_told(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("metarl.system.files.tempfile.mkstemp", refuse)
-    reason = f"numbers.json cannot be written: {os.strerror(number)}; the file .* is whole"
+    reason = f"numbers.json cannot be written: {os.strerror(number)}; the file .* is unchanged"
     with pytest.raises(kind, match=reason), whole_file(path):
         pytest.fail("the block ran")
     assert path.read_text() == "old"
@@ -106,4 +106,4 @@ def test_plain_data_are_written_as_json(tmp_path: Path):
     assert path.read_text() == json.dumps(data) + "\n"
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(path, {"returns": tmp_path})
-    assert json.loads(path.read_text()) == data, "what was there before is whole"
+    assert json.loads(path.read_text()) == data, "what was there before is unchanged"

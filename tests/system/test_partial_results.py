@@ -46,7 +46,7 @@ def test_what_something_else_decided_is_passed_over_with_one_line(tmp_path: Path
     PartialResults(path).get("one", OF, refuse)
     other = OF | {"checkpoint": "abd", "budget": (1, 3)}
     partial = PartialResults(path)
-    words = r"is of an earlier call with other checkpoint, budget: nothing of that is taken"
+    words = r"is from an earlier call with other checkpoint, budget: its results are not used"
     with pytest.warns(UserWarning, match=words):
         assert partial.find("one", other) is None
     partial.get("one", other, arrays)
@@ -59,7 +59,7 @@ def test_a_damaged_file_is_passed_over_and_replaced(tmp_path: Path):
     PartialResults(path).get("one", OF, arrays)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.warns(UserWarning, match=r"is damaged: .* checksum .*: nothing is taken from it"):
+    with pytest.warns(UserWarning, match=r"is damaged: .* checksum .*: its results are not used"):
         partial = PartialResults(path)
     partial.get("one", OF, arrays)
     assert path.read_bytes() == whole, "the same content gives the same bytes"

@@ -102,12 +102,10 @@ def test_an_object_that_cannot_be_made_is_told():
 
 
 def test_a_process_that_dies_is_named():
-    with Remote("counter", Counter, 0, when_it_dies="; start again") as remote:
+    with Remote("counter", Counter, 0) as remote:
         remote.answer()
         os.kill(remote.process.pid, signal.SIGKILL)
-        with pytest.raises(
-            RuntimeError, match=r"counter ended with code -9; memory .*; start again"
-        ):
+        with pytest.raises(RuntimeError, match="counter ended with code -9; memory may have run"):
             call_and_wait(remote)
 
 
