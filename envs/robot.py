@@ -10,7 +10,7 @@ Fields that MuJoCo derives (`xpos`, `subtree_com`, ...) are one physics step old
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -108,6 +108,10 @@ class Robot(ABC):
             for name, value in vars(self).items()
             if not name.startswith("_") and isinstance(value, bool | int | float | str)
         }
+
+    def describe(self) -> dict[str, Any]:
+        """Return further plain data that `settings` cannot hold, to be saved and compared alike."""
+        return {}
 
     def settle(self, fields: Fields, stepped: NDArray[np.bool_] | slice) -> bool:
         """Correct the state after a step; return whether derived fields must be computed anew.

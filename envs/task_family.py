@@ -231,6 +231,7 @@ class TaskFamily(HasTaskSpace):
             "preset": self.preset,
             "robot": self.robot.name,
             "robot_settings": plain(self.robot.settings),
+            **self.robot.describe(),
             "goal": self.goal.name,
             "varies": self.space.describe(),
             "parameters": list(self.parameters),

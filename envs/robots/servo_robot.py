@@ -8,6 +8,7 @@ its base and its joints; without, it is an arm, observed by its joints and its t
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -66,9 +67,10 @@ class ServoRobot(Robot):
         self.root = base
         # which bodies are feet is not known yet, and what collides changes none of the parts
         colliding = dataclasses.replace(physics, collide="all")
-        plain = load_model(self.mjcf, (edit(colliding, servos.gains, ()),))
+        plain = load_model(self.mjcf, (edit(colliding, servos.gains, 0, ()),))
         stands = home(plain, servos)
         parts = anatomy(plain, self.root_body(plain), stands.qpos)
+        self._base = parts.base
         self.root = self.base = element_names(plain, "body")[parts.base]
         """The name of the body that carries everything."""
         self.feet = parts.feet if feet is None else tuple(feet)
@@ -96,6 +98,20 @@ class ServoRobot(Robot):
             x, y, z = map(float, plain.stat.center)
             self.lookat = (x, y, z)
 
+    def describe(self) -> dict[str, Any]:
+        """Return what decides what an action does: servos, physics, feet and tip."""
+        gains = self._servos.gains
+        return {
+            "servos": {
+                "keyframe": self._servos.keyframe,
+                "stride": self._home.stride.tolist(),
+                "gains": list(gains) if gains else None,
+            },
+            "physics": dataclasses.asdict(self._physics),
+            "feet": list(self.feet),
+            "tip": [self.tip[0], int(self.tip[1])],
+        }
+
     @property
     def home_qpos(self) -> Array:
         """How it stands, [nq]."""
@@ -113,7 +129,7 @@ class ServoRobot(Robot):
 
     def load(self, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
         """Return the compiled model, with the servos and the physics that were asked for."""
-        own = edit(self._physics, self._servos.gains, self.feet)
+        own = edit(self._physics, self._servos.gains, self._base, self.feet)
         return load_model(self.mjcf, (own, *edits))
 
     def rest(self, model: mujoco.MjModel) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import metarl
 from metarl import envs
 from metarl.learner import state
 from tests.conftest import SMALL
+from tests.envs.legged import written
 
 
 def saved(learner: metarl.MAML, path: Path) -> state.Saved:
@@ -103,3 +105,26 @@ def test_a_fingerprint_is_of_all_that_decides_actions(point: envs.TaskFamily):
     for change in changed:
         other = dataclasses.replace(learner.state, **change)
         assert state.fingerprint(point, other) != learner.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"servos": envs.Servos("home", stride=1.0)}, "servos"),
+        ({"servos": envs.Servos("home", gains=(60.0, 1.0))}, "servos"),
+        ({"physics": envs.Physics(cone="elliptic")}, "physics"),
+        ({"feet": ("FL_shin",)}, "feet"),
+    ],
+)
+def test_a_robot_with_other_servos_is_refused(tmp_path: Path, changes: dict, field: str):
+    """The same action would do something else."""
+
+    def family(**settings: Any) -> envs.TaskFamily:
+        robot = envs.ServoRobot(written(tmp_path), **{"servos": envs.Servos("home"), **settings})
+        goal = envs.goals.velocity_command(0.5)
+        return envs.TaskFamily("dog", robot, goal, "", action_scale=1.0, horizon=10)
+
+    read = saved(metarl.MAML(family(), **SMALL), tmp_path / "a")
+    read.check_family(family())
+    with pytest.raises(ValueError, match=f"differs from .*: {field} was"):
+        read.check_family(family(**changes))
