@@ -103,10 +103,7 @@ def evaluate(
             raise ValueError("--change takes a single run and neither --library nor --rollouts")
         _check_no_steps(adaptation)
         sample = {"seed": adaptation.seed, "tasks": adaptation.tasks} | _given(task_file)
-        learner, folder = run.learner(first), out or folder_of(first)
-        _check_place(folder)
-        for part in tables.split:
-            _recovery(learner, change, {**sample, "split": part}, folder)
+        _evaluate_change(run.learner(first), change, tables, sample, out or folder_of(first))
         return
     if change != ChangeSettings():
         raise ValueError("--memory-window requires --change")
@@ -146,17 +143,20 @@ def _check_no_steps(adaptation: AdaptationSettings) -> None:
         raise ValueError(f"--change is measured before inner steps, and takes no {names}")
 
 
-def _recovery(
-    learner: "MAML", change: ChangeSettings, sample: dict[str, Any], folder: Path
+def _evaluate_change(
+    learner: "MAML", change: ChangeSettings, tables: TableSettings, sample: dict, folder: Path
 ) -> None:
-    """Measure what a change of the task does; print it and write it."""
+    """Measure what a change of the task does on tasks of each split; print it and write it."""
     from metarl.evaluation.recovery import recovery
     from metarl.showing import figures
 
-    result = recovery(learner, change.change or "", memory_window=change.memory_window, **sample)
-    name = "change" if sample["split"] == "test" else f"change_{sample['split']}"
-    numbers, figure = figures.save(result, folder, name)
-    print(f"{result.title}\n{result}\nnumbers: {numbers}\nfigure: {figure}\n")
+    _check_place(folder)
+    sample |= {"memory_window": change.memory_window}
+    for split in tables.split:
+        result = recovery(learner, change.change or "", split=split, **sample)
+        name = "change" if split == "test" else f"change_{split}"
+        numbers, figure = figures.save(result, folder, name)
+        print(f"{result.title}\n{result}\nnumbers: {numbers}\nfigure: {figure}\n")
 
 
 def compare(

@@ -249,8 +249,8 @@ def _has_ended(study: "optuna.Study", trained: Trained, plan: Plan) -> bool:
     return True
 
 
-def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
-    """Write all trials to `trials.csv`; yield the lines that say what was found.
+def report(study: "optuna.Study", plan: Plan) -> list[str]:
+    """Write all trials to `trials.csv`; return the lines that say what was found.
 
     Raises:
         ValueError: when no trial has come to its end.
@@ -269,15 +269,29 @@ def report(study: "optuna.Study", plan: Plan) -> Iterator[str]:
             "--trials"
         )
     path = plan.out / "trials.csv"
+    _write_trials(path, finished, [*study.best_trial.user_attrs["settings"]])
+    return [*_found(study.best_trial, finished, plan, path)]
+
+
+def _write_trials(
+    path: Path, finished: Mapping[str, "optuna.trial.FrozenTrial"], names: Sequence[str]
+) -> None:
     with whole_file(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        names = [*study.best_trial.user_attrs["settings"]]
         writer.writerow(["trial", "state", "return", *names])
         for folder, trial in finished.items():
             settings = trial.user_attrs["settings"]
             values = [settings[name] for name in names]
             writer.writerow([folder, trial.state.name.lower(), _return(trial), *values])
-    best, defaults = study.best_trial, finished[FIRST]
+
+
+def _found(
+    best: "optuna.trial.FrozenTrial",
+    finished: Mapping[str, "optuna.trial.FrozenTrial"],
+    plan: Plan,
+    path: Path,
+) -> Iterator[str]:
+    defaults = finished[FIRST]
     settings: dict[str, Any] = best.user_attrs["settings"]
     if best.user_attrs["folder"] == FIRST:
         yield f"best of {len(finished)} trials: the defaults, return {_return(best)}"

@@ -89,7 +89,7 @@ def test_the_search_finds_better_settings_and_says_them(trained: list[Run], tmp_
     assert "%, pruned" in shown
     assert "\r" not in shown
 
-    lines = list(report(study, plan))
+    lines = report(study, plan)
     row = ast.literal_eval("{" + lines[3].strip() + "}")
     assert row.keys() == {("Point2D", "maml-trpo")}
     (settings,) = row.values()
@@ -105,7 +105,7 @@ def test_the_search_finds_better_settings_and_says_them(trained: list[Run], tmp_
 
 def test_where_the_defaults_are_best_there_is_no_row(trained: list[Run], tmp_path: Path):
     plan = plan_of(tmp_path)
-    lines = list(report(tune.tune(plan, 1), plan))
+    lines = report(tune.tune(plan, 1), plan)
     assert lines == [
         "best of 1 trials: the defaults, return -0.1",
         f"trials: {tmp_path / 'trials.csv'}",
@@ -166,12 +166,12 @@ def test_a_trial_that_fails(trained: list[Run], tmp_path: Path, monkeypatch, cap
             tune.tune(plan, 1)
         study = tune.tune(plan, 1)  # has its one trial
         with pytest.raises(ValueError, match=r"1 of 1 failed, see .*log\.txt; .*raise --trials"):
-            list(report(study, plan))
+            report(study, plan)
         return
     study = tune.tune(plan, 3)
     assert "trial-001 failed: it broke " in capsys.readouterr().out
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert next(report(study, plan)).startswith("best of 3 trials: ")
+    assert report(study, plan)[0].startswith("best of 3 trials: ")
 
 
 def test_what_is_given_is_held_also_at_its_default(tmp_path: Path, monkeypatch):
@@ -228,14 +228,14 @@ def test_a_trial_that_never_began_is_no_trial(trained: list[Run], tmp_path: Path
     plan = plan_of(tmp_path)
     tune.tune(plan, 1).ask()
     study = tune.tune(plan, 2)
-    assert next(report(study, plan)).startswith("best of 2 trials: ")
+    assert report(study, plan)[0].startswith("best of 2 trials: ")
 
 
 def test_a_row_keeps_what_was_tuned_before(trained: list[Run], tmp_path: Path, monkeypatch):
     tuned = {"told": 0.5, "max_kl": 0.02}
     monkeypatch.setitem(TUNED, ("Point2D", "maml-trpo"), tuned)
     plan = plan_of(tmp_path)
-    row = ast.literal_eval("{" + list(report(tune.tune(plan, 8), plan))[3].strip() + "}")
+    row = ast.literal_eval("{" + report(tune.tune(plan, 8), plan)[3].strip() + "}")
     (settings,) = row.values()
     assert settings["told"] == 0.5
     assert settings["max_kl"] != 0.02, "what was found comes last"

@@ -41,9 +41,9 @@ class AdaptationSettings(TaskSettings):
     """How far a learner adapts to new tasks."""
 
     steps: int | None = None
-    """Inner steps: gradient steps of the adaptation, 3 by default. For a policy trained with a
-    context and without gradient steps (siamese), step 1 only fills its memory with the rollouts;
-    gradient steps follow from step 2. Default for such a policy: 1."""
+    """Inner steps: gradient steps of the adaptation. For a policy trained with a context, without
+    gradient steps (siamese), step 1 only fills its memory with the rollouts; gradient steps follow
+    from step 2. 3 when left out, 1 for such a policy."""
     halve: bool = False
     """Halve the inner step size after the first step, as Finn et al. (2017) do in their tests."""
     scored: int = 20
@@ -95,7 +95,7 @@ class ChangeSettings:
     parameters have commas between them; 2.5 alone draws another task for each."""
     memory_window: int | None = None
     """For a changing task: time constant [control steps] with which the policy's memory forgets, in
-    addition to forgetting when it notices the change; no such window by default."""
+    addition to forgetting when it notices the change; no such window when left out."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,6 @@ _MOST, _SHOWN = 2**63, 200
 """Bound of counters (in 64-bit keys of streams); most characters of a value in a message."""
 
 _OTHERS = "it holds other parameters than its settings call for"
-
 # tensors of a checkpoint that are no parameters, by what their names begin with
 _OPTIMISER, _OBSERVATION, _CONTEXT = "outer/", "observation/", "context/"
 _ENCODER, _CRITIC = "encoder/", "critic/"
