@@ -100,11 +100,15 @@ class GaussianPolicy:
             observation: [..., n, observation], or [task, n, observation] with a task axis.
         """
         activate, _ = ACTIVATIONS[self.activation]
-        features = self.normaliser(observation) if self.normaliser else observation
+        features = self.normalised(observation)
         *hidden, last = self._layers(parameters)
         for weight, bias in hidden:
             features = activate(affine(features, weight, bias))
         return Gaussian(affine(features, *last), self._log_std(parameters).unsqueeze(-2))
+
+    def normalised(self, observation: Tensor) -> Tensor:
+        """Return observations [..., observation] as the first layer takes them."""
+        return self.normaliser(observation) if self.normaliser else observation
 
     def acting(self, parameters: Parameters) -> Callable[[Array], Array]:
         """Return the most likely actions as a function of observations, in NumPy.

@@ -1,8 +1,7 @@
 """`tune`: a search for the few settings that decide how well a family is learnt, with Optuna.
 
 A study is a folder: Optuna's journal, which remembers every trial, and a run folder for each.
-Trials are processes, as the runs of a sweep are; one that was interrupted resumes from its last
-checkpoint.
+Trials are processes, as the runs of a sweep are; an interrupted one resumes from its checkpoint.
 """
 
 import csv
@@ -117,8 +116,7 @@ def tune(plan: Plan, trials: int, side_by_side: int = 1) -> "optuna.Study":
     Raises:
         OSError: when the folder cannot be made.
         RuntimeError: where Optuna is not installed.
-        ValueError: when the folder holds another study, or is in use, or a trial fails before any
-            has come to its end.
+        ValueError: for a folder with another study or in use, or a failure before any trial ends.
         KeyboardInterrupt: when a signal asked to stop; the same call resumes.
     """
     make_folder(plan.out)

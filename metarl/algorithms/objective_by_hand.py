@@ -248,7 +248,7 @@ def _rows(policy: GaussianPolicy, batch: Batch) -> Rows:
     """Return a batch with its rollouts in a row, and observations as the first layer sees them."""
     observations = batch.observations.flatten(1, 2)
     return Rows(
-        observations=policy.normaliser(observations) if policy.normaliser else observations,
+        observations=policy.normalised(observations),
         actions=batch.actions.flatten(1, 2),
         log_probs=batch.log_probs.flatten(1),
         advantages=batch.advantages.flatten(1),

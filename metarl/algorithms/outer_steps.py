@@ -216,7 +216,7 @@ def _steps_that_took_place(objective: Objective) -> Batch:
     policy, post = objective.policy, objective.sampled.post
     assert isinstance(policy, GaussianPolicy)
     rows = Batch(*(field[post.weights > 0] for field in post))
-    seen = policy.normaliser(rows.observations) if policy.normaliser else rows.observations
+    seen = policy.normalised(rows.observations)
     return rows._replace(observations=seen, weights=rows.weights / len(post.weights))
 
 

@@ -27,7 +27,7 @@ from metarl.learner.recipe import Recipe
 from metarl.learner.state import State
 from metarl.learner.task_encoder import train_encoder
 from metarl.sampling.sampler import Sampling
-from metarl.sampling.streams import Key, Phase, Purpose, stream, torch_generator
+from metarl.sampling.streams import Key, Phase, Purpose, torch_stream
 from metarl.sampling.trial import ONE_EPISODE, Trial
 from metarl.sampling.workers import sampler_in_processes
 from metarl.system.task_threads import TaskThreads
@@ -120,7 +120,7 @@ def update(
     """
     tasks = tasks_of(state, recipe, family)
     key = Key(recipe.config.seed, Phase.TRAIN, state.iteration)
-    shuffles = torch_generator(int(stream(key, Purpose.MINIBATCHES, 0, 0).integers(2**62)))
+    shuffles = torch_stream(key, Purpose.MINIBATCHES)
     policy = state.policy
     post, critic, explained = _judged(state, recipe, family, stages[-1], shuffles)
     with recipe.threads() as threads:

@@ -96,6 +96,11 @@ def streams(
         yield generator
 
 
+def torch_stream(key: Key, purpose: Purpose) -> torch.Generator:
+    """Return torch's generator for a purpose that no single task or rollout has."""
+    return torch_generator(int(stream(key, purpose, 0, 0).integers(2**62)))
+
+
 def torch_generator(seed: int) -> torch.Generator:
     """Return a torch generator with this seed."""
     return torch.Generator().manual_seed(seed)
