@@ -8,6 +8,8 @@ does too. So forces are scaled where they arise: gain, bias and limits by the sa
 multiplies the force in every state and moves no setpoint.
 """
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 from mujoco import mjtBias, mjtGain
@@ -119,6 +121,25 @@ def disable(bodies: Bodies, sims: NDArray[np.integer], actuators: Indices) -> No
             idle = dead[:, drivers].all(axis=1)
             bodies["jnt_actfrclimited"][idle, joint] = True
             bodies["jnt_actfrcrange"][idle, joint] = 0.0
+
+
+def require_actuators(model: mujoco.MjModel, indices: Sequence[int], role: str) -> None:
+    """Check that a model has actuators of these indices.
+
+    Args:
+        model: the robot.
+        indices: of actuators; -1 for none.
+        role: what one cannot do that is not there, for the message.
+
+    Raises:
+        ValueError: for an index that is too large.
+    """
+    last = max(indices, default=-1)
+    if last >= model.nactuator:
+        raise ValueError(
+            f"the robot has {model.nactuator} actuators, 0 to {model.nactuator - 1}; "
+            f"actuator {last} cannot {role}"
+        )
 
 
 def actuator_name(model: mujoco.MjModel, index: int) -> str:

@@ -86,7 +86,7 @@ def made(family: TaskFamily | str, preset: str | None = None, **changes: Any) ->
 
     Args:
         family: as it is, or its name.
-        preset: a published variant, of one that is named.
+        preset: a published variant, of one that is named; of a family as it is, its own or none.
         changes: fields of the family to change.
 
     Raises:
@@ -100,6 +100,11 @@ def made(family: TaskFamily | str, preset: str | None = None, **changes: Any) ->
         raise ValueError(
             f"{family} is made of third-party environments: metarl.envs.make({family!r})"
             f".environment(task) is the environment of a task"
+        )
+    if preset not in (None, "default", family.preset):
+        raise ValueError(
+            f"preset={preset!r} is of a family that is named, and {family.name} is given as it is, "
+            f"with the preset {family.preset!r}: metarl.envs.make(name, preset={preset!r})"
         )
     return family.replace(**changes) if changes else family
 

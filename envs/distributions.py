@@ -71,6 +71,7 @@ class Uniform(Distribution):
     log: bool = False
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for low, high in ((self.low, self.high), self.extrapolate or (self.low, self.high)):
             _check_range(self.name, low, high, positive=self.log)
         if self.extrapolate:
@@ -128,6 +129,7 @@ class LogUniforms(Distribution):
     high: float
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _check_range(self.kind, self.low, self.high, positive=True)
 
     @property
@@ -169,6 +171,14 @@ class Choice(Distribution):
         make_plain(self)
         if not self.values:
             raise ValueError(f"{self.name} needs at least one value to choose from")
+        for choices in (self.values, self.extrapolate):
+            if not isinstance(choices, tuple) or not all(
+                isinstance(v, int | float) for v in choices
+            ):
+                raise ValueError(
+                    f"{self.name} must be chosen from a tuple of numbers, got {choices!r}; number "
+                    f"what has no number"
+                )
         every = [*self.values, *self.extrapolate]
         if len(set(every)) < len(every):
             raise ValueError(f"{self.name} has a value twice: {', '.join(f'{v:g}' for v in every)}")
@@ -186,11 +196,14 @@ class Choice(Distribution):
         return generator.choice(values, (count, 1))
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
-        return np.isin(values[:, 0], self.values + self.extrapolate)
+        return np.asarray(self._chosen(values).any(axis=1))
 
     def coordinates(self, values: Array) -> Array:
-        # one-hot vectors are sqrt(2) apart
-        return (values == np.array(self.values + self.extrapolate)) / np.sqrt(2.0)
+        return self._chosen(values) / np.sqrt(2.0)  # one-hot vectors are sqrt(2) apart
+
+    def _chosen(self, values: Array) -> NDArray[np.bool_]:
+        """Return which choice each value is, [count, choice], as far as float32 tells."""
+        return np.isclose(values, self.values + self.extrapolate, rtol=1e-6, atol=0.0)
 
     def describe(self) -> str:
         text = f"{self.name} one of {', '.join(f'{v:g}' for v in self.values)}"
@@ -258,6 +271,7 @@ class Disc(Distribution):
     extrapolate: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _check_range("radius", 0.0, self.radius)
         if self.extrapolate:
             _check_range("radius", *self.extrapolate)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from metarl.envs.actuators import disable, reverse, scale_forces
-from metarl.envs.bodies import Bodies
+from metarl.envs.actuators import disable, require_actuators, reverse, scale_forces
+from metarl.envs.bodies import Bodies, require_no_meshes
 from metarl.envs.distributions import Choice, Distribution, LogUniforms, Signs, Uniform
 from metarl.envs.goal import Parameters
 from metarl.envs.model import element_index, element_names
@@ -70,10 +70,18 @@ def friction(low: float, high: float, extrapolate: Span | None = None) -> Dynami
 
 
 def joint_damping(low: float, high: float, extrapolate: Span | None = None) -> Dynamics:
-    """Scale the damping of every joint by `damping_scale`."""
+    """Scale the damping of every joint by `damping_scale`, of a polynomial all coefficients."""
 
     def change(bodies: Bodies, task: Parameters) -> None:
-        bodies["dof_damping"] *= task["damping_scale"][:, None]
+        scale, model = task["damping_scale"][:, None], bodies.model
+        if not (model.dof_damping.any() or model.dof_dampingpoly.any()):
+            raise ValueError(
+                "no joint of the robot has damping to scale: give joints a damping in the MJCF, or "
+                "leave joint_damping out"
+            )
+        bodies["dof_damping"] *= scale
+        if model.dof_dampingpoly.any():
+            bodies["dof_dampingpoly"] *= scale[..., None]
 
     return _scaled("joint damping", "damping_scale", low, high, extrapolate, change)
 
@@ -149,7 +157,7 @@ def dead_actuator(train: Sequence[int], extrapolate: Sequence[int] = ()) -> Dyna
         _require("a dead actuator", actuator >= -1, "an index, or -1 for none", actuator)
 
     def change(bodies: Bodies, task: Parameters) -> None:
-        _require_actuators(bodies.model, (*train, *extrapolate), "be dead")
+        require_actuators(bodies.model, (*train, *extrapolate), "be dead")
         dead = np.asarray(task["dead_actuator"], dtype=int)
         failing = np.flatnonzero(dead >= 0)
         disable(bodies, failing, dead[failing])
@@ -186,7 +194,7 @@ def crippled_leg(
     """Let one leg give no force and shrink to half its size, after Clavera et al. (2019).
 
     The leg's geoms halve in size and in distance from their joints, and masses stay. Meshes cannot
-    shrink: MuJoCo reads their size from the mesh.
+    shrink: a leg with some is refused, unless `size` is 1.
 
     Args:
         robot: has `legs`.
@@ -204,12 +212,16 @@ def crippled_leg(
             leg,
         )
 
+    drawn = {*train, *extrapolate}
+
     def change(bodies: Bodies, task: Parameters) -> None:
         chosen = np.asarray(task["crippled_leg"], dtype=int)
         for index, leg in enumerate(robot.legs):
             # of all legs, drawn or not: what the model lacks is found when the family is made
             geoms = [element_index(bodies.model, "geom", name) for name in leg.geoms]
-            _require_actuators(bodies.model, leg.actuators, f"move the leg {leg.name!r}")
+            if size != 1.0 and index in drawn:
+                require_no_meshes(bodies.model, geoms, leg.name)
+            require_actuators(bodies.model, leg.actuators, f"move the leg {leg.name!r}")
             lame = np.flatnonzero(chosen == index)
             if not len(lame):
                 continue
@@ -336,12 +348,3 @@ def _indices(name: str, train: Sequence[int], extrapolate: Sequence[int]) -> Cho
 def _require(what: str, good: bool, expected: str, got: float) -> None:
     if not good:
         raise ValueError(f"{what} must be {expected}, got {got:g}")
-
-
-def _require_actuators(model: mujoco.MjModel, indices: Sequence[int], role: str) -> None:
-    last = max(indices, default=-1)
-    if last >= model.nactuator:
-        raise ValueError(
-            f"the robot has {model.nactuator} actuators, 0 to {model.nactuator - 1}; "
-            f"actuator {last} cannot {role}"
-        )

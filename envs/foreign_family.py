@@ -37,7 +37,7 @@ from metarl.envs.global_randomness import OwnRandomness
 from metarl.envs.plain import check_horizon_and_scale, make_plain
 from metarl.envs.robot import Array
 from metarl.envs.task_space import HasTaskSpace, TaskSpace
-from metarl.envs.task_wrapper import OfTasks, SetTask
+from metarl.envs.task_wrapper import OfTasks, SetTask, new_environment
 from metarl.envs.tasks import Tasks
 
 SUCCESS = ("is_success", "success")
@@ -106,7 +106,7 @@ class ForeignFamily(HasTaskSpace):
             object.__setattr__(self, "action_size", _size(env.action_space))
             draws = env.render_mode == "rgb_array"
             # without a rate, RecordVideo of Gymnasium shows 30 pictures a second
-            rate = float(env.metadata.get("render_fps", 30)) if draws else None
+            rate = float(env.metadata.get("render_fps") or 30) if draws else None
             object.__setattr__(self, "render_fps", rate)
         finally:
             env.close()
@@ -187,7 +187,7 @@ class ForeignFamily(HasTaskSpace):
 
     def _new(self) -> gymnasium.Env:
         """Return an environment that has not been told a task."""
-        env = self.make_env()
+        env = new_environment(self.name, self.make_env)
         return FlattenObservation(env) if self.flatten_observation else env
 
     def _check_spaces(self, env: gymnasium.Env) -> None:
@@ -287,7 +287,7 @@ class ForeignSimulator:
                 np.clip(control.reshape(space.shape).astype(space.dtype), space.low, space.high)
             )
         self._time += 1
-        if self._time < self.family.horizon and (truncated & live).any():
+        if self._time < self.family.horizon and (truncated & ~terminated & live).any():
             raise ValueError(
                 f"the environment of {self.family.name} was truncated after {self._time} steps, "
                 f"before the horizon of {self.family.horizon}; make the horizon at most that"
@@ -316,7 +316,8 @@ class ForeignSimulator:
         for key in SUCCESS:
             if key in info:
                 self._success_told = True
-                return np.asarray(info[key], dtype=bool)
+                told = np.asarray(info[key], dtype=bool)
+                return np.asarray(told.reshape(self.count, -1).any(axis=1))
         return np.zeros(self.count, dtype=bool)
 
     def _require_success(self) -> None:

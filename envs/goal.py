@@ -145,9 +145,37 @@ class Goal:
         parts = self.parts(step, parameters)
         return (_total(parts) if parts else self.reward(step, parameters)), parts
 
+    def ends(self, step: Step, parameters: Parameters) -> NDArray[np.bool_]:
+        """Return `reached` of a step, [sim]; ValueError for another shape or kind."""
+        return self._checked("reached", self.reached(step, parameters), step)
+
+    def succeeded(self, step: Step, parameters: Parameters) -> NDArray[np.bool_]:
+        """Return `succeeds` of a step, [sim], False without it; ValueError as for `ends`."""
+        criterion = self.succeeds or never
+        return self._checked("succeeds", criterion(step, parameters), step)
+
+    def _checked(self, name: str, flags: NDArray[np.bool_], step: Step) -> NDArray[np.bool_]:
+        count = len(step.after)
+        if np.shape(flags) not in ((), (count,)) or np.asarray(flags).dtype != bool:
+            raise ValueError(
+                f"{name} of the goal {self.name!r} must be [{count}] booleans, one of each "
+                f"simulation, got {list(np.shape(flags))} of {np.asarray(flags).dtype}"
+            )
+        return flags
+
 
 def _parts(terms: Sequence[Term], step: Step, parameters: Parameters) -> dict[str, Array]:
-    return {term.name: term.weight * term.value(step, parameters) for term in terms}
+    count = len(step.after)
+    parts = {}
+    for term in terms:
+        value = np.asarray(term.value(step, parameters))
+        if value.shape not in ((), (count,)):
+            raise ValueError(
+                f"the term {term.name!r} must be [{count}], one of each simulation, "
+                f"got {list(value.shape)}"
+            )
+        parts[term.name] = term.weight * np.broadcast_to(value, count)
+    return parts
 
 
 def _total(parts: Mapping[str, Array]) -> Array:

@@ -19,6 +19,7 @@ from metarl.envs.catalogue import made
 from metarl.envs.distributions import Split
 from metarl.envs.episodes import ChoosesTasks, Episodes, render_fps, reset_options
 from metarl.envs.pictures import Pictures
+from metarl.envs.rest_fields import put_at_rest
 from metarl.envs.task_family import TaskFamily
 
 
@@ -192,7 +193,9 @@ class TaskEnv(ChoosesTasks, gymnasium.Env[NDArray, NDArray]):
             if self.family.robot.lookat is None:
                 followed = self.family.robot.root_body(model)
                 view |= {"type": mujoco.mjtCamera.mjCAMERA_TRACKING, "trackbodyid": followed}
-            self._window = MujocoRenderer(model, mujoco.MjData(model), view, *self._size)
+            data = mujoco.MjData(model)
+            put_at_rest(self.family.robot, model, data)
+            self._window = MujocoRenderer(model, data, view, *self._size)
         self._window.data.qpos[:] = qpos
         mujoco.mj_forward(self._window.model, self._window.data)
         self._window.render("human")

@@ -12,7 +12,7 @@ from metarl.envs.actuators import JOINT_TRANSMISSIONS
 from metarl.envs.model import load_model
 from metarl.envs.reachable import NEAR, box_within_reach, tip_of
 from metarl.envs.robots.servo_robot import ServoRobot
-from metarl.envs.servos import Physics, Servos, position_servos
+from metarl.envs.servos import Physics, Servos, gears, position_servos, turning_servos
 
 _RATE = 50.0
 _STRIDE = 1.0
@@ -62,14 +62,29 @@ def inspect(mjcf: Path | str) -> str:
 
 
 def lines(mjcf: Path | str) -> str:
-    """Return a Python file with a function that makes a family of the robot."""
+    """Return a Python file with a function that makes a family of the robot.
+
+    Raises:
+        ValueError: where no goal suits it: its base floats, but it has no legs, or its tip does not
+            move with its joints' servos; or for what `ServoRobot` refuses.
+    """
     model = load_model(mjcf)
     robot, settings = _robot(Path(mjcf), model)
+    if robot.walks and not robot.legs:
+        raise ValueError(
+            "its base floats, but no actuator drives a joint of a limb to walk with; write a goal "
+            "of your own (metarl.envs.goals.Goal)"
+        )
     if robot.walks:
         goal = "    goal = goals.velocity_command((0.0, 1.0))"
         others = "horizon=250, survive_bonus=1.0"
     else:
         box = box_within_reach(robot, robot.load())
+        if box.low == box.high:
+            raise ValueError(
+                "its tip stays in one place whatever servos of joints are asked, so where it can "
+                "reach is not known; write a goal of your own (metarl.envs.goals.Goal)"
+            )
         corners = f"{box.low}, {box.high}"
         near = f"{100 * NEAR:.0f} cm"
         goal = (
@@ -123,12 +138,18 @@ def _robot(mjcf: Path, model: mujoco.MjModel) -> tuple[ServoRobot, list[str]]:
 
 
 def _strides(robot: ServoRobot) -> dict[str, float] | float | None:
-    """Return how far an arm's servos may turn; None for the default, where none drives a joint."""
-    driven = robot.driven(robot.load())
-    turning = [name for name, joint in driven if joint is not None]
-    if len(turning) == len(driven):
+    """Return how far an arm's servos may turn; None for the default, where none turns a hinge."""
+    model = robot.load()
+    turning, turns = turning_servos(model), _STRIDE * gears(model)
+    if turning.all() and (turns == _STRIDE).all():
         return _STRIDE
-    return {name: _STRIDE for name in turning if name} or None
+    single = np.flatnonzero(model.actuator_ctrlnum == 1)  # a name stands for all controls of a pid
+    controls = {model.actuator(a).name: int(model.actuator_ctrladr[a]) for a in single}
+    return {
+        name: round(float(turns[control]), 6)
+        for name, control in controls.items()
+        if name and turning[control]
+    } or None
 
 
 def _quoted(value: Any) -> str:  # noqa: ANN401
@@ -242,6 +263,8 @@ def _warnings(model: mujoco.MjModel) -> Iterator[str]:
         )
     if not (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value).any() and _floats(model):
         yield "no floor: take a scene that includes the robot"
+    if count := int((model.jnt_type == mujoco.mjtJoint.mjJNT_BALL.value).sum()):
+        yield f"{_count(count, 'ball joint')}: neither observed nor disturbed at a start"
     if (model.actuator_dyntype != mujoco.mjtDyn.mjDYN_NONE.value).any():
         yield "actuators with a state of their own (filters, integrators)"
 

@@ -41,6 +41,15 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401
     return tuple(_tuples(entry) for entry in value)
 
 
+def require_several(name: str, values: Any, kind: type) -> None:  # noqa: ANN401, a user's
+    """Raise TypeError unless values are a tuple or a list of instances of a class."""
+    if not isinstance(values, tuple | list) or not all(isinstance(v, kind) for v in values):
+        raise TypeError(
+            f"{name} must be a tuple of {kind.__name__} objects, got {values!r}; of one, write "
+            f"(one,), with a comma"
+        )
+
+
 def whole(name: str, value: Any, least: int = 1) -> int:  # noqa: ANN401, whatever a user gives
     """Return a count as Python's own whole number; NumPy's and 1e6 are counts too.
 

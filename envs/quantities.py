@@ -21,7 +21,8 @@ from metarl.envs.robot import Array, Robot
 QUANTITIES: dict[str, str] = {
     "action": "what was asked, -1 to 1 of the control range, [sim, action]",
     "last_action": "what was asked in the step before, 0 at a start, [sim, action]",
-    "torque": "of the actuators [N m, N], [sim, actuator]",
+    "torque": "of the actuators on their joints or tendons, gear included [N m, N]; of one on a "
+    "site or a body, before its gear, [sim, actuator]",
     "joint_velocity": "of the driven joints [rad/s, m/s], [sim, joint]",
     "height": "of the base [m], [sim]",
     "up": "the vertical in the base's frame, (0, 0, 1) when it is level, [sim, 3]",
@@ -34,6 +35,7 @@ QUANTITIES: dict[str, str] = {
 }
 """What each quantity is."""
 
+_GEARED = [mujoco.mjtTrn.mjTRN_TENDON.value, mujoco.mjtTrn.mjTRN_SLIDERCRANK.value]
 _SENSOR = "metarl contact of "
 _FIELDS = {
     "torque": ("actuator_force",),
@@ -128,6 +130,8 @@ class Quantities:
         self._sees = tuple(sees)
         self._fields = {f: bind(f) for name in sees for f in _FIELDS.get(name, ())}
         on_joint = np.isin(model.actuator_trntype, JOINT_TRANSMISSIONS)
+        geared = on_joint | np.isin(model.actuator_trntype, _GEARED)
+        self._gear = np.where(geared, model.actuator_gear[:, 0], 1.0)
         self._dofs = model.jnt_dofadr[model.actuator_trnid[on_joint, 0]]
         self._base = robot.root_body(model)
         moves = {"up", "base_velocity", "base_rotation"} & set(sees)
@@ -183,7 +187,7 @@ class Quantities:
         return {"contact": contact, "landed": landed, "air_time": air_time}
 
     def _torque(self) -> Array:
-        return self._fields["actuator_force"].copy()
+        return self._fields["actuator_force"] * self._gear
 
     def _joint_velocity(self) -> Array:
         return self._fields["qvel"][:, self._dofs]

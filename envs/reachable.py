@@ -85,12 +85,11 @@ def box_within_reach(robot: ServoRobot, model: mujoco.MjModel) -> Box:
 def _poses(robot: ServoRobot, model: mujoco.MjModel, generator: np.random.Generator) -> Array:
     """Return poses that an arm's servos may be asked for, [pose, nq]."""
     poses = np.tile(robot.home_qpos, (_POSES, 1))
-    low, high = robot.control_range(model)
-    for (_, joint), least, most in zip(robot.driven(model), low, high, strict=True):
+    for (_, joint), far in zip(robot.driven(model), robot.reach(model), strict=True):
         if joint is None:
             continue
         address = int(model.jnt_qposadr[joint])
-        moved = poses[:, address] + generator.uniform(least, most, _POSES)
+        moved = poses[:, address] + generator.uniform(-far, far, _POSES)
         if model.jnt_limited[joint]:
             moved = np.clip(moved, *model.jnt_range[joint])
         poses[:, address] = moved

@@ -34,3 +34,9 @@ def rest_fields(robot: Robot, model: mujoco.MjModel) -> dict[str, Array]:
             mujoco.mj_initCtrlHistory(model, data, int(actuator), None, past)
         fields["history"] = data.history.copy()
     return fields
+
+
+def put_at_rest(robot: Robot, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Write a robot's `rest_fields` into data."""
+    for name, values in rest_fields(robot, model).items():
+        getattr(data, name)[:] = values

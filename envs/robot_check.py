@@ -8,16 +8,27 @@ from typing import NoReturn
 
 import mujoco
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from metarl.envs.model import element_index
 from metarl.envs.mujoco_log import quiet
-from metarl.envs.rest_fields import rest_fields
+from metarl.envs.rest_fields import put_at_rest
 from metarl.envs.robot import Array, Robot
 
 _COUNTS = (2, 3)
 """Numbers of simulations to try: with a single count, a wrong axis can have the right length by
 chance."""
+
+
+_NOT_COMPUTED = (
+    "subtree_linvel",
+    "subtree_angmom",
+    "cacc",
+    "cfrc_int",
+    "energy",
+    "qfrc_inverse",
+)
+"""Fields that MuJoCo computes on demand only: a step leaves in them what was there before."""
 
 
 class Readings(dict[str, Array]):
@@ -42,11 +53,17 @@ def readings(robot: Robot, model: mujoco.MjModel, count: int) -> Readings:
     """Return the fields of a robot in `count` start states, [count, ...] each.
 
     Raises:
-        ValueError: for a field that MjData does not have, or a start of the wrong shape.
+        ValueError: for a field that MjData does not have or a step does not compute, or a start
+            of the wrong shape.
     """
     for name in robot.fields:
         if not hasattr(mujoco.MjData, name):
             raise ValueError(f"{robot.name} lists the field {name!r}, which MjData does not have")
+        if name in _NOT_COMPUTED:
+            raise ValueError(
+                f"{robot.name} lists the field {name!r}, which is not computed by a step; add a "
+                f"sensor of it to the MJCF and read 'sensordata'"
+            )
     data = mujoco.MjData(model)
     rows = []
     for sim in range(count):
@@ -54,21 +71,26 @@ def readings(robot: Robot, model: mujoco.MjModel, count: int) -> Readings:
         _require_shape(robot, "start", qpos, (model.nq,))
         _require_shape(robot, "start", qvel, (model.nv,))
         data.qpos[:], data.qvel[:] = qpos, qvel
-        for name, values in rest_fields(robot, model).items():
-            getattr(data, name)[:] = values
+        put_at_rest(robot, model, data)
         with quiet():
             mujoco.mj_forward(model, data)
         rows.append({name: np.array(getattr(data, name)) for name in robot.fields})
     return Readings(robot, {name: np.stack([row[name] for row in rows]) for name in robot.fields})
 
 
-def check_robot(robot: Robot, model: mujoco.MjModel) -> None:
+def check_robot(robot: Robot, model: mujoco.MjModel, *, falls: bool = True) -> None:
     """Check a robot against its model.
+
+    Args:
+        robot: with a fall that can end episodes.
+        model: its own.
+        falls: whether a fall does.
 
     Raises:
         TypeError: when it is no robot, or a class of robots.
         ValueError: when it reads what it does not list, returns an array of the wrong shape, has
-            actuators without a range, or names a body or camera that the model lacks.
+            actuators without a range, names a body or camera that the model lacks, or has fallen
+            in all its starts.
     """
     _check_controls(robot, model)
     robot.root_body(model)
@@ -83,6 +105,7 @@ def check_robot(robot: Robot, model: mujoco.MjModel) -> None:
         }
         for method, expected in expectations.items():
             _require_shape(robot, method, getattr(robot, method)(fields), expected)
+        _check_healthy(robot, np.asarray(robot.healthy(fields)), falls)
 
 
 def require_instance(robot: object) -> None:
@@ -91,6 +114,21 @@ def require_instance(robot: object) -> None:
         raise TypeError(f"the robot is the class {robot.__name__}; call it: {robot.__name__}()")
     if not isinstance(robot, Robot):
         raise TypeError(f"the robot must be an instance of a subclass of Robot, got {robot!r}")
+
+
+def _check_healthy(robot: Robot, healthy: NDArray, falls: bool) -> None:
+    if healthy.dtype != bool:
+        raise ValueError(
+            f"{robot.name}.healthy must return booleans, got {healthy.dtype}: write a comparison, "
+            f"such as fields['qpos'][:, 2] > 0.5"
+        )
+    if falls and not healthy.any():
+        raise ValueError(
+            f"{robot.name} has fallen where it starts, as {robot.name}.healthy says, so every "
+            f"episode would end in its first step: a ServoRobot that walks needs a base whose z "
+            f"axis points up and a floor at z = 0; correct that in the MJCF or the keyframe, or "
+            f"let the family have falls=False"
+        )
 
 
 def _check_controls(robot: Robot, model: mujoco.MjModel) -> None:

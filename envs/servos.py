@@ -7,13 +7,13 @@ robot stands. So controls are a keyframe's, plus an action times what each joint
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl.envs.actuators import JOINT_TRANSMISSIONS
+from metarl.envs.actuators import JOINT_TRANSMISSIONS, actuator_name
 from metarl.envs.model import Edit
 from metarl.envs.nearest import nearest
 from metarl.envs.plain import make_plain
@@ -22,6 +22,11 @@ from metarl.envs.robot import Array
 _HINGE = mujoco.mjtJoint.mjJNT_HINGE.value
 _TURN = 0.5
 """How far a servo turns its joint to each side, if nothing else is said [rad]."""
+_FILTERS = [mujoco.mjtDyn.mjDYN_FILTER.value, mujoco.mjtDyn.mjDYN_FILTEREXACT.value]
+_INTEGRATOR = mujoco.mjtDyn.mjDYN_INTEGRATOR.value
+
+Cone = Literal["pyramidal", "elliptic"]
+Collide = Literal["all", "feet"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class Servos:
     """What an action at the end of the range adds to the keyframe's control: one number for all
     actuators or one for each by name, in the actuator's own units (rad, m); those not named have
     the default, and those of 0 stay where they are and take no action. None for the default:
-    0.5 rad for position servos of hinges, half of the control range for all others."""
+    0.5 rad for position servos of hinges (times their gear, which their controls count in), half
+    of the control range for other position servos, and for all else what is left of it on the
+    wider side of the keyframe's control: all of it for a muscle at rest."""
     gains: tuple[float, float] | None = None
     """Stiffness [N m/rad] and damping [N m s/rad] of position servos that replace the model's own
     actuators on joints, such as torque motors, whose limits of torque they keep."""
@@ -58,10 +65,21 @@ class Physics:
 
     timestep: float | None = None
     """Of the physics [s]."""
-    cone: Literal["pyramidal", "elliptic"] | None = None
+    cone: Cone | None = None
     """Of friction. Pyramids are faster by a factor of two on Menagerie's quadrupeds."""
-    collide: Literal["all", "feet"] = "all"
+    collide: Collide = "all"
     """What of the robot can touch anything: all of it, or its feet alone."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        if self.timestep is not None and not 0.0 < self.timestep < np.inf:
+            raise ValueError(f"timestep must be seconds, above 0, got {self.timestep!r}")
+        for name, kind in (("cone", Cone), ("collide", Collide)):
+            value = getattr(self, name)
+            if value not in get_args(kind) and not (name == "cone" and value is None):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}"
+                )
 
 
 class Home(NamedTuple):
@@ -79,24 +97,29 @@ class Home(NamedTuple):
 
 
 @cache  # a compiled model is kept by its edits, which count by identity
-def edit(physics: Physics, gains: tuple[float, float] | None, feet: tuple[str, ...]) -> Edit:
+def edit(
+    physics: Physics, gains: tuple[float, float] | None, base: int, feet: tuple[str, ...]
+) -> Edit:
     """Return what changes a model's description as asked for, before it is compiled.
 
     Args:
         physics: what to change for speed.
         gains: of position servos that replace the model's own; None to leave them.
+        base: the index of the body that carries all others of the robot.
         feet: the names of the bodies that are feet.
     """
 
     def change(spec: mujoco.MjSpec) -> None:
-        _change_physics(spec, physics, feet)
+        _change_physics(spec, physics)
+        if physics.collide == "feet":
+            _leave_feet(spec, base, feet)
         if gains is not None:
             _change_servos(spec, gains)
 
     return change
 
 
-def _change_physics(spec: mujoco.MjSpec, physics: Physics, feet: tuple[str, ...]) -> None:
+def _change_physics(spec: mujoco.MjSpec, physics: Physics) -> None:
     if physics.timestep is not None:
         spec.option.timestep = physics.timestep
     if physics.cone is not None:
@@ -105,11 +128,18 @@ def _change_physics(spec: mujoco.MjSpec, physics: Physics, feet: tuple[str, ...]
         spec.option.cone = cone
         if pyramidal:
             spec.option.impratio = 1.0  # large ones are for elliptic cones
-    if physics.collide == "feet":
-        for geom in spec.geoms:
-            body = geom.parent.name
-            if body != "world" and body not in feet:
-                geom.contype = geom.conaffinity = 0
+
+
+def _leave_feet(spec: mujoco.MjSpec, base: int, feet: tuple[str, ...]) -> None:
+    """Let nothing of the robot but its feet touch anything; all else keeps its contacts."""
+    # bodies stand in the order in which they are compiled
+    own = [geom for geom in spec.bodies[base].find_all("geom") if geom.parent.name not in feet]
+    for geom in own:
+        geom.contype = geom.conaffinity = 0
+    names = {geom.name for geom in own if geom.name}
+    for pair in spec.pairs:
+        if {pair.geomname1, pair.geomname2} & names:
+            spec.delete(pair)
 
 
 def _change_servos(spec: mujoco.MjSpec, gains: tuple[float, float]) -> None:
@@ -118,13 +148,14 @@ def _change_servos(spec: mujoco.MjSpec, gains: tuple[float, float]) -> None:
     They drive the joint directly, without the gear that the motors had, and as strongly as these.
     """
     stiffness, damping = gains
+    model = spec.compile()  # tells angles in radians, whatever units each part is written in
+    _change_keyframes(spec, model)
     for actuator in spec.actuators:
         if actuator.trntype not in JOINT_TRANSMISSIONS:
             continue
         force = np.sort(np.multiply(_strongest(actuator), actuator.gear[0]))
         joint = spec.joint(actuator.target)
-        in_degrees = spec.compiler.degree and joint.type == mujoco.mjtJoint.mjJNT_HINGE
-        low, high = np.deg2rad(joint.range) if in_degrees else joint.range
+        low, high = model.joint(actuator.target).range
         if low >= high:
             if joint.type != mujoco.mjtJoint.mjJNT_HINGE:
                 raise ValueError(
@@ -133,10 +164,25 @@ def _change_servos(spec: mujoco.MjSpec, gains: tuple[float, float]) -> None:
                 )
             low, high = -np.pi, np.pi  # a turn in all
         actuator.set_to_position(kp=stiffness, kv=damping)
+        actuator.actrange, actuator.actlimited = (0.0, 0.0), mujoco.mjtLimited.mjLIMITED_AUTO
         actuator.gear = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         actuator.ctrlrange = low, high
         if force[0] < force[1]:
             actuator.forcerange = force
+
+
+def _change_keyframes(spec: mujoco.MjSpec, model: mujoco.MjModel) -> None:
+    """Leave out what the servos of joints do not have: activations, all controls but one."""
+    replaced = np.isin(model.actuator_trntype, JOINT_TRANSMISSIONS)
+    controls, activations = [], []
+    for actuator, goes in enumerate(replaced):
+        first, count = model.actuator_ctrladr[actuator], model.actuator_ctrlnum[actuator]
+        controls += range(first, first + (1 if goes else count))
+        first, count = model.actuator_actadr[actuator], model.actuator_actnum[actuator]
+        activations += [] if goes else range(first, first + count)
+    for key in spec.keys:
+        key.ctrl = np.asarray(key.ctrl)[controls] if len(key.ctrl) else key.ctrl
+        key.act = np.asarray(key.act)[activations] if len(key.act) else key.act
 
 
 def _strongest(actuator: mujoco.MjsActuator) -> NDArray:
@@ -153,7 +199,8 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
 
     Raises:
         ValueError: for a keyframe that the model does not have, a stride for an actuator that it
-            does not have, or one that is negative, or when no actuator takes an action.
+            does not have, or one that is negative, when no actuator takes an action, or when one
+            could take none for want of a range.
     """
     data = mujoco.MjData(model)
     key = _keyframe(model, servos.keyframe)
@@ -167,41 +214,75 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
     low, high = model.actuator_ctrlrange.T
     limited = low < high
     data.ctrl[limited] = np.clip(data.ctrl, low, high)[limited]
+    if model.na and not data.act.any():
+        _rest_activations(model, data)
     names = ("ctrl", "act", "mocap_pos", "mocap_quat")
     rest = {name: getattr(data, name).copy() for name in names if getattr(data, name).size}
-    strides = _strides(model, servos)
-    driven = np.flatnonzero(strides > 0.0)
     if not model.nactuator:
         raise ValueError("the model has no actuators")
+    strides = _strides(model, servos, data.ctrl)
+    driven = np.flatnonzero(strides > 0.0)
     if not len(driven):
-        raise ValueError(
-            'no actuator has a control range; write ctrlrange="-1 1" in the MJCF, or give '
-            "Servos(stride=...)"
-            if servos.stride is None
-            else "no actuator takes an action: every stride is 0"
-        )
+        raise ValueError("no actuator takes an action: every stride is 0")
     return Home(data.qpos.copy(), rest, driven, strides[driven])
+
+
+def _rest_activations(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Let activations hold the pose where a keyframe is written without them, as controls do."""
+    mujoco.mj_fwdPosition(model, data)
+    servos = position_servos(model)
+    for actuator in np.flatnonzero(model.actuator_actnum):
+        last = model.actuator_actadr[actuator] + model.actuator_actnum[actuator] - 1
+        control = model.actuator_ctrladr[actuator]
+        kind = model.actuator_dyntype[actuator]
+        if kind in _FILTERS and servos[control]:
+            data.act[last] = data.ctrl[control]
+        elif kind == _INTEGRATOR and _asks_for_length(model)[actuator]:
+            data.act[last] = data.actuator_length[actuator]
+        if model.actuator_actlimited[actuator]:
+            data.act[last] = np.clip(data.act[last], *model.actuator_actrange[actuator])
 
 
 def position_servos(model: mujoco.MjModel) -> NDArray[np.bool_]:
     """Return which controls ask for a length of their actuator, [nu]: force kp (u - length).
 
-    Not those of `intvelocity`, whose integral does.
+    Those of a `pid` that follows positions too; not those of `intvelocity`, whose integral does.
     """
+    direct = _asks_for_length(model) & (model.actuator_dyntype != _INTEGRATOR)
+    asked = np.repeat(direct, model.actuator_ctrlnum)
+    pid = model.actuator_gaintype == mujoco.mjtGain.mjGAIN_PID.value
+    pid &= (model.actuator_ctrlspec & mujoco.mjtCtrlInput.mjINPUT_POS.value) > 0
+    asked[model.actuator_ctrladr[pid & (model.actuator_biasprm[:, 1] < 0.0)]] = True
+    return asked
+
+
+def _asks_for_length(model: mujoco.MjModel) -> NDArray[np.bool_]:
+    """Return which actuators give kp (input - length), [actuator]."""
     gain, bias = model.actuator_gainprm[:, 0], model.actuator_biasprm[:, 1]
     affine = model.actuator_biastype == mujoco.mjtBias.mjBIAS_AFFINE.value
-    affine &= model.actuator_dyntype != mujoco.mjtDyn.mjDYN_INTEGRATOR.value
-    return np.repeat(affine & (gain > 0.0) & (bias == -gain), model.actuator_ctrlnum)
+    return affine & (gain > 0.0) & (bias == -gain)
 
 
-def _strides(model: mujoco.MjModel, servos: Servos) -> Array:
+def turning_servos(model: mujoco.MjModel) -> NDArray[np.bool_]:
+    """Return which controls ask for the angle of a hinge, times the actuator's gear, [nu]."""
+    on_joint = np.isin(model.actuator_trntype, JOINT_TRANSMISSIONS)
+    hinge = np.zeros(model.nactuator, bool)
+    hinge[on_joint] = model.jnt_type[model.actuator_trnid[on_joint, 0]] == _HINGE
+    return position_servos(model) & np.repeat(hinge, model.actuator_ctrlnum)
+
+
+def gears(model: mujoco.MjModel) -> Array:
+    """Return how many times its joint's own position each control's actuator counts, [nu]."""
+    return np.repeat(np.abs(model.actuator_gear[:, 0]), model.actuator_ctrlnum)
+
+
+def _strides(model: mujoco.MjModel, servos: Servos, rest: Array) -> Array:
     low, high = model.actuator_ctrlrange.T
-    on_hinge = np.isin(model.actuator_trntype, JOINT_TRANSMISSIONS)
-    on_hinge &= model.jnt_type[model.actuator_trnid[:, 0]] == _HINGE
-    hinges = position_servos(model) & np.repeat(on_hinge, model.actuator_ctrlnum)
-    strides = np.where(hinges, _TURN, (high - low) / 2.0)
+    wider = np.where(low < high, np.maximum(high - rest, rest - low), 0.0)
+    strides = np.where(position_servos(model), (high - low) / 2.0, wider)
+    strides = np.where(turning_servos(model), _TURN * gears(model), strides)
+    given, is_given = servos.stride, np.zeros(model.nu, bool)
     names = [model.actuator(a).name for a in range(model.nactuator)]
-    given = servos.stride
     if isinstance(given, Mapping):
         for name, value in given.items():
             if name not in names:
@@ -210,12 +291,31 @@ def _strides(model: mujoco.MjModel, servos: Servos) -> Array:
                     f"have{nearest(name, names)}"
                 )
             first = model.actuator_ctrladr[names.index(name)]
-            strides[first : first + model.actuator_ctrlnum[names.index(name)]] = value
+            own = slice(first, first + model.actuator_ctrlnum[names.index(name)])
+            strides[own], is_given[own] = value, True
     elif given is not None:
-        strides[:] = given
+        if np.shape(given) not in ((), (model.nu,)):
+            raise ValueError(
+                f"Servos(stride=...) must be one number, one for each of the {model.nu} controls, "
+                f"or numbers by the actuators' names, got {given}"
+            )
+        strides[:], is_given[:] = given, True
     if not (strides >= 0.0).all():
         raise ValueError(f"strides must not be negative, got {strides}")
+    _require_moved(model, (strides > 0.0) | is_given | (low < high))
     return strides
+
+
+def _require_moved(model: mujoco.MjModel, moved: NDArray[np.bool_]) -> None:
+    """Raise ValueError for an actuator of whose controls [nu] no action could move any."""
+    for actuator in range(model.nactuator):
+        first = model.actuator_ctrladr[actuator]
+        if not moved[first : first + model.actuator_ctrlnum[actuator]].any():
+            raise ValueError(
+                f"actuator {actuator_name(model, actuator)} has no control range, so no action "
+                f'would move it: write ctrlrange="-1 1", or what its limits are, in the MJCF, or '
+                f"give Servos(stride=...), by name, with 0 for one that stays where it is"
+            )
 
 
 def _keyframe(model: mujoco.MjModel, name: str | None) -> int | None:

@@ -245,12 +245,10 @@ class Simulator:
         reward = self.family.charge(reward, control, healthy, self._fields)
         stepped = ~failed if active is None else ~failed & active
         require_finite_reward(self.family.name, goal.name, reward, stepped, self._tasks)
-        terminated = failed | goal.reached(step, self._tasks)
+        terminated = failed | goal.ends(step, self._tasks)
         if self.family.falls:
             terminated |= ~healthy
-        succeeded = np.zeros(self.count, dtype=bool)
-        if goal.succeeds:
-            succeeded = goal.succeeds(step, self._tasks) & ~failed
+        succeeded = goal.succeeded(step, self._tasks) & ~failed
         if active is not None:
             terminated &= active
         # of a failed one MuJoCo put the state back to the defaults: that jump is no run

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl.envs.goal import Marker
+from metarl.envs.model import element_index
+from metarl.envs.rest_fields import put_at_rest
 from metarl.envs.robot import Array
 from metarl.envs.task_family import TaskFamily
 
@@ -44,6 +46,8 @@ class Studio:
         """The robot's state in the scene composed last."""
         self.ghost = mujoco.MjData(self.model)
         """The ghost's state in the scene composed last, if it has one."""
+        for data in (self.data, self.ghost):
+            put_at_rest(family.robot, self.model, data)  # mocap bodies are where starts have them
         self.root = family.robot.root_body(self.model)
         """The body that the camera follows."""
         self._ground = _ground(self.model)
@@ -87,7 +91,8 @@ class Studio:
             camera.distance += 1.6 * float(np.linalg.norm(middle - robot))
         if self._family.robot.camera_name is not None:
             camera.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
-            camera.fixedcamid = self.model.camera(self._family.robot.camera_name).id
+            name = self._family.robot.camera_name
+            camera.fixedcamid = element_index(self.model, "camera", name)
         self._move_ground(middle)
         self.data.light_xpos[:, :2] = robot[:2]  # OpenGL draws shadows near the light only
         everything = mujoco.mjtCatBit.mjCAT_ALL.value

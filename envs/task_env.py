@@ -13,6 +13,7 @@ import gymnasium
 from metarl.envs.distributions import Choice, Distribution
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.global_randomness import OwnRandomness, seed_globals
+from metarl.envs.task_wrapper import new_environment
 
 
 def task_env_family(
@@ -46,7 +47,7 @@ def task_env_family(
     Raises:
         ValueError: for an environment without these methods, or with too few tasks.
     """
-    env = make_env()
+    env = new_environment(name, make_env)
     try:
         tell = _telling(name, env.unwrapped)
         known = [] if distributions else _drawn(name, env, tasks, seed)

@@ -14,7 +14,7 @@ from metarl.envs.bodies import Bodies
 from metarl.envs.distributions import Distribution
 from metarl.envs.dynamics import Dynamics
 from metarl.envs.goal import Goal
-from metarl.envs.plain import check_horizon_and_scale, make_plain, plain
+from metarl.envs.plain import check_horizon_and_scale, make_plain, plain, require_several
 from metarl.envs.quantities import require_quantities, sensors
 from metarl.envs.robot import Array, Fields, Robot
 from metarl.envs.robot_check import check_robot, readings, require_instance
@@ -65,6 +65,8 @@ class TaskFamily(HasTaskSpace):
         require_instance(self.robot)
         make_plain(self)
         check_horizon_and_scale(self.horizon, self.action_scale)
+        require_several("the distributions of a goal", self.goal.distributions, Distribution)
+        require_several("the dynamics of a family", self.dynamics, Dynamics)
         missing = [track for track in self.goal.tracks if track not in self.robot.tracks]
         if missing:
             raise ValueError(
@@ -75,7 +77,7 @@ class TaskFamily(HasTaskSpace):
             raise ValueError(
                 f"a contact cost needs contact forces: {self.robot.name}(contact_forces=True)"
             )
-        check_robot(self.robot, self.model)
+        check_robot(self.robot, self.model, falls=self.falls)
         check_noise(self.sensor_noise, self._observed)
         require_quantities(self.goal.sees, self.robot, self.model)
         self.bodies(self.sample_tasks(1, seed=0))  # raises where the model lacks what varies

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl.envs.distributions import SPLITS, Distribution, Split
-from metarl.envs.plain import check_seed
+from metarl.envs.plain import check_seed, require_several
 from metarl.envs.tasks import Tasks, which
 
 
@@ -22,6 +22,7 @@ class TaskSpace:
     """In the order of the task table's columns."""
 
     def __post_init__(self) -> None:
+        require_several(f"the distributions of {self.family}", self.distributions, Distribution)
         if len(set(self.names)) != len(self.names):
             raise ValueError(
                 f"task parameters must have different names, got {', '.join(self.names)}"
@@ -47,8 +48,8 @@ class TaskSpace:
                 every parameter that has a range outside its training range is drawn from there.
 
         Raises:
-            ValueError: for an unknown split, fewer than one task, a negative seed, or
-                `extrapolate` where no parameter has such a range.
+            ValueError: for an unknown split, fewer than one task, a negative seed, `extrapolate`
+                where no parameter has such a range, or a distribution that draws another shape.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -68,6 +69,13 @@ class TaskSpace:
             )
             for distribution in self.distributions
         ]
+        for distribution, column in zip(self.distributions, columns, strict=True):
+            expected = (count, len(distribution.names))
+            if np.shape(column) != expected:
+                raise ValueError(
+                    f"{type(distribution).__name__}.sample must return {list(expected)}, a row of "
+                    f"{', '.join(distribution.names)} for each task, got {list(np.shape(column))}"
+                )
         values = np.concatenate(columns, axis=1) if columns else np.zeros((count, 0))
         return Tasks(self.names, values)
 

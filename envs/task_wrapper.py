@@ -14,6 +14,27 @@ SetTask = Callable[[gymnasium.Env, dict[str, float]], Any]
 """Tells an environment its task, before a reset; a dict that it returns is the reset's options."""
 
 
+def new_environment(family: str, make_env: Callable[[], gymnasium.Env]) -> gymnasium.Env:
+    """Return what a function makes, which must be an environment.
+
+    Args:
+        family: its name, for error messages.
+        make_env: the function.
+
+    Raises:
+        TypeError: for no function, or one that makes something else.
+    """
+    if not callable(make_env):
+        raise TypeError(
+            f"make_env of {family} must be a function that makes a new environment, such as "
+            f"lambda: gymnasium.make('Pendulum-v1'), got {make_env!r}"
+        )
+    env = make_env()
+    if not isinstance(env, gymnasium.Env):
+        raise TypeError(f"make_env of {family} must return a gymnasium.Env, got {env!r}")
+    return env
+
+
 class OfTasks(gymnasium.Wrapper):
     """Takes its own row of the tasks that a reset hands to all environments.
 

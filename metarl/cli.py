@@ -27,6 +27,9 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that is named, or show the overview."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, as long as the process
     try:
         _main(sys.argv[1:])
         sys.stdout.flush()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -22,12 +21,12 @@ from metarl.evaluation.settings import (
     EvaluationSettings,
     TableSettings,
 )
-from metarl.evaluation.tasks import parse_task
+from metarl.evaluation.tasks import new_tasks, parse_task
 from metarl.family_option import RunSettings, family_words
 from metarl.options import documented
 from metarl.showing.settings import FilmSettings
 from metarl.skills.config import SimilarityConfig
-from metarl.system.files import make_folder
+from metarl.system.files import check_place
 from metarl.system.stopping import exit_stopped
 
 if TYPE_CHECKING:
@@ -112,7 +111,10 @@ def evaluate(
     each = [*itertools.product(tables.split, tables.rollouts)]
     folder, chosen = out or folder_of(first), asdict(adaptation) | _given(task_file)
     chosen |= {"library": skills}
-    _check_place(folder)
+    for part, count in each:  # all that is wrong shows before anything is measured
+        EvaluationSettings(rollouts=count).check()
+        new_tasks(learners[0].family, chosen["tasks"], adaptation.seed, part)
+    check_place(folder)
     # a file of their own for these tables: two measurements may run side by side
     kept = "_".join([f"{part}_{count}" for part, count in each] + ["skills"] * bool(skills))
     with _going_on(folder / f"evaluation_{kept}{PARTIAL}") as partial:
@@ -127,7 +129,7 @@ def evaluate(
             )
             name = "evaluation"
             if len(each) > 1 or part != "test":
-                name += f"_{part}_{count}"
+                name += f"_{'given' if task_file else part}_{count}"
             if skills:
                 name += "_skills"
             numbers, table, figure = figures.save(evaluation, folder, name)
@@ -150,7 +152,7 @@ def _evaluate_change(
     from metarl.evaluation.recovery import recovery
     from metarl.showing import figures
 
-    _check_place(folder)
+    check_place(folder)
     sample |= {"memory_window": change.memory_window}
     for split in tables.split:
         result = recovery(learner, change.change or "", split=split, **sample)
@@ -188,7 +190,7 @@ def compare(
     out = out or folder_of(run_folders[0])
     runs = [run.learner(folder) for folder in run_folders]
     libraries = [SkillLibrary.load(path) for path in library]
-    _check_place(out)
+    check_place(out)
     with _going_on(out / f"comparison{PARTIAL}") as partial:
         result = compare(
             runs,
@@ -224,7 +226,7 @@ def similarity(
     whole("skills", skills)
     folder = folder_of(run_folder)
     learner = run.learner(run_folder)
-    _check_place(folder)
+    check_place(folder)
     encoder = train_similarity(learner, progress_bar=True, **asdict(config))
     quality = retrieval(learner, encoder, seed=config.seed)
     numbers, *pictures = figures.save(quality, folder)
@@ -261,6 +263,8 @@ def render(
     from metarl.learner.runs import folder_of
     from metarl.showing.video import render
 
+    if task and draw != 1:
+        raise ValueError("--task names what is filmed and --draw draws: choose one of the two")
     learner = run.learner(run_folder)
     path = render(
         learner,
@@ -307,21 +311,6 @@ def report(
         **asdict(adaptation) | _given(task_file),
     )
     print(f"report: {path}")
-
-
-def _check_place(folder: Path) -> None:
-    """Make a folder and try to write in it, before anything is measured.
-
-    Raises:
-        OSError: when it is a file, or cannot be written to.
-    """
-    try:
-        make_folder(folder)
-        TemporaryFile(dir=folder).close()
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise type(error)(f"{folder} cannot be written to: {error.strerror}") from None
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from metarl.envs import catalogue
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.own_code import in_words, place
 from metarl.envs.task_family import TaskFamily
+from metarl.pretrained.policies import is_pretrained
 
 if TYPE_CHECKING:
     from metarl.learner.maml import MAML
@@ -121,6 +122,11 @@ def family_of(reference: str) -> OwnFamily:
         ValueError: when there is no such file, module or function, when its code fails, or when it
             returns something else; in one line.
     """
+    if is_pretrained(reference):
+        raise ValueError(
+            f"{reference} is a policy, not a family: metarl train {reference.partition(':')[2]} "
+            "begins a run of its family"
+        )
     if not is_reference(reference):
         raise ValueError(f"a family of one's own is named {FORM}, got {reference!r}")
     where, _, name = reference.rpartition(":")

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -310,6 +311,8 @@ def test_the_lists_that_may_be_given_once_are_all_there_are():
     ("words", "message"),
     [
         (["evaluate", "RUN", "--rollouts"], "--rollouts needs at least one value"),
+        (["evaluate", "RUN", "--rollouts", "2", "0"], "rollouts must be a whole number of at l"),
+        (["render", "RUN", "--task", "velocity=1", "--draw", "3"], "choose one of the two"),
         (["evaluate", "RUN", "--split"], "--split needs at least one value"),
         (["evaluate", "RUN", "--cluster", "foo"], "cluster must be ray, ray:auto or ray:HOST:PORT"),
         (["evaluate", "RUN", "--out", "FILE"], "file is a file; it must be a folder"),
@@ -427,3 +430,10 @@ def test_a_reader_that_stops_is_no_error():
     process.stdout.close()
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (141, b"")
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_closed_output_is_no_error(closed: str):
+    command = f"{shlex.quote(sys.executable)} -m metarl families HalfCheetahVel {closed}"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -176,6 +176,7 @@ def test_what_a_reference_is(words: str, expected: bool):
         ("unreadable.py:family", r"\(.*unreadable.py, line 1\): SyntaxError: invalid syntax"),
         ("none.py:family", "there is no file .*none.py to take the family"),
         ("none:family", "failed: ModuleNotFoundError"),
+        ("pretrained:HalfCheetahVel", "is a policy, not a family: metarl train HalfCheetahVel"),
         ("own.py", "named MODULE:FUNCTION or FILE.py:FUNCTION, got"),
     ],
 )

@@ -28,7 +28,7 @@ class Anatomy(NamedTuple):
     feet: tuple[str, ...]
     """Names of the bodies that stand on the ground."""
     tip: int
-    """The body at the end of the driven chain."""
+    """The body at the end of the driven chain, or of the robot where no joint is driven."""
 
 
 def anatomy(model: mujoco.MjModel, base: int, qpos: Array) -> Anatomy:
@@ -120,8 +120,13 @@ def _lowest_point(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> floa
 
 
 def _tip(model: mujoco.MjModel, base: int) -> int:
-    """Return the last body that actuators on joints move, or what is fixed to it behind it."""
-    tip = max(_driven_bodies(model).values(), default=base)
+    """Return the robot's last body that actuators on joints move, or what is fixed to it behind it.
+
+    Where none is on a joint, as those of tendons are not, the last body that moves.
+    """
+    own = _subtree(model, base)
+    driven = own & set(_driven_bodies(model).values())
+    tip = max(driven or {body for body in own if model.body_dofnum[body]}, default=base)
     while len(fixed := np.flatnonzero((model.body_parentid == tip) & (model.body_dofnum == 0))):
         tip = int(fixed[-1])
     return tip

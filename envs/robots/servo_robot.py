@@ -20,7 +20,7 @@ from metarl.envs.nearest import nearest
 from metarl.envs.quantities import UP, to_body
 from metarl.envs.robot import Array, Fields, Robot, always, yaw
 from metarl.envs.robots.anatomy import anatomy
-from metarl.envs.servos import Physics, Servos, edit, home
+from metarl.envs.servos import Physics, Servos, edit, gears, home, position_servos
 
 _JOINT_NOISE = 0.05
 """At a start, joints differ by up to this from the keyframe [rad, m]."""
@@ -126,6 +126,11 @@ class ServoRobot(Robot):
             joint = int(model.actuator_trnid[actuator, 0]) if on_joint else None
             found.append((model.actuator(actuator).name, joint))
         return found
+
+    def reach(self, model: mujoco.MjModel) -> Array:
+        """Return how far a stride moves each action's joint, without the gear of its servo."""
+        gear = np.where(position_servos(model), gears(model), 1.0)
+        return self._home.stride / gear[self._home.driven]
 
     def load(self, edits: tuple[Edit, ...] = ()) -> mujoco.MjModel:
         """Return the compiled model, with the servos and the physics that were asked for."""

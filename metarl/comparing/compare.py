@@ -6,11 +6,13 @@ with the most likely actions. Its cost is counted in environment steps on the ne
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl.algorithms.table import ALGORITHMS
 from metarl.comparing import ppo
 from metarl.comparing.comparison import Comparison, Curve, joined
 from metarl.comparing.scoring import SCORED, Model, model_return, policy_returns
@@ -18,7 +20,7 @@ from metarl.envs.family import Family
 from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
-from metarl.evaluation.evaluate import check_seeds, decided_by, difference, differing
+from metarl.evaluation.evaluate import as_list, check_seeds, decided_by, difference, differing
 from metarl.evaluation.settings import (
     ComparisonKeywords,
     ComparisonSettings,
@@ -27,6 +29,7 @@ from metarl.evaluation.settings import (
 )
 from metarl.evaluation.tasks import TaskChoice, new_tasks
 from metarl.learner.maml import MAML
+from metarl.learner.runs import known_learner
 from metarl.sampling.streams import Key, Phase
 from metarl.skills.library import SkillLibrary
 from metarl.system.checkpoint import versions
@@ -76,6 +79,7 @@ def compare(
             others with a method's name, or bad counts.
     """
     chosen = settings_of(ComparisonSettings, settings)
+    runs = [known_learner(run) for run in as_list(runs)]
     meta, family = _checked(runs, libraries)
     _check_names(others or {}, meta)
     pretrained = [run for run in runs if run.config.algorithm == "pretrain" and not _is_told(run)]
@@ -89,9 +93,7 @@ def compare(
         ppo.Start(_PRETRAINED, run.config.seed, run.actor(run.parameters), run.fingerprint)
         for run in pretrained
     ] + [ppo.Start(_SCRATCH, number, None) for number in seeds]
-    machine = {name: getattr(meta[0].config, name) for name in ("threads", "workers")}
-    device = str(meta[0].device)
-    new = [MAML(family, seed=number, device=device, **machine) for number in seeds]
+    new = [MAML(family, **_untrained(meta), seed=number) for number in seeds]
     kept = _Kept(partial or PartialResults(None), tasks, chosen)
     curves = [
         *_a_few_inner_steps(meta, libraries, kept),
@@ -108,6 +110,17 @@ def compare(
         budget=ppo.points(chosen.budget)[-1],
         settings=_described(runs, tasks, seed),
     )
+
+
+def _untrained(meta: Sequence[MAML]) -> dict[str, Any]:
+    """Return the settings of a learner that takes a meta-learner's gradient steps, but the seed.
+
+    Those of the first that takes any in training; else the defaults of `maml-trpo`.
+    """
+    taking = [run.config for run in meta if ALGORITHMS[run.config.algorithm].adapts_in_training]
+    settings = asdict(taking[0] if taking else meta[0].config)
+    names = settings.keys() - {"seed"} if taking else {"threads", "workers"}
+    return {name: settings[name] for name in names} | {"device": str(meta[0].device)}
 
 
 def _checked(

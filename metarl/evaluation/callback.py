@@ -5,11 +5,13 @@ from typing import Unpack
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from metarl.envs.plain import whole
 from metarl.evaluation.evaluate import evaluate
 from metarl.evaluation.evaluation import Evaluation
 from metarl.evaluation.settings import EvaluationKeywords, EvaluationSettings, settings_of
-from metarl.evaluation.tasks import TaskChoice
+from metarl.evaluation.tasks import TaskChoice, new_tasks
 from metarl.learner.maml import MAML
+from metarl.system.files import check_place
 
 
 class EvaluateCallback(BaseCallback):
@@ -35,32 +37,42 @@ class EvaluateCallback(BaseCallback):
         """Make the callback.
 
         Args:
-            every: environment steps between two evaluations.
+            every: environment steps between two evaluations, a whole number.
             tasks: how many to draw, or which; see `metarl.evaluate`. They are the same each time.
             best: where the learner with the highest return after the last inner step is saved; None
                 to save none.
             verbose: 1 prints each verdict.
-            settings: `rollouts`, `steps`, `seed`, `split` and `halve`; see `EvaluationSettings`.
-                `steps` is as many as in training when left out.
+            settings: `rollouts`, `steps`, `seed`, `split`, `halve`, `scored` and `deterministic`;
+                see `EvaluationSettings`. When left out, `steps` is as many as in training, and
+                `seed` is 1: the best learner is chosen on other tasks than `metarl.evaluate` draws,
+                whose seed is 0.
 
         Raises:
             TypeError: for another setting.
-            ValueError: when `every` is less than 1.
+            ValueError: when `every` is less than 1. Tasks that the family does not have, and a file
+                that cannot be written, are told when training starts.
         """
         super().__init__(verbose)
-        if every < 1:
-            raise ValueError(f"every must be at least 1 environment step, got {every}")
+        every = whole("every", every)
         settings_of(EvaluationSettings, settings)
         self.evaluations: list[tuple[int, Evaluation]] = []
         """Environment steps of training and what was measured then, in order."""
         self.best_return = -float("inf")
         """The highest return after the last inner step, mean over tasks."""
         self._every, self._tasks, self._best = every, tasks, best
-        self._settings = settings
+        self._settings: EvaluationKeywords = {"seed": 1, **settings}
         self._next = every
 
     def _on_training_start(self) -> None:
         self._next = self.model.num_timesteps + self._every
+        learner = self.model
+        assert isinstance(learner, MAML)
+        chosen = settings_of(EvaluationSettings, self._settings)
+        new_tasks(learner.family, self._tasks, chosen.seed, chosen.split)
+        if self._best is not None:
+            if Path(self._best).is_dir():
+                raise IsADirectoryError(f"best must be a file, got the folder {self._best}")
+            check_place(Path(self._best).parent)
 
     def _on_step(self) -> bool:
         if self.num_timesteps < self._next:

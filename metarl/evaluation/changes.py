@@ -15,6 +15,7 @@ from metarl.envs.plain import whole
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
+from metarl.learner.runs import known_learner
 from metarl.sampling.sampler import Sampler
 from metarl.sampling.streams import Key, Phase
 
@@ -44,7 +45,10 @@ class Changes:
     """Mean return from each part of the reward, [2] each."""
 
     def __str__(self) -> str:
-        moved = ", ".join(f"{name} {change:.1%}" for name, change in self.layers.items())
+        moved = ", ".join(
+            f"{name} {change:.1%} of its norm" if name != CONTEXT else f"{name} to {change:.3g}"
+            for name, change in self.layers.items()
+        )
         sensitive = ", ".join(
             f"{name} {before:.2f} -> {after:.2f}"
             for name, (before, after) in list(self.observations.items())[:5]
@@ -56,7 +60,7 @@ class Changes:
         return "\n".join(
             [
                 self.title,
-                f"  layers moved by {moved} of their norm",
+                f"  layers moved: {moved}",
                 f"  action std {before:.2f} -> {after:.2f} on average",
                 f"  action responds to {sensitive}",
                 f"  return from {parts}",
@@ -104,7 +108,7 @@ def changes(
             family, whose rewards cannot be taken apart, or a policy with a memory, which changes no
             parameter.
     """
-    family = learner.family
+    family = known_learner(learner).family
     if learner.state.memory:
         raise ValueError(
             "a policy with a memory adapts by what it remembers, and no parameter changes: "

@@ -163,7 +163,7 @@ def decided_by(
 
 def _alike(learner: MAML | Sequence[MAML]) -> list[MAML]:
     """Return the learners as a list, when they may be averaged."""
-    learners = [known_learner(each) for each in _each(learner)]
+    learners = [known_learner(each) for each in as_list(learner)]
     if not learners:
         raise ValueError("there is no learner to evaluate")
     for other in learners[1:]:
@@ -193,7 +193,7 @@ def _libraries_of(
     learners: Sequence[MAML], library: SkillLibrary | Sequence[SkillLibrary] | None
 ) -> list[SkillLibrary | None]:
     """Return each learner's library: none where there are none at all."""
-    given: list[SkillLibrary] = [] if library is None else _each(library)
+    given: list[SkillLibrary] = [] if library is None else as_list(library)
     for skills in given:
         require_skills(skills)
     fitting = [next((skills for skills in given if skills.fits(run)), None) for run in learners]
@@ -202,7 +202,7 @@ def _libraries_of(
     return fitting
 
 
-def _each(given: Any) -> list[Any]:  # noqa: ANN401, whatever a user gives
+def as_list(given: Any) -> list[Any]:  # noqa: ANN401, whatever a user gives
     """Return several things as a list, or a single one as a list of one; a path is one."""
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 

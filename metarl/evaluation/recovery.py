@@ -32,6 +32,7 @@ from metarl.evaluation.tasks import TaskChange, TaskChoice, new_tasks
 from metarl.experience.memories import Remembered, nothing_seen
 from metarl.learner.inner_loop import common
 from metarl.learner.maml import MAML
+from metarl.learner.runs import known_learner
 from metarl.sampling.episodes import most_likely, play
 from metarl.sampling.remembering import Remembering
 from metarl.sampling.streams import Key, Phase, Purpose, streams
@@ -139,7 +140,7 @@ def recovery(
             for fewer than 2 tasks that change and whose episodes last until then, or for a window
             of a policy without memory.
     """
-    family = learner.family
+    family = known_learner(learner).family
     check_window(learner, memory_window)
     change = TaskChange.parse(change) if isinstance(change, str) else change
     at = change.step(family)

@@ -201,9 +201,7 @@ def known_learner(learner: Any) -> MAML:  # noqa: ANN401, whatever a user gives
 def folder_of(path: str | Path) -> Path:
     """Return where what is made of a run goes: its folder; of a pretrained one, a folder here."""
     if is_pretrained(path):
-        folder = Path("pretrained", checkpoint_of(path).stem)
-        make_folder(folder)
-        return folder
+        return Path("pretrained", checkpoint_of(path).stem)
     path = Path(path)
     return path if path.is_dir() else path.parent
 

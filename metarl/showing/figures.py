@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from metarl.agents.policy import CONTEXT
 from metarl.comparing.comparison import Comparison
 from metarl.evaluation.changes import Changes
 from metarl.evaluation.evaluation import Evaluation
@@ -83,7 +84,7 @@ def adaptation_figure(evaluation: Evaluation) -> Figure:
     if evaluation.seen is not None:
         label = "quarters of the first episode, times four; then episodes by what was seen before"
         quarters = len(QUARTERS)
-        figure.set_size_inches(8.5, 4.5)
+        figure.set_size_inches(max(8.5, 0.95 * len(points)), 4.5)
     thin = "each task" if evaluation.rollouts is None else "each rollout"
     places = np.arange(len(points))
     lines = np.stack([point.returns.mean(0) for point in points])
@@ -95,7 +96,8 @@ def adaptation_figure(evaluation: Evaluation) -> Figure:
         axes.plot(part, mean, color="C0", marker="o", linewidth=2, zorder=3)
     axes.lines[0].set_label(thin)
     axes.lines[-1].set_label("mean, 95 % interval")
-    axes.set(xlabel=label, ylabel="return", title=evaluation.title)
+    axes.set(xlabel=label, ylabel="return")
+    axes.set_title(evaluation.title, wrap=True)
     axes.set_xticks(places, [point.name for point in points])
     _legend_below(figure)
     return figure
@@ -204,7 +206,9 @@ def changes_figure(changes: Changes) -> Figure:
     """Draw what adaptation changed, in four panels."""
     figure = Figure(figsize=(10.0, 7.0), layout="constrained")
     (layers, std), (sensitivity, reward) = figure.subplots(2, 2)
-    layers.barh(list(changes.layers), [100.0 * part for part in changes.layers.values()])
+    # a context starts at 0, so that its change is no part of what it was
+    moved = {name: 100.0 * part for name, part in changes.layers.items() if name != CONTEXT}
+    layers.barh(list(moved), list(moved.values()))
     layers.invert_yaxis()
     layers.set(xlabel="change [% of the parameters' norm]", title="How far each layer moved")
     count = changes.std.shape[1]
@@ -282,7 +286,8 @@ def recovery_figure(recovery: Recovery) -> Figure:
     axes.axvline(first.change * first.dt, color="0.3", linewidth=1.0, linestyle=":")
     label = "new task from the start"
     axes.axhline(first.steady.mean(), color="0.3", linewidth=1.0, linestyle="--", label=label)
-    axes.set(xlabel="time [s]", ylabel="reward of a step", title=recovery.title)
+    axes.set(xlabel="time [s]", ylabel="reward of a step")
+    axes.set_title(recovery.title, wrap=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlim(left=0.0)
     figure.legend(loc="outside right center", frameon=False)

@@ -152,17 +152,17 @@ def _draw_header(
     """Write the task and the time above a row."""
     pen, font, margin = ImageDraw.Draw(page), _font(layout.pixels(20)), layout.pixels(8)
     line, task = top + layout.pixels(6), row.phase(index)
-    name = f"{family.name}   "
-    pen.text((margin, line), name, INK, font)
-    left = margin + pen.textlength(name, font)
-    if task is row.task or row.change is None:
-        pen.text((left, line), task.label(0), INK, font)
-    else:
-        since = f"{task.label(0)} since {row.change[0] * step_time(family):.4g} s"
-        pen.text((left, line), since, ALERT, font)
     # third-party environments do not tell how long a step is
     clock = f"{index * family.dt:.2f} s" if isinstance(family, TaskFamily) else f"step {index}"
     pen.text((page.width - margin, line), clock, SOFT, font, anchor="ra")
+    name, words, ink = f"{family.name}   ", task.label(0), INK
+    if task is not row.task and row.change is not None:
+        words, ink = f"{words} since {row.change[0] * step_time(family):.4g} s", ALERT
+    room = page.width - 3 * margin - pen.textlength("000.00 s", font)  # the clock keeps its place
+    small = min(1.0, room / pen.textlength(name + words, font))
+    font = _font(int(small * layout.pixels(20)))
+    pen.text((margin, line), name, INK, font)
+    pen.text((margin + pen.textlength(name, font), line), words, ink, font)
 
 
 def _draw_panels(

@@ -11,15 +11,27 @@ from metarl.envs.foreign_family import ForeignFamily
 from metarl.envs.task_family import TaskFamily
 from metarl.envs.tasks import Tasks
 from metarl.learner.maml import MAML
+from metarl.learner.runs import known_learner
 from metarl.showing.film import Filmed, shoot_all
 from metarl.showing.known_tasks import known_tasks
-from metarl.showing.pages import drawn_steps, frames, step_time, stride
-from metarl.showing.settings import FilmKeywords, film_settings
+from metarl.showing.pages import (
+    ASPECT,
+    GHOST_ASPECT,
+    Layout,
+    drawn_steps,
+    frames,
+    step_time,
+    stride,
+)
+from metarl.showing.settings import FilmKeywords, FilmSettings, film_settings
 from metarl.skills.library import SkillLibrary
 from metarl.system.files import whole_file
 from metarl.system.progress import bar
 
 ENDINGS = (".mp4", ".gif")
+
+_LARGEST = 16_384
+"""The width and height of a page at most, of H.264 [pixel]."""
 
 
 def render(
@@ -53,14 +65,16 @@ def render(
     Raises:
         TypeError: for another setting.
         ValueError: for another ending, no or negative steps, a height below 120, a task that the
-            family does not have, or a third-party environment that renders no pictures.
+            family does not have, pages too large for H.264, or a third-party environment that
+            renders no pictures.
         RuntimeError: for the renderer `opengl` where there is none to draw with.
     """
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise ValueError(f"a video's name must end in {' or '.join(ENDINGS)}, got {path.name!r}")
     chosen = film_settings(settings)
-    family = _filmed(learner.family, chosen.ghost)
+    family = _filmed(known_learner(learner).family, chosen.ghost)
+    _check_size(path, len(family.task(task)), chosen)
     # the file is opened first: a place that cannot be written to shows before the film is made
     with whole_file(path) as temporary:
         rows = shoot_all(learner, family, task, chosen, library)
@@ -76,6 +90,18 @@ def render(
         shown = bar(pictures, total=count, unit="frame", show=progress_bar)
         write_video(temporary, iter(shown), frame_rate(family))
     return path
+
+
+def _check_size(path: Path, rows: int, settings: FilmSettings) -> None:
+    """Check that a film's pages are not too large to be written, before they are drawn."""
+    columns = 1 if settings.ghost else len(settings.steps)
+    aspect = GHOST_ASPECT if settings.ghost else ASPECT
+    page = Layout.of(rows, columns, settings.height, aspect).page
+    if path.suffix == ".mp4" and max(page) > _LARGEST:
+        raise ValueError(
+            f"an .mp4 has at most {_LARGEST:,} pixels to each side, and this one has {page[0]:,} x "
+            f"{page[1]:,}: film fewer tasks or steps, or choose a smaller height"
+        )
 
 
 def _filmed(family: Family, ghost: bool) -> Filmed:

@@ -41,6 +41,21 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_place(folder: Path) -> None:
+    """Make a folder and try to write in it, before anything is computed.
+
+    Raises:
+        OSError: when it is a file, or cannot be written to.
+    """
+    try:
+        make_folder(folder)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(f"{folder} cannot be written to: {error.strerror}") from None
+
+
 def make_folder(path: Path) -> None:
     """Make a folder where there is none, and those above it.
 
@@ -86,13 +101,21 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None or not _is_of(error, path):
             raise
         kept = "; the file that was there before is unchanged" if path.exists() else ""
         words = f"{path} cannot be written: {error.strerror}{kept}"
         told = type(OSError(error.errno, ""))(words)  # such as PermissionError, by the number
         told.errno = error.errno
         raise told from error
+
+
+def _is_of(error: OSError, path: Path) -> bool:
+    """Whether an error is of writing a file, and not of another one that its contents need."""
+    if error.filename is None:  # a disk that is full
+        return True
+    name = Path(str(error.filename))
+    return name in (path, *path.parents) or name.name.startswith(_beginning(path))
 
 
 def _sync_folder(folder: Path) -> None:

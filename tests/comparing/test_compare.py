@@ -212,3 +212,15 @@ def test_what_cannot_be_compared_is_named():
 def test_a_misspelt_setting_is_named():
     with pytest.raises(TypeError, match="no setting 'budgets'; did you mean budget"):
         compare([metarl.MAML(FAMILY, **SMALL)], budgets=1000)  # type: ignore[call-arg]
+
+
+def test_the_random_start_takes_the_meta_learners_own_steps():
+    """Those of a learner that takes gradient steps in training, else the defaults."""
+    own = {"inner_lr": 0.5, "hidden": (8,), "inner_loss": "loaded-dice"}
+    meta = metarl.MAML(FAMILY, **SMALL | own, seed=3, device="cpu")
+    remembering = metarl.MAML(FAMILY, **SMALL | {"rollouts": 4}, algorithm="siamese", seed=3)
+    new = metarl.MAML(FAMILY, **module._untrained([remembering, meta]), seed=3)
+    assert new.config == meta.config
+    plain = module._untrained([remembering])
+    assert plain.keys() == {"threads", "workers", "device"}
+    assert metarl.MAML(FAMILY, **plain).config.algorithm == "maml-trpo"

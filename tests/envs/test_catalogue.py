@@ -5,6 +5,7 @@ import pytest
 
 from metarl import envs
 from metarl.envs import Simulator, menagerie_families
+from metarl.envs.catalogue import made
 from tests.envs.published import TABLE, Row
 
 every_row = pytest.mark.parametrize(("name", "preset"), TABLE)
@@ -115,3 +116,13 @@ def test_a_family_is_made_once_and_changed_in_copies():
     assert (changed.horizon, plain.horizon) == (7, 100)
     assert envs.make("HalfCheetahVel", preset="default") == plain
     assert envs.make("HalfCheetahVel", preset="maml2017").preset == "maml2017"
+
+
+def test_a_preset_of_a_family_that_is_given_is_its_own_or_none():
+    family = envs.make("HalfCheetahVel", preset="maml2017")
+    for preset in (None, "default", "maml2017"):
+        assert made(family, preset) is family
+    for preset in ("pearl2019", "nonsense"):
+        with pytest.raises(ValueError, match=f"preset='{preset}' is of a family that is named"):
+            made(family, preset)
+    assert made("HalfCheetahVel", "maml2017") == family

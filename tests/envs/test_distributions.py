@@ -160,6 +160,14 @@ def test_descriptions(distribution: Distribution, words: str):
             "x has a value twice: 0, 1, 1, 2",
         ),
         (lambda: Choice("x", (0.0, 0.0)), "x has a value twice"),
+        (
+            lambda: Choice("terrain", ("flat", "rough")),  # type: ignore[arg-type]
+            "terrain must be chosen from a tuple of numbers, got \\('flat', 'rough'\\)",
+        ),
+        (
+            lambda: Choice("x", 3.0),  # type: ignore[arg-type]
+            "x must be chosen from a tuple of numbers, got 3.0",
+        ),
         (lambda: Disc(-1.0), "radius needs a range from low to high, got 0 to -1"),
     ],
 )
@@ -182,3 +190,25 @@ def test_a_single_value_inside_the_range_is_not_outside():
     with pytest.raises(ValueError, match="must be outside the training range"):
         Uniform("v", 0.0, 2.0, extrapolate=(1.0, 1.0))
     Uniform("v", 0.0, 2.0, extrapolate=(2.0, 3.0))
+
+
+@pytest.mark.parametrize("of", [np.array, list, tuple])
+def test_ranges_may_be_arrays(of: Callable):
+    """And are hashable then."""
+    for made, same in (
+        (
+            Uniform("v", 0.0, 3.0, extrapolate=of([3.0, 4.0])),
+            Uniform("v", 0.0, 3.0, "", (3.0, 4.0)),
+        ),
+        (Disc(3.0, of([3.0, 4.0])), Disc(3.0, (3.0, 4.0))),
+        (LogUniforms("m", of(["a", "b"]), 1.0, 2.0), LogUniforms("m", ("a", "b"), 1.0, 2.0)),
+    ):
+        assert made == same
+        assert hash(made) == hash(same)
+
+
+def test_choices_are_told_apart_as_far_as_float32_tells():
+    choice = Choice("v", np.array([0.1, 0.2], np.float32))  # type: ignore[arg-type]
+    values = np.array([[0.1], [float(np.float32(0.2))], [0.1001]])
+    assert choice.contains(values).tolist() == [True, True, False]
+    np.testing.assert_allclose(choice.coordinates(values[:2]), np.eye(2) / np.sqrt(2.0))

@@ -14,7 +14,7 @@ from metarl import envs
 from metarl.envs import Simulator, TaskFamily, Tasks, dynamics, goals
 from metarl.envs.model import Edit
 from metarl.envs.mujoco_log import quiet
-from metarl.envs.robot import Robot
+from metarl.envs.robot import Leg, Robot
 from metarl.envs.robots import Ant, HalfCheetah, Hopper, Walker2d
 from tests.envs import rig
 from tests.envs.rig import Rig, mjcf
@@ -353,6 +353,53 @@ def test_bodies_survive_reset_pickling_and_any_number_of_threads():
 def test_impossible_families_are_refused_before_any_physics(call: Callable, message: str):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_one_variation_is_a_tuple_too():
+    with pytest.raises(TypeError, match="the dynamics of a family must be a tuple of Dynamics"):
+        TaskFamily("x", Hopper(), goals.forward(), "", dynamics.gravity(0.5, 2.0))  # type: ignore[arg-type]
+    lone = goals.Goal("x", dynamics.gravity(0.5, 2.0).distributions[0], lambda step, _: step)  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="the distributions of a goal must be a tuple of Distrib"):
+        TaskFamily("x", Hopper(), lone, "")
+
+
+@pytest.mark.parametrize("damping", ["0.1", "0.1 0.2 0.3", "0 0.2 0.3"])
+def test_all_coefficients_of_damping_are_scaled(tmp_path: Path, damping: str):
+    """Against the scaled numbers in the MJCF; robots without damping are refused."""
+    made = []
+    for scale in (1.0, 1.5):
+        numbers = " ".join(f"{scale * float(number):g}" for number in damping.split())
+        body = rig.ARM.replace('damping="0.1"', f'damping="{numbers}"')
+        made.append(Rig(mjcf(tmp_path, '<motor joint="j" ctrlrange="-1 1"/>', body)))
+    plain, scaled = made
+    varied = rig.family(plain, dynamics.joint_damping(0.5, 2.0))
+    bodies = varied.bodies(varied.task({"damping_scale": 1.5}))
+    for field in ("dof_damping", "dof_dampingpoly"):
+        got = bodies.get(field, np.asarray(getattr(plain.load(), field))[None])
+        np.testing.assert_allclose(got[0], getattr(scaled.load(), field), rtol=1e-15)
+    free = rig.ARM.replace('damping="0.1"', "")
+    with pytest.raises(ValueError, match="no joint of the robot has damping to scale"):
+        rig.family(
+            Rig(mjcf(tmp_path, '<motor joint="j" ctrlrange="-1 1"/>', free)),
+            dynamics.joint_damping(0.5, 2.0),
+        )
+
+
+@pytest.mark.parametrize("drawn", [(0,), (1,)])
+def test_a_leg_with_meshes_cannot_shrink(tmp_path: Path, drawn: tuple[int, ...]):
+    """Visible ones neither; a limp leg of its own size is possible, and legs that stay whole."""
+    mesh = '<asset><mesh name="m" vertex="0 0 0 .1 0 0 0 .1 0 0 0 .1"/></asset>'
+    bare = '<geom type="mesh" mesh="m" contype="0" conaffinity="0"/>'
+    body = rig.ARM.replace("</body>", bare + "</body>")
+    robot = Rig(mjcf(tmp_path, '<motor joint="j" ctrlrange="-1 1"/>', body, mesh))
+    robot.legs = (Leg("meshes", (0,), ("geom1",)), Leg("capsule", (0,), ("geom0",)))
+    assert rig.family(robot, dynamics.crippled_leg(robot, (-1, *drawn), size=1.0)).parameters
+    shrunk = dynamics.crippled_leg(robot, (-1, *drawn))
+    if drawn == (1,):
+        assert rig.family(robot, shrunk).parameters
+    else:
+        with pytest.raises(ValueError, match=r"the leg 'meshes' has geoms that are meshes.*size=1"):
+            rig.family(robot, shrunk)
 
 
 def test_a_thousand_bodies_cost_little():

@@ -13,7 +13,7 @@ from gymnasium.wrappers import RescaleAction
 
 import metarl
 from metarl.agents import GaussianPolicy
-from metarl.envs import ForeignFamily, Tasks, task_through_reset_options
+from metarl.envs import ForeignFamily, Tasks, task_env_family, task_through_reset_options
 from metarl.envs.distributions import Uniform
 from metarl.envs.foreign_family import ForeignSimulator
 from metarl.sampling.collect import collect, empty_rollouts
@@ -340,6 +340,55 @@ def test_success_is_read_under_both_keys(key: str, value: Any, processes: bool):
     simulator.close()
     assert rollouts.lengths.flatten().tolist() == [2, 3, 5], "told through the options of reset"
     assert rollouts.succeeded.flatten().tolist() == [False, True, False], "in the last step"
+
+
+def test_success_may_be_an_array():
+    """The same as a flag."""
+    results = []
+    for value in (np.bool_(True), np.array([True]), np.array([[0.0, 1.0]])):
+        simulator = reaching("success", value).simulate(2)
+        simulator.set_tasks(Tasks(("length",), np.array([[9.0], [9.0]])))
+        simulator.reset([np.random.default_rng(0)] * 2)
+        results.append([simulator.step(np.zeros((2, 1))).succeeded.tolist() for _ in range(3)])
+    assert results == [[[False] * 2, [False] * 2, [True] * 2]] * 3
+
+
+def test_an_end_may_be_a_truncation_too():
+    """Of an environment that ends of itself and by its clock in one step."""
+
+    class Both(Reaching):
+        def step(self, action) -> Any:
+            observation, reward, ended, _, info = super().step(action)
+            return observation, reward, ended, ended, info
+
+    lengths = (Uniform("length", 1.0, 9.0),)
+    family = ForeignFamily("Both", Both, task_through_reset_options, lengths, horizon=9)
+    simulator = family.simulate(1)
+    simulator.set_tasks(Tasks(("length",), np.array([[2.0]])))
+    simulator.reset([np.random.default_rng(0)])
+    assert [simulator.step(np.zeros((1, 1))).terminated.item() for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize("rate", [None, {}, {"render_fps": None}, {"render_fps": 20}])
+def test_pictures_without_a_rate_are_thirty_a_second(rate: dict | None):
+    kind = type("Drawn", (Countdown,), {"metadata": rate or {}, "render_mode": "rgb_array"})
+    expected = 20.0 if rate and rate.get("render_fps") else 30.0
+    assert ForeignFamily("Drawn", kind, set_mass, (), horizon=9).render_fps == expected
+
+
+@pytest.mark.parametrize(
+    ("make_env", "message"),
+    [
+        ("Pendulum-v1", "make_env of F must be a function .* got 'Pendulum-v1'"),
+        (Countdown(), "make_env of F must be a function that makes a new environment"),
+        (lambda: None, "make_env of F must return a gymnasium.Env, got None"),
+    ],
+)
+def test_what_makes_no_environment_is_refused(make_env: Any, message: str):
+    with pytest.raises(TypeError, match=message):
+        ForeignFamily("F", make_env, set_mass, (), horizon=9)
+    with pytest.raises(TypeError, match=message):
+        task_env_family("F", make_env, 9)
 
 
 def test_an_evaluation_shows_the_success_of_others():

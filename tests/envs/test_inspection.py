@@ -83,6 +83,7 @@ def test_what_there_is_of_a_quadruped_is_printed(tmp_path: Path):
         ),
         (('<geom size="0.03"/>', '<geom size="0.03" type="mesh" mesh="m"/>'), "1 mesh collide"),
         (("<body name=", '<body><freejoint/><geom size="1"/></body><body name='), "no floor"),
+        (('axis="0 1 0" range="-2 2"', 'type="ball"'), "1 ball joint: neither observed nor"),
         (("", ""), "no keyframe: starts are the model's zero pose"),
     ],
 )
@@ -96,7 +97,7 @@ def test_what_may_surprise_is_said(tmp_path: Path, edit: tuple[str, str], warnin
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
-        (r' ctrlrange="[^"]*"', 'no actuator has a control range; write ctrlrange="-1 1"'),
+        (r' ctrlrange="[^"]*"', "actuator 'shoulder' has no control range, so no action would"),
         (r"(?s)<actuator>.*</actuator>", "the model has no actuators"),
     ],
 )
@@ -143,3 +144,57 @@ def test_a_pasted_file_can_be_run_from_anywhere(tmp_path: Path, monkeypatch: pyt
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="no MJCF file at"):
         inspect(tmp_path / "none.xml")
+
+
+DRONE = """<mujoco><worldbody><geom type="plane" size="0 0 1"/><body name="frame" pos="0 0 1">
+<freejoint/><geom type="box" size=".1 .1 .02" mass="1"/><site name="a" pos=".1 .1 0"/></body>
+</worldbody><actuator><motor site="a" gear="0 0 1 0 0 0" ctrlrange="0 5"/></actuator></mujoco>"""
+TENDONS = ARM.replace(
+    "<actuator>",
+    '<tendon><fixed name="t"><joint joint="elbow" coef="1"/></fixed></tendon><actuator>',
+)
+TENDONS = re.sub(r"<motor[^>]*>", "", TENDONS).replace(
+    "</actuator>", '<muscle tendon="t" ctrlrange="0 1" lengthrange="-2 2"/></actuator>'
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (DRONE, "its base floats, but no actuator drives a joint of a limb to walk with"),
+        (TENDONS, "its tip stays in one place whatever servos of joints are asked"),
+    ],
+    ids=["drone", "tendons"],
+)
+def test_no_family_is_proposed_that_could_not_be_learned(tmp_path: Path, model: str, reason: str):
+    path = written(tmp_path, model)
+    assert inspect(path).split("\n\n")[-1].startswith(f"no family is proposed: {reason}")
+    with pytest.raises(ValueError, match=reason):
+        lines(path)
+
+
+@pytest.mark.parametrize(
+    ("elbow", "stride"),
+    [
+        ('<position name="elbow" joint="elbow" kp="9" ctrlrange="-2 2"/>', "stride=1.0, "),
+        (
+            '<position name="elbow" joint="elbow" kp="9" gear="5" ctrlrange="-9 9"/>',
+            'stride={"shoulder": 1.0, "elbow": 5.0}, ',
+        ),
+        ('<velocity name="elbow" joint="elbow" ctrlrange="-2 2"/>', 'stride={"shoulder": 1.0}, '),
+        ('<pid name="elbow" joint="elbow" kp="9" ctrlrange="-2 2"/>', 'stride={"shoulder": 1.0}, '),
+    ],
+)
+def test_an_arm_is_given_a_stride_where_servos_turn_hinges(tmp_path: Path, elbow: str, stride: str):
+    model = ARM.replace('<motor name="elbow" joint="elbow" ctrlrange="-4 4"/>', elbow)
+    model = model.replace("<motor", '<position kp="9"')
+    assert f"Servos({stride}rate=50.0)" in lines(written(tmp_path, model))
+
+
+def test_slides_have_half_of_their_range(tmp_path: Path):
+    """A radian would be a metre."""
+    model = ARM.replace("<motor", '<position kp="9"').replace(
+        'name="elbow" axis="0 1 0" range="-2 2"', 'name="elbow" type="slide" range="-.1 .1"'
+    )
+    model = model.replace('ctrlrange="-4 4"', 'ctrlrange="-.1 .1"')
+    assert 'Servos(stride={"shoulder": 1.0}, rate=50.0)' in lines(written(tmp_path, model))

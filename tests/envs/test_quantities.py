@@ -136,8 +136,27 @@ def test_any_robot_has_torques_and_actions(tmp_path: Path):
     simulator.step(np.array([[0.5]]))
     seen = recorder.steps[-1].seen
     assert set(seen) == {"torque", "action", "joint_velocity"}
-    assert seen["torque"].item() == 2.5  # at the actuator, in the middle of the upper half
+    assert seen["torque"].item() == 7.5  # a control in the middle of the upper half, times 3
     assert seen["action"].item() == 0.5
+
+
+@pytest.mark.parametrize("gear", [1.0, 50.0, -3.0])
+def test_torques_are_those_at_the_joints(tmp_path: Path, gear: float):
+    """Of motors and of servos, against MuJoCo's forces of actuators in its joints."""
+    recorder = Recorder()
+    text = ARM.replace("<motor ", f'<motor gear="{gear}" ')
+    text = text.replace("<motor gear", '<position kp="9" kv="1" gear', 1)
+    goal = Goal("be seen", (), recorder, sees=("torque",))
+    robot = ServoRobot(written(tmp_path, text))
+    simulator = TaskFamily("arm", robot, goal, "").simulate(1)
+    simulator.set_tasks(no_tasks(1))
+    simulator.reset([np.random.default_rng(0)])
+    data = mujoco.MjData(robot.load())
+    data.qpos[:], data.qvel[:] = (simulator.fields[name][0] for name in ("qpos", "qvel"))
+    simulator.step(np.array([[0.5, -0.7]]))
+    data.ctrl[:] = simulator.fields["ctrl"][0]
+    mujoco.mj_step(robot.load(), data, robot.frame_skip)
+    np.testing.assert_allclose(recorder.steps[-1].seen["torque"][0], data.qfrc_actuator)
 
 
 def test_nothing_is_computed_for_goals_that_do_not_ask(tmp_path: Path):

@@ -53,6 +53,7 @@ def shoot(
             camera=(distance, azimuth, elevation),
             lookat=(0.0, 0.0, 0.0),
             camera_name=None,
+            rest=lambda model: {},
             root_body=lambda model: min(1, model.nbody - 1),
         ),
     )

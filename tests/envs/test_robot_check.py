@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -64,6 +65,21 @@ def changed(method: str, function: Callable) -> type[Rig]:
             r"healthy must return \[2\] for 2 simulations, got \[2, 1\]",
         ),
         (
+            "healthy",
+            lambda _, fields: (fields["qpos"][:, 0] < 9.0).astype(int),
+            "Mine.healthy must return booleans, got int64: write a comparison",
+        ),
+        (
+            "healthy",
+            lambda _, fields: fields["qpos"][:, 0],
+            "Mine.healthy must return booleans, got float64",
+        ),
+        (
+            "healthy",
+            lambda _, fields: fields["qpos"][:, 0] > 9.0,
+            "Mine has fallen where it starts, as Mine.healthy says.*falls=False",
+        ),
+        (
             "start",
             lambda _, model, generator: (np.zeros((1, model.nq)), np.zeros(model.nv)),
             r"Mine.start must return \[1\], got \[1, 1\]",
@@ -110,6 +126,25 @@ def test_a_robot_is_refused_with_what_it_returned(
     rig.family(Rig(path))
     with pytest.raises(ValueError, match=message):
         rig.family(changed(method, function)(path))
+
+
+@pytest.mark.parametrize(
+    "field", ["subtree_linvel", "subtree_angmom", "cacc", "cfrc_int", "energy", "qfrc_inverse"]
+)
+def test_a_field_that_no_step_computes_is_refused(field: str, path: Path):
+    """MuJoCo's own steps leave it at 0, although the arm turns."""
+    model = mujoco.MjModel.from_xml_path(str(path))
+    data = mujoco.MjData(model)
+    data.qvel[:], data.ctrl[:] = 1.0, 1.0
+    mujoco.mj_step(model, data, 5)
+    assert not getattr(data, field).any()
+    with pytest.raises(ValueError, match=f"Mine lists the field '{field}', which is not computed"):
+        rig.family(changed("fields", ("qpos", "qvel", "ctrl", field))(path))  # type: ignore[arg-type]
+
+
+def test_a_robot_may_lie_where_falls_end_nothing(path: Path):
+    lying = changed("healthy", lambda _, fields: fields["qpos"][:, 0] > 9.0)(path)
+    assert not TaskFamily("x", lying, rig.STAND_STILL, "", falls=False).falls
 
 
 class Driven(Rig):

@@ -282,3 +282,186 @@ def test_impossible_servos_are_refused(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         Servos(**changes)
     assert Servos(gains=[20.0, 0.5]) == Servos(gains=(20.0, 0.5))  # type: ignore[arg-type]
+
+
+LINK = """<mujoco><compiler angle="radian"/><option gravity="0 0 0" timestep="0.005"/>
+<worldbody><body name="arm"><joint name="j" axis="0 1 0" damping="1"{joint}/>
+<geom size="0.1"/><site name="end" pos="0.2 0 0"/></body></worldbody>
+<tendon><fixed name="t"><joint joint="j" coef="0.5"/></fixed></tendon>
+<actuator>{actuator}</actuator>{keyframe}</mujoco>"""
+
+
+def link(folder: Path, actuator: str, keyframe: str = "", joint: str = "") -> Path:
+    """Return a file with one joint `j`, a tendon `t` over it, and a site `end`."""
+    if keyframe:
+        keyframe = f"<keyframe><key {keyframe}/></keyframe>"
+    return written(folder, LINK.format(actuator=actuator, keyframe=keyframe, joint=joint))
+
+
+HOLDING = {
+    "position": '<position joint="j" kp="50" ctrlrange="-9 9"/>',
+    "filtered": '<position joint="j" kp="50" timeconst="0.1" ctrlrange="-9 9"/>',
+    "limited": '<position joint="j" kp="50" timeconst="0.1" inheritrange="1"/>',
+    "geared": '<position joint="j" kp="50" gear="4" ctrlrange="-9 9"/>',
+    "of a tendon": '<position tendon="t" kp="50" timeconst="0.1" ctrlrange="-9 9"/>',
+    "intvelocity": '<intvelocity joint="j" kp="50" actrange="-9 9" ctrlrange="-1 1"/>',
+    "pid": '<pid joint="j" kp="50" kv="5" ctrlrange="-9 9" velrange="-3 3"/>',
+    "pid without velrange": '<pid joint="j" kp="50" kv="5" ctrlrange="-9 9"/>',
+    "integrating pid": '<pid joint="j" kp="50" ki="3" kv="5" ctrlrange="-9 9" velrange="-3 3"/>',
+}
+
+
+@pytest.mark.parametrize("actuator", HOLDING.values(), ids=HOLDING)
+def test_every_servo_holds_the_pose_of_a_keyframe(tmp_path: Path, actuator: str):
+    """Without controls or activations in the keyframe, under MuJoCo's own steps."""
+    robot = ServoRobot(link(tmp_path, actuator, 'qpos="0.8"', ' range="-1 1"'))
+    model = robot.load()
+    data = mujoco.MjData(model)
+    data.qpos[:] = robot.home_qpos
+    for name, values in robot.rest(model).items():
+        getattr(data, name)[:] = values
+    mujoco.mj_step(model, data, 200)
+    np.testing.assert_allclose(data.qpos, [0.8], atol=1e-9)
+
+
+def test_activations_of_a_keyframe_are_kept(tmp_path: Path):
+    path = link(tmp_path, HOLDING["filtered"], 'qpos="0.8" ctrl="0.8" act="0.5"')
+    robot = ServoRobot(path)
+    np.testing.assert_array_equal(robot.rest(robot.load())["act"], [0.5])
+
+
+STRIDES = {
+    '<position {} kp="5" ctrlrange="-1 3"/>': (0.5, 2.0),
+    '<position {} kp="5" gear="-4" ctrlrange="-9 9"/>': (2.0, 9.0),
+    '<motor {} ctrlrange="-2 2"/>': (2.0, 2.0),
+    '<velocity {} kv="5" ctrlrange="-2 2"/>': (2.0, 2.0),
+    '<intvelocity {} kp="5" actrange="-9 9" ctrlrange="-2 2"/>': (2.0, 2.0),
+    '<damper {} kv="5" ctrlrange="0 2"/>': (2.0, 2.0),
+    '<cylinder {} timeconst="1" ctrlrange="-1 2"/>': (2.0, 2.0),
+    '<muscle {} ctrlrange="0 1" lengthrange="-1 1"/>': (1.0, 1.0),
+    '<general {} gainprm="3" ctrlrange="-1 1"/>': (1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("actuator", STRIDES)
+@pytest.mark.parametrize("place", ['joint="j"', 'tendon="t"'])
+def test_every_actuator_gets_a_stride(tmp_path: Path, actuator: str, place: str):
+    """Half a radian of a hinge for servos, and for all else the range from where it rests."""
+    robot = ServoRobot(link(tmp_path, actuator.format(place)))
+    expected = STRIDES[actuator][place != 'joint="j"']
+    np.testing.assert_array_equal(robot.control_range(robot.load())[1], [expected])
+
+
+@pytest.mark.parametrize(
+    "actuator",
+    [
+        '<motor site="end" gear="0 0 1 0 0 0" ctrlrange="0 1"/>',
+        '<adhesion body="arm" gain="5" ctrlrange="0 1"/>',
+    ],
+)
+def test_actuators_on_sites_and_bodies_use_their_whole_range(tmp_path: Path, actuator: str):
+    """Their index is no joint's: a drone has more thrusters than joints."""
+    robot = ServoRobot(link(tmp_path, 4 * actuator))
+    np.testing.assert_array_equal(robot.control_range(robot.load())[1], np.ones(4))
+    assert {joint for _, joint in robot.driven(robot.load())} == {None}
+
+
+def test_a_stride_is_of_the_joint_where_a_servo_has_a_gear(tmp_path: Path):
+    """An action of 1 turns the joint by half a radian, under MuJoCo's own steps."""
+    robot = ServoRobot(link(tmp_path, HOLDING["geared"]))
+    model = robot.load()
+    data = mujoco.MjData(model)
+    data.ctrl[:] = robot.control_range(model)[1]
+    mujoco.mj_step(model, data, 2000)
+    np.testing.assert_allclose(data.qpos, [0.5], atol=1e-6)
+    np.testing.assert_allclose(robot.reach(model), [0.5])
+
+
+@pytest.mark.parametrize(
+    ("actuator", "joint"),
+    [
+        ('<motor name="a" joint="j"/>', ""),
+        ('<velocity name="a" joint="j"/>', ""),
+        ('<position name="a" joint="j"/>', ' type="slide"'),
+        ('<position name="a" tendon="t"/>', ""),
+    ],
+)
+def test_an_actuator_that_nothing_would_move_is_refused(tmp_path: Path, actuator: str, joint: str):
+    path = link(tmp_path, '<motor name="b" joint="j" ctrlrange="-1 1"/>' + actuator, "", joint)
+    with pytest.raises(ValueError, match=r"actuator 'a' has no control range.*ctrlrange=.*stride"):
+        ServoRobot(path)
+    for stride, count in ((0.3, 2), ({"a": 0.3}, 2), ({"a": 0.0}, 1)):
+        robot = ServoRobot(path, servos=Servos(stride=stride))
+        assert len(robot.driven(robot.load())) == count
+
+
+def test_strides_are_as_many_as_controls(tmp_path: Path):
+    path = written(tmp_path, ARM)
+    robot = ServoRobot(path, servos=Servos(stride=[0.1, 0.2]))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(robot.control_range(robot.load())[1], [0.1, 0.2])
+    with pytest.raises(ValueError, match="one number, one for each of the 2 controls, or numbers"):
+        ServoRobot(path, servos=Servos(stride=[0.1, 0.2, 0.3]))  # type: ignore[arg-type]
+
+
+def test_servos_of_an_attached_model_have_its_joints_ranges(tmp_path: Path):
+    """The part is in radians, the scene that it is attached to in degrees."""
+    written(tmp_path, ARM).rename(tmp_path / "part.xml")
+    scene = """<mujoco><asset><model name="arm" file="part.xml"/></asset><worldbody>
+    <frame><attach model="arm" body="upper" prefix="a_"/></frame></worldbody></mujoco>"""
+    model = ServoRobot(written(tmp_path, scene), servos=Servos(gains=(30.0, 2.0))).load()
+    np.testing.assert_array_equal(model.jnt_range, [[-2.0, 2.0]] * 2)
+    np.testing.assert_array_equal(model.actuator_ctrlrange, model.jnt_range)
+
+
+@pytest.mark.parametrize(
+    "shoulder",
+    [
+        '<intvelocity joint="shoulder" kp="50" actrange="-1 1" ctrlrange="-1 1"/>',
+        '<position joint="shoulder" kp="30" timeconst=".1" ctrlrange="-1 1"/>',
+        '<pid joint="shoulder" kp="50" ki="3" ctrlrange="-1 1" velrange="-3 3"/>',
+    ],
+)
+def test_servos_replace_what_has_a_state_of_its_own(tmp_path: Path, shoulder: str):
+    """With a keyframe for this state; what is on a tendon keeps its own."""
+    controls = "0.1 0 0.3 0.4" if "pid" in shoulder else "0.1 0.3 0.4"
+    tendon = '<tendon><fixed name="t"><joint joint="elbow" coef="1"/></fixed></tendon><actuator>'
+    lever = '<cylinder name="c" tendon="t" timeconst="1" ctrlrange="-1 1"/></actuator>'
+    key = f'<keyframe><key qpos="0.1 0.2" act="0.7 0.6" ctrl="{controls}"/></keyframe></mujoco>'
+    motor = '<motor name="shoulder" joint="shoulder" ctrlrange="-8 8"/>'
+    text = ARM.replace(motor, shoulder).replace("<actuator>", tendon)
+    text = text.replace("</actuator>", lever).replace("</mujoco>", key)
+    robot = ServoRobot(written(tmp_path, text), servos=Servos(gains=(30.0, 2.0)))
+    rest = robot.rest(robot.load())
+    np.testing.assert_array_equal(rest["ctrl"], [0.1, 0.2, 0.4])
+    np.testing.assert_array_equal(rest["act"], [0.6])
+
+
+def test_what_is_not_the_robots_keeps_its_contacts(tmp_path: Path):
+    """A floor on a body, a ball, and pairs of geoms, of which one is of a foot."""
+    ground = '<geom name="floor" type="plane" size="0 0 1"/>'
+    others = f'<body name="terrain">{ground}</body><body name="ball" pos="0 3 .5"><freejoint/>'
+    text = QUADRUPED.replace(ground, others + '<geom size=".1"/></body>')
+    text = text.replace('<geom type="box"', '<geom name="box" type="box"')
+    text = text.replace('<geom size="0.03"', '<geom name="sole" size="0.03"', 1)
+    pairs = '<pair geom1="floor" geom2="box"/><pair geom1="floor" geom2="sole"/>'
+    text = text.split("<keyframe>")[0] + f"<contact>{pairs}</contact></mujoco>"
+    robot = ServoRobot(written(tmp_path, text), base="trunk", physics=Physics(collide="feet"))
+    model = robot.load()
+    touching = {model.body(model.geom_bodyid[g]).name for g in np.flatnonzero(model.geom_contype)}
+    assert touching == {"terrain", "ball", *robot.feet}
+    assert [model.geom(geom).name for geom in model.pair_geom2] == ["sole"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"collide": "foot"}, "collide must be one of all, feet, got 'foot'"),
+        ({"collide": None}, "collide must be one of all, feet, got None"),
+        ({"cone": "Pyramidal"}, "cone must be one of pyramidal, elliptic, got 'Pyramidal'"),
+        ({"timestep": 0.0}, "timestep must be seconds, above 0, got 0.0"),
+        ({"timestep": -0.01}, "timestep must be seconds, above 0"),
+    ],
+)
+def test_impossible_physics_is_refused(changes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        Physics(**changes)

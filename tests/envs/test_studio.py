@@ -42,7 +42,7 @@ def family_of(
 ) -> Any:
     """As much of a family as pictures ask for."""
     robot: Any = SimpleNamespace(camera=camera, lookat=None, root=None, camera_name=camera_name)
-    robot.root_body = partial(Robot.root_body, robot)
+    robot.root_body, robot.rest = partial(Robot.root_body, robot), lambda model: {}
     return SimpleNamespace(model=model, goal=SimpleNamespace(marker=None), robot=robot)
 
 
@@ -284,3 +284,26 @@ def test_a_point_is_marked_by_a_disc_on_the_floor_or_a_ball_in_the_air(
     tall, wide = (int(red.any(axis).sum()) for axis in (1, 0))
     assert wide >= 5
     assert tall == pytest.approx(wide, abs=1) if round_ else 2 * tall < wide
+
+
+def test_a_camera_without_a_name_is_known_by_its_number():
+    """Its picture against the same camera's with a name."""
+    place = "pos='0 0 6' xyaxes='1 0 0 0 1 0'"
+    pictures = [
+        picture_by(RayCamera, model_of(f"{box('')}<camera {name} {place}/>"), camera_name=called)
+        for name, called in (("", "camera0"), ("name='above'", "above"))
+    ]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+def test_mocap_bodies_are_drawn_where_starts_have_them():
+    """Also those of the ghost: the scene has them where MuJoCo's keyframe puts them."""
+    mocap = "<body name='m' mocap='true' pos='0 0 1'><geom size='0.1'/></body>"
+    family = family_of(model_of(mocap + box("")), (4.0, 90.0, -15.0))
+    family.robot.name = "box"
+    family.robot.rest = lambda model: {"mocap_pos": np.array([[1.0, 2.0, 3.0]])}
+    studio = Studio(family, SIZE)
+    scene = mujoco.MjvScene(studio.model, maxgeom=100)
+    studio.compose(scene, np.zeros(1), {}, 0.0, np.ones(1))
+    for data in (studio.data, studio.ghost):
+        np.testing.assert_array_equal(data.body("m").xpos, [1.0, 2.0, 3.0])

@@ -1,5 +1,7 @@
 """Drawing tasks by split and seed, checking them, and how far apart they are."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -163,3 +165,24 @@ def test_distances_between_tasks_by_hand():
     assert opposite == pytest.approx(1.0)
     apart = distance("AntGoal", {"x": 3.0, "y": 0.0}, {"x": -3.0, "y": 0.0})
     assert apart == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "distributions", [Uniform("v", 0.0, 1.0), (0.0, 1.0), (Uniform("v", 0.0, 1.0), "w")]
+)
+def test_distributions_are_a_tuple_of_them(distributions: Any):
+    with pytest.raises(
+        TypeError, match="the distributions of test must be a tuple of Distribution"
+    ):
+        TaskSpace("test", distributions)
+
+
+def test_a_draw_of_another_shape_is_refused():
+    class Flat(Uniform):
+        def sample(self, generator, count, split):
+            return super().sample(generator, count, split)[:, 0]
+
+    with pytest.raises(
+        ValueError, match=r"Flat.sample must return \[4, 1\], a row of v .*got \[4\]"
+    ):
+        TaskSpace("test", (Flat("v", 0.0, 1.0),)).sample(4, seed=0)

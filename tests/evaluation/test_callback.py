@@ -41,7 +41,7 @@ def test_evaluates_at_its_steps_keeps_the_best_and_leaves_training_alone(
     twin, by_hand = metarl.MAML(point, seed=3, **SMALL), []
     for _ in at:
         twin.learn(576, reset_num_timesteps=False)
-        by_hand.append(metarl.evaluate(twin, steps=1, **QUICK))
+        by_hand.append(metarl.evaluate(twin, steps=1, seed=1, **QUICK))
     for (_, evaluation), expected in zip(callback.evaluations, by_hand, strict=True):
         np.testing.assert_array_equal(evaluation.returns, expected.returns)
     assert all(torch.equal(twin.parameters[n], p) for n, p in learner.parameters.items())
@@ -62,7 +62,28 @@ def test_the_verdict_is_printed_if_asked(learner: metarl.MAML, capsys: pytest.Ca
 
 
 def test_bad_settings_are_refused_when_it_is_made():
-    with pytest.raises(ValueError, match="every must be at least 1 environment step, got 0"):
-        metarl.EvaluateCallback(every=0)
+    for every in (0, 2.5, "a"):
+        with pytest.raises(ValueError, match="every must be a whole number of at least 1"):
+            metarl.EvaluateCallback(every=every)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="no setting 'step'; did you mean steps"):
         metarl.EvaluateCallback(every=1, step=2)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tasks": 0}, "at least .* needed, got 0"),
+        ({"tasks": {"z": 1.0}}, "z"),
+        ({"tasks": "no.csv"}, r"no\.csv"),
+        ({"split": "tset"}, "split"),
+        ({"best": "."}, "best must be a file"),
+        ({"best": "/proc/none/best.safetensors"}, "/proc/none"),
+    ],
+)
+def test_what_does_not_fit_the_learner_shows_before_it_trains(
+    point: envs.TaskFamily, settings: dict, message: str
+):
+    learner = metarl.MAML(point, **SMALL)
+    with pytest.raises((ValueError, OSError), match=message):
+        learner.learn(10_000, metarl.EvaluateCallback(every=5_000, **settings))
+    assert learner.num_timesteps == 0

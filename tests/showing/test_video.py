@@ -116,6 +116,17 @@ def test_bad_settings_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_pages_too_large_for_h264_are_refused_before_they_are_drawn(
+    cheetah: metarl.MAML, tmp_path: Path
+):
+    tasks = cheetah.family.sample_tasks(35, seed=0)
+    with pytest.raises(ValueError, match=r"at most 16,384 pixels .* x 16,800: film fewer tasks"):
+        metarl.render(cheetah, tasks, tmp_path / "film.mp4")
+    with pytest.raises(TypeError, match=r"metarl\.load\('runs/x'\)"):
+        metarl.render("runs/x", tasks, tmp_path / "film.mp4")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["film.avi", "film", "film.MP5"])
 def test_other_endings_are_refused(cheetah: metarl.MAML, tmp_path: Path, name: str):
     with pytest.raises(ValueError, match=r"must end in \.mp4 or \.gif"):

@@ -90,6 +90,14 @@ def test_a_folder_that_cannot_be_written_to_keeps_its_file_and_is_told(
     assert path.read_text() == "old"
 
 
+def test_an_error_of_another_file_keeps_its_name(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="none"), whole_file(tmp_path / "film.mp4"):
+        (tmp_path / "none").read_text()
+    reason = r"film\.mp4 cannot be written: No such file"
+    with pytest.raises(OSError, match=reason), whole_file(tmp_path / "film.mp4") as temporary:
+        temporary.unlink()
+
+
 def test_what_killed_writers_left_is_removed(tmp_path: Path):
     others = ["numbers.json", ".other-abc.json", ".numbers-abc.csv", "numbers-1.json"]
     for name in (*others, ".numbers-abc.json", ".numbers-x1_y.json"):

@@ -85,6 +85,45 @@ def test_a_robot_has_fallen_when_it_is_low_or_tilted(
     assert robot.healthy({"qpos": qpos[None], "qvel": np.zeros((1, 14))}).item() == upright
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('pos="0 0 0.4">', 'pos="0 0 0.4" quat="1 0 1 0">'),
+        ('pos="0 0 0.4">', 'pos="0 0 -0.6">'),
+    ],
+    ids=["a base on its side", "a floor below"],
+)
+def test_a_robot_that_has_fallen_from_the_first_is_refused(tmp_path: Path, before: str, after: str):
+    text = QUADRUPED.split("<keyframe>")[0].replace(before, after) + "</mujoco>"
+    robot = ServoRobot(written(tmp_path, text))
+    goal = goals.velocity_command(0.5)
+    with pytest.raises(ValueError, match=r"dog has fallen where it starts.* z axis .* at z = 0"):
+        TaskFamily("dog", robot, goal, "")
+    assert TaskFamily("dog", robot, goal, "", falls=False).dt == 0.02
+
+
+TABLE = '<body name="table" pos="1 0 0"><joint name="turn" axis="0 0 1"/><geom size=".1"/></body>'
+MUSCLE = '<muscle tendon="t" ctrlrange="0 1" lengthrange="-2 2"/>'
+
+
+@pytest.mark.parametrize("driven", ["joints", "tendons"])
+@pytest.mark.parametrize("with_table", [False, True])
+def test_the_tip_is_the_end_of_the_robot_itself(tmp_path: Path, driven: str, with_table: bool):
+    """Not of a table that turns, and also where no actuator is on a joint."""
+    text, turn = ARM, '<motor joint="turn" ctrlrange="-1 1"/>'
+    if driven == "tendons":
+        tendon = '<tendon><fixed name="t"><joint joint="elbow" coef="1"/></fixed></tendon>'
+        text, turn = (
+            f"{ARM.split('<actuator>')[0]}{tendon}<actuator>{MUSCLE}</actuator></mujoco>",
+            "",
+        )
+    if with_table:
+        text = text.replace("</worldbody>", f"{TABLE}</worldbody>")
+        text = text.replace("</actuator>", f"{turn}</actuator>")
+    robot = ServoRobot(written(tmp_path, text))
+    assert (robot.base, robot.load().body(robot.tip[1]).name) == ("upper", "hand")
+
+
 def test_starts_disturb_the_joints_alone(tmp_path: Path):
     robot = ServoRobot(written(tmp_path), servos=HOME)
     starts = [robot.start(robot.load(), np.random.default_rng(seed)) for seed in range(50)]
