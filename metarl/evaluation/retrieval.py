@@ -67,6 +67,17 @@ class Retrieval:
         wins = stats.mannwhitneyu(self.novelty_outside, self.novelty).statistic
         return float(wins) / (len(self.novelty_outside) * len(self.novelty))
 
+    @property
+    def false_alarms(self) -> float:
+        """The part of new tasks from inside the training range that is taken for novel."""
+        return float((self.novelty > self.threshold).mean())
+
+    @property
+    def recognised(self) -> float | None:
+        """The part of tasks from outside that is taken for novel; None where there are none."""
+        outside = self.novelty_outside
+        return None if outside is None else float((outside > self.threshold).mean())
+
     def __str__(self) -> str:
         rows = [
             ("Spearman correlation of embedding and parameter distance", f"{self.correlation:.3f}"),
@@ -76,13 +87,12 @@ class Retrieval:
             ),
             (
                 "new tasks from inside the training range taken for novel",
-                f"{(self.novelty > self.threshold).mean():.0%}",
+                f"{self.false_alarms:.0%}",
             ),
         ]
         if self.novelty_outside is not None:
-            caught = (self.novelty_outside > self.threshold).mean()
             rows += [
-                ("tasks from outside the training range recognised", f"{caught:.0%}"),
+                ("tasks from outside the training range recognised", f"{self.recognised:.0%}"),
                 ("their AUROC against tasks from inside", f"{self.auroc:.3f}"),
             ]
         head = f"{self.family}: {len(self.new)} new tasks, one rollout each"
@@ -97,6 +107,8 @@ class Retrieval:
             "correlation": self.correlation,
             "found": self.hit_rate,
             "auroc": self.auroc,
+            "false_alarms": self.false_alarms,
+            "recognised": self.recognised,
         }
 
     def save(self, folder: str | Path, name: str = "similarity") -> list[Path]:

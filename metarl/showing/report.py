@@ -103,7 +103,7 @@ def report(
             f"seed {learner.config.seed}; {chosen.rollouts} rollouts a step of adaptation",
             "verdict": evaluations[0].verdict(),
             "evaluations": [_evaluation(evaluation) for evaluation in evaluations],
-            "settings": _settings(learner),
+            "settings": _settings(learner, evaluations[0]),
             "task": one.label(0),
             "similar": [
                 _data(path.read_bytes(), "image/png")
@@ -209,14 +209,23 @@ def _training(path: Path) -> str | None:
     return _picture(training_figure(steps, before, after)) if len(steps) else None
 
 
-def _settings(learner: MAML) -> list[tuple[str, Any]]:
+_MEASURED = ("seed", "rollouts", "scored", "deterministic", "inner_lrs")
+"""The settings of an evaluation that a report tells."""
+
+
+def _settings(learner: MAML, evaluation: Evaluation) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = [
         ("environment steps of training", f"{learner.num_timesteps:,}"),
         ("iterations", learner.iteration),
         *((name.replace("_", " "), value) for name, value in asdict(learner.config).items()),
         *((f"{name} version", value) for name, value in versions().items()),
+        *(
+            (f"evaluation: {name.replace('_', ' ')}", evaluation.settings[name])
+            for name in _MEASURED
+        ),
     ]
     described = learner.family.describe()
+    described["varies"] = "; ".join(described["varies"])
     shown = ("preset", "robot", "goal", "varies", "horizon", "dt", "source")
     return [
         ("family", described["name"]),

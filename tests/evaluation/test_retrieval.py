@@ -68,6 +68,8 @@ def test_the_file_holds_the_measures(tmp_path: Path):
         "correlation": measured.correlation,
         "found": measured.hit_rate,
         "auroc": measured.auroc,
+        "false_alarms": 0.0,
+        "recognised": 0.5,
     }
 
 
