@@ -31,7 +31,8 @@ _metarl() {{
     case "$place" in
         "") words="{commands}" ;;
 {choices}
-        *) case "${{COMP_WORDS[1]}} $word" in
+        # behind an option without choices: a path or a number
+        *) [[ $before == --* && $word != -* ]] || case "${{COMP_WORDS[1]}} $word" in
 {options}
 {starts}
         esac ;;

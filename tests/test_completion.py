@@ -45,6 +45,8 @@ def completed(script: Path, *words: str) -> set[str]:
         (["metarl", "evaluate", "pre"], {f"pretrained:{name}" for name in names()}),
         (["metarl", "evaluate", "pretrained", ":", "HalfCheetahV"], {"HalfCheetahVel"}),
         (["metarl", "evaluate", "pretrained", ":"], {*names()}),
+        (["metarl", "train", "Point2D", "--out", ""], set()),
+        (["metarl", "evaluate", "x", "--library", ""], set()),
         (["metarl", "demo", ""], set()),
         (["metarl", "demo", "--"], {"--out", "--total-timesteps", "--seed"}),
     ],
