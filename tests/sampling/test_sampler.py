@@ -154,7 +154,7 @@ def test_a_process_that_dies_or_hangs_is_replaced(how: int, when: str, monkeypat
         if when == "before":
             timer.join()
         reason = "ended with code -9; memory" if how == signal.SIGKILL else "gave no answer for 1 s"
-        with pytest.warns(RuntimeWarning, match=f"process 1 {reason}.*: another one") as told:
+        with pytest.warns(RuntimeWarning, match=f"process 1 {reason}.*: another process") as told:
             again = workers.sample(policy, parameters, KEY)
         assert len(told) == 1
         assert same(whole, again)
@@ -414,7 +414,7 @@ def test_a_family_that_cannot_be_sent_is_refused_in_a_line():
         (Uniform("x", 0.0, 1.0),),
         horizon=8,
     )
-    with pytest.raises(ValueError, match=r"Locked cannot be sent to .*lock.*workers=1 samples in"):
+    with pytest.raises(ValueError, match=r"Locked cannot be sent to .*lock.*sample in .*workers=1"):
         Workers(family, 4, 1, {}, count=2)
 
 
