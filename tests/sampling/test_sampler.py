@@ -171,7 +171,7 @@ def test_processes_that_die_again_and_again_end_the_sampling(monkeypatch):
         monkeypatch.setattr(worker, "_start", lambda: Remote("sampling process 1", os._exit, 7))
         os.kill(worker.remote.process.pid, signal.SIGKILL)
         with (
-            pytest.warns(RuntimeWarning, match="another one samples its tasks"),
+            pytest.warns(RuntimeWarning, match="another process samples its tasks"),
             pytest.raises(LostError, match=r"process 1 ended with code 7, and so did 3 before"),
         ):
             workers.sample(policy, parameters, KEY)
