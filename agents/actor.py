@@ -135,9 +135,9 @@ class Actor:
             return False
         # all that a memory with a window ever counts is 1 / (1 - keep)
         most = 1.0 / (1.0 - self.rules.keep + 1e-12)
-        remembered = float(self.rules.count(torch.from_numpy(self.memory)))
         if self.seen < min(self._judge_after, 4.0 * most):
             return False
+        remembered = float(self.rules.count(torch.from_numpy(self.memory)))
         if remembered < min(self._judge_after, most) / 4.0:
             return False
         with torch.no_grad():

@@ -230,14 +230,14 @@ def home(model: mujoco.MjModel, servos: Servos) -> Home:
 def _rest_activations(model: mujoco.MjModel, data: mujoco.MjData) -> None:
     """Let activations hold the pose where a keyframe is written without them, as controls do."""
     mujoco.mj_fwdPosition(model, data)
-    servos = position_servos(model)
+    servos, by_length = position_servos(model), _asks_for_length(model)
     for actuator in np.flatnonzero(model.actuator_actnum):
         last = model.actuator_actadr[actuator] + model.actuator_actnum[actuator] - 1
         control = model.actuator_ctrladr[actuator]
         kind = model.actuator_dyntype[actuator]
         if kind in _FILTERS and servos[control]:
             data.act[last] = data.ctrl[control]
-        elif kind == _INTEGRATOR and _asks_for_length(model)[actuator]:
+        elif kind == _INTEGRATOR and by_length[actuator]:
             data.act[last] = data.actuator_length[actuator]
         if model.actuator_actlimited[actuator]:
             data.act[last] = np.clip(data.act[last], *model.actuator_actrange[actuator])

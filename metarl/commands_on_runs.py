@@ -153,7 +153,7 @@ def _evaluate_change(
     from metarl.showing import figures
 
     check_place(folder)
-    sample |= {"memory_window": change.memory_window}
+    sample = sample | {"memory_window": change.memory_window}
     for split in tables.split:
         result = recovery(learner, change.change or "", split=split, **sample)
         name = "change" if split == "test" else f"change_{split}"

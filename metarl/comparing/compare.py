@@ -93,7 +93,8 @@ def compare(
         ppo.Start(_PRETRAINED, run.config.seed, run.actor(run.parameters), run.fingerprint)
         for run in pretrained
     ] + [ppo.Start(_SCRATCH, number, None) for number in seeds]
-    new = [MAML(family, **_untrained(meta), seed=number) for number in seeds]
+    untrained = _untrained(meta)
+    new = [MAML(family, **untrained, seed=number) for number in seeds]
     kept = _Kept(partial or PartialResults(None), tasks, chosen)
     curves = [
         *_a_few_inner_steps(meta, libraries, kept),

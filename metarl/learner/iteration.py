@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from numpy.typing import NDArray
 
 from metarl.agents.gaussian import Gaussian
 from metarl.agents.normaliser import Normaliser
@@ -122,11 +123,14 @@ def update(
     key = Key(recipe.config.seed, Phase.TRAIN, state.iteration)
     shuffles = torch_stream(key, Purpose.MINIBATCHES)
     policy = state.policy
-    post, critic, explained = _judged(state, recipe, family, stages[-1], shuffles)
+    post, critic, explained = _judged(
+        state, recipe, family.coordinates(tasks), stages[-1], shuffles
+    )
     with recipe.threads() as threads:
         parameters, optimiser, trace = _outer_step(state, recipe, stages, post, threads, shuffles)
         # on the floor, not below it, from where no gradient leads back
-        parameters["log_std"] = parameters["log_std"].clamp_min(math.log(policy.min_std))
+        log_std = parameters["log_std"].clamp_min(math.log(policy.min_std))
+        parameters = {**parameters, "log_std": log_std}
         if policy.normaliser:
             chunks = threads.chunks(len(post.weights), post.weights[0].numel())
             policy = replace(policy, normaliser=_with_seen(policy.normaliser, stages, chunks))
@@ -165,14 +169,14 @@ def update(
 
 
 def _judged(
-    state: State, recipe: Recipe, family: Family, last: Stage, shuffles: torch.Generator
+    state: State, recipe: Recipe, places: NDArray, last: Stage, shuffles: torch.Generator
 ) -> tuple[Batch, Critic | None, float | None]:
     """Return the last stage's batch, with advantages over the critic's values or a baseline's.
 
     Args:
         state: before the iteration.
         recipe: of the learner.
-        family: the tasks' family.
+        places: coordinates of the tasks, [task, coordinate].
         last: the last stage.
         shuffles: deals out the critic's minibatches.
 
@@ -182,7 +186,7 @@ def _judged(
     """
     if state.critic is None:
         return last.batch, None, None
-    coordinates = torch.from_numpy(family.coordinates(tasks_of(state, recipe, family)))
+    coordinates = torch.from_numpy(places)
     with recipe.threads():
         return judge(
             state.critic,

@@ -71,6 +71,11 @@ class Layout(NamedTuple):
         return round(size * self.scale)
 
 
+def film_layout(rows: int, takes: int, height: int, *, ghost: bool) -> Layout:
+    """Return the sizes of a film's pages: a panel for each take of a row, or one with a ghost."""
+    return Layout.of(rows, 1 if ghost else takes, height, GHOST_ASPECT if ghost else ASPECT)
+
+
 def frames(
     family: Filmed,
     rows: Sequence[Row],
@@ -95,8 +100,7 @@ def frames(
     Raises:
         RuntimeError: for `opengl` where there is none to draw with.
     """
-    columns = 1 if ghost else len(rows[0].takes)
-    layout = Layout.of(len(rows), columns, height, GHOST_ASPECT if ghost else ASPECT)
+    layout = film_layout(len(rows), len(rows[0].takes), height, ghost=ghost)
     with ExitStack() as stack:
         cameras = []
         for row in rows:

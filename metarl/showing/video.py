@@ -14,15 +14,7 @@ from metarl.learner.maml import MAML
 from metarl.learner.runs import known_learner
 from metarl.showing.film import Filmed, shoot_all
 from metarl.showing.known_tasks import known_tasks
-from metarl.showing.pages import (
-    ASPECT,
-    GHOST_ASPECT,
-    Layout,
-    drawn_steps,
-    frames,
-    step_time,
-    stride,
-)
+from metarl.showing.pages import drawn_steps, film_layout, frames, step_time, stride
 from metarl.showing.settings import FilmKeywords, FilmSettings, film_settings
 from metarl.skills.library import SkillLibrary
 from metarl.system.files import whole_file
@@ -94,9 +86,7 @@ def render(
 
 def _check_size(path: Path, rows: int, settings: FilmSettings) -> None:
     """Check that a film's pages are not too large to be written, before they are drawn."""
-    columns = 1 if settings.ghost else len(settings.steps)
-    aspect = GHOST_ASPECT if settings.ghost else ASPECT
-    page = Layout.of(rows, columns, settings.height, aspect).page
+    page = film_layout(rows, len(settings.steps), settings.height, ghost=settings.ghost).page
     if path.suffix == ".mp4" and max(page) > _LARGEST:
         raise ValueError(
             f"an .mp4 has at most {_LARGEST:,} pixels to each side, and this one has {page[0]:,} x "
